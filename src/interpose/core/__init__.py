@@ -1,0 +1,1 @@
+"""Values and types that every floor speaks; imports nothing else of Interpose."""

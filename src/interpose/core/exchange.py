@@ -1,0 +1,127 @@
+"""An exchange: one request and its response at this hop, from the first byte to the last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from interpose.core.failure import Failure
+from interpose.core.fields import Fields
+from interpose.core.stream import Address, TlsInfo
+
+log = logging.getLogger("interpose")
+
+
+class Outcome(NamedTuple):
+    """How an exchange ended.
+
+    `status` is what the client was sent, 0 when it left before any answer; `body_bytes` the octets of content written to it;
+    `failure` why it ended early or was answered by us, None when all went well. `ended` and `Exchange.started` are monotonic.
+    """
+
+    status: int
+    body_bytes: int
+    failure: Failure | None
+    ended: float
+
+
+class Attempt:
+    """One try upstream: what really went there and when (seconds, monotonic; 0.0 = did not happen)."""
+
+    __slots__ = ("connected", "failure", "fields", "first_byte", "local", "origin", "peer", "reused", "started", "status", "tls")
+
+    def __init__(self, origin: str, started: float) -> None:
+        self.origin = origin
+        self.started = started
+        self.connected = 0.0
+        self.first_byte = 0.0
+        self.peer: Address | None = None
+        self.local: Address | None = None
+        self.tls: TlsInfo | None = None
+        self.reused = False
+        self.fields: Fields | None = None
+        """The end-to-end fields as sent."""
+        self.status = 0
+        self.failure: Failure | None = None
+
+
+class Exchange:
+    """What the filters of one request share. Local variables are for everything else.
+
+    `number` counts in this worker; `parent` is the exchange whose tunnel carries this one. `client` is who connected;
+    `user` who it is, once authentication said so. `started` is monotonic. `authority` is the verified one of an intercepted tunnel.
+    """
+
+    __slots__ = (
+        "_at_end", "_notes", "_waits", "attempts", "authority", "client", "listener", "number", "on_interim",
+        "outcome", "parent", "scheme", "started", "tls", "user", "worker",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, worker: int, listener: str, client: Address, started: float, scheme: str = "http"
+    ) -> None:
+        self.number = number
+        self.worker = worker
+        self.listener = listener
+        self.client = client
+        self.started = started
+        self.scheme = scheme
+        self.tls: TlsInfo | None = None
+        self.parent: Exchange | None = None
+        self.authority: str | None = None
+        self.user: str | None = None
+        self.attempts: list[Attempt] = []
+        self.outcome: Outcome | None = None
+        self.on_interim: Callable[[int, Fields], None] | None = None
+        self._at_end: list[Callable[[Outcome], None]] = []
+        self._notes: dict[str, str] | None = None
+        self._waits = 0
+
+    @property
+    def id(self) -> str:
+        """Unique in this run of the program, short enough to read aloud."""
+        return f"{self.worker}-{self.number:x}"
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What filters have to say about this exchange, for log and journal: `filter`, `rule`, `why` on a refusal."""
+        if self._notes is None:
+            self._notes = {}
+        return self._notes
+
+    def refused_by(self, filter_name: str, rule: str, why: str) -> None:
+        """Leave the note that every refusal owes: which filter, which rule, why."""
+        self.notes.update(filter=filter_name, rule=rule, why=why)
+
+    def at_end(self, function: Callable[[Outcome], None]) -> None:
+        """Call `function` with the outcome after the last byte, on every path, exactly once, last registered first."""
+        self._at_end.append(function)
+
+    def finish(self, outcome: Outcome) -> None:
+        """The server's call at the very end. A function that raises is logged and keeps no other from running."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        functions = self._at_end
+        while functions:
+            try:
+                functions.pop()(outcome)
+            except Exception:
+                log.exception("at_end of exchange %s", self.id)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether somebody is thinking about it: idle and response deadlines are suspended."""
+        return self._waits > 0
+
+    @asynccontextmanager
+    async def waiting(self, reason: str) -> AsyncIterator[None]:
+        """Suspend the deadlines of this exchange while inside; `reason` is noted."""
+        self._waits += 1
+        self.notes["waiting"] = reason
+        try:
+            yield
+        finally:
+            self._waits -= 1

@@ -1,0 +1,33 @@
+"""The one idea: everything that answers is a Handler; what stands before one is a Filter."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+from interpose.core.exchange import Exchange
+from interpose.core.message import Request, Response
+
+Handler = Callable[[Exchange, Request], Awaitable[Response]]
+Filter = Callable[[Exchange, Request, Handler], Awaitable[Response]]
+
+
+class Phase(enum.IntEnum):
+    """Where a filter stands, outermost first; inside a phase the configuration's order holds."""
+
+    OBSERVE = 1
+    ADMIT = 2
+    SHAPE = 3
+    INSPECT = 4
+    EDIT = 5
+    STORE = 6
+    SELECT = 7
+
+
+def chain(filters: Iterable[Filter], end: Handler) -> Handler:
+    """One handler: the filters around `end`, first one outermost. Built once, at start; no filter, no cost."""
+    handler = end
+    for filter_ in reversed(list(filters)):
+        handler = partial(filter_, forward=handler)
+    return handler

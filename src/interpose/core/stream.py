@@ -1,0 +1,114 @@
+"""The shape below HTTP: a stream, what receives from it, what handles it.
+
+A `Stream` is the only way bytes enter or leave. It is read in one of two manners: *pulled* by a coroutine (`peek`, `read`), which
+is how openings are told apart and small servers are written, or *pushed* into a `Receiver` by callbacks, which is how HTTP and
+tunnels move bytes without a task or an await for each chunk. `attach` goes from the first to the second; what was peeked at or
+not yet read is delivered first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, Protocol
+
+from interpose.core.failure import Failure
+
+
+class Address(NamedTuple):
+    """One end of a connection: IP address and port, or the path of a Unix socket ("" when unnamed) and port 0."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if self.port == 0:
+            return f"unix:{self.host}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class TlsInfo(NamedTuple):
+    """What the handshake agreed on."""
+
+    version: str
+    cipher: str
+    server_name: str | None = None
+    protocol: str | None = None
+
+
+class StreamInfo:
+    """What is known of a connection: both addresses, TLS when there is any. `peer` is the other side's address."""
+
+    __slots__ = ("local", "peer", "tls")
+
+    def __init__(self, peer: Address, local: Address, tls: TlsInfo | None = None) -> None:
+        self.peer = peer
+        self.local = local
+        self.tls = tls
+
+
+class Receiver(Protocol):
+    """What bytes are pushed into. Every method is called from the loop and returns at once.
+
+    After `connection_lost` nothing is called any more. `end_received` means the peer sends no more; writing may go on.
+    """
+
+    def bytes_received(self, data: bytes) -> None:
+        """Take the bytes that arrived (never empty)."""
+
+    def end_received(self) -> None:
+        """The peer has sent its last byte."""
+
+    def writable(self) -> None:
+        """Writing may go on after `write` returned False."""
+
+    def connection_lost(self, failure: Failure | None) -> None:
+        """The connection is gone: None when it ended in order, else why (side still unknown: UPSTREAM is assumed)."""
+
+
+class Stream(Protocol):
+    """An ordered, reliable conversation: a TCP or Unix connection, with TLS or without, or a pair in memory.
+
+    Waiting methods raise `Failure`; the others never raise.
+    """
+
+    info: StreamInfo
+
+    def write(self, data: bytes) -> bool:
+        """Send; False when the peer reads too slowly: stop until `Receiver.writable` or `drain`."""
+
+    def end(self) -> None:
+        """Send what is buffered, then tell the peer that nothing follows (half-close). Reading goes on."""
+
+    def close(self) -> None:
+        """Send what is buffered, then close both directions."""
+
+    def abort(self) -> None:
+        """Close now and drop what is buffered, so that the peer sees a reset and not an orderly end."""
+
+    def pause(self) -> None:
+        """Stop reading; the kernel's buffer fills and the peer has to wait."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def attach(self, receiver: Receiver) -> None:
+        """Push from now on, beginning with what was received and not read."""
+
+    async def peek(self, size: int) -> bytes:
+        """At least `size` bytes, left in the stream; fewer when the peer ended."""
+
+    async def read(self, limit: int = 65536) -> bytes:
+        """Up to `limit` bytes; b"" when the peer sends no more."""
+
+    async def drain(self) -> None:
+        """Wait until the peer has read enough."""
+
+    async def start_tls(self, context: Any, *, server_name: str | None = None) -> None:
+        """Continue in TLS: as the server on an accepted stream, as the client with `server_name` on a dialled one."""
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run `coroutine` as the task of this stream: cancelled when the connection is lost, its end closes the stream."""
+
+
+StreamHandler = Callable[[Stream], None]
+"""Serves one stream: attaches a receiver or calls `stream.run`, and returns at once."""

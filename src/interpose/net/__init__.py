@@ -1,0 +1,1 @@
+"""Sockets and TLS: the only floor that touches them. OS errors become `Failure` here, once."""

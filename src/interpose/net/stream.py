@@ -1,0 +1,277 @@
+"""A `Stream` over a transport of the event loop: TCP, Unix sockets, and TLS on either.
+
+The loop calls the methods of `asyncio.Protocol` here, and what arrives goes to the receiver or, while there is none,
+into a small buffer that `peek` and `read` take from. The object is kept small: an idle connection is one of these,
+its transport, and whatever receives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from interpose.core.failure import Failure, Side
+from interpose.core.stream import Address, Receiver, StreamHandler, StreamInfo, TlsInfo
+
+PULL_LIMIT = 65536
+
+
+class Owner(Protocol):
+    """Who keeps account of streams: a listener or a dialler."""
+
+    def opened(self, stream: SocketStream) -> None:
+        """A stream begins."""
+
+    def closed(self, stream: SocketStream) -> None:
+        """A stream is gone for good."""
+
+
+class SocketStream(asyncio.Protocol):
+    """One connection. `handler` (for accepted streams) is called once, when the connection is there."""
+
+    __slots__ = (
+        "_buffer", "_eof", "_full", "_handler", "_info", "_lost", "_owner", "_reading", "_receiver", "_task",
+        "_transport", "_upgrading", "_waiter",
+    )  # fmt: skip
+
+    def __init__(self, handler: StreamHandler | None = None, owner: Owner | None = None) -> None:
+        self._handler = handler
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._buffer = b""
+        self._eof = False
+        self._full = False
+        self._reading = True
+        self._lost = False
+        self._upgrading = False
+        self._info: StreamInfo | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # --- called by the event loop ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there, or (after `start_tls`) its TLS layer is."""
+        self._transport = transport  # type: ignore[assignment]
+        if self._upgrading:
+            return
+        if self._owner is not None:
+            self._owner.opened(self)
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: to the receiver, else into the buffer, which pauses the peer when it is full."""
+        if self._receiver is not None:
+            self._receiver.bytes_received(data)
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if len(self._buffer) >= PULL_LIMIT:
+            self.pause()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. True keeps our own direction open; TLS cannot be half-closed."""
+        self._eof = True
+        if self._receiver is not None:
+            self._receiver.end_received()
+        self._wake()
+        return True
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is above its high-water mark."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has drained."""
+        self._full = False
+        if self._receiver is not None:
+            self._receiver.writable()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        if self._lost:
+            return
+        self._lost = True
+        self._eof = True
+        self._wake()
+        if self._task is not None:
+            self._task.cancel()
+        receiver, self._receiver = self._receiver, None
+        if self._owner is not None:
+            self._owner.closed(self)
+        if receiver is not None:
+            receiver.connection_lost(None if exc is None else _failure(exc))
+        self._transport = None
+
+    # --- the Stream interface --------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> StreamInfo:
+        """Both addresses and the TLS parameters, read when first asked for."""
+        if self._info is None:
+            self._info = _describe(self._transport)
+        return self._info
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._lost
+
+    def write(self, data: bytes) -> bool:
+        """See `Stream.write`."""
+        if self._transport is not None:
+            self._transport.write(data)
+        return not self._full
+
+    def write_parts(self, parts: list[bytes]) -> bool:
+        """`write` for several pieces that leave together."""
+        if self._transport is not None:
+            self._transport.writelines(parts)
+        return not self._full
+
+    def end(self) -> None:
+        """See `Stream.end`. TLS has no half-close that peers understand: the stream closes."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def close(self) -> None:
+        """See `Stream.close`."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """See `Stream.abort`."""
+        if self._transport is not None:
+            _reset(self._transport)
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """See `Stream.pause`."""
+        if self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """See `Stream.resume`."""
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the peer has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def attach(self, receiver: Receiver) -> None:
+        """See `Stream.attach`."""
+        self._receiver = receiver
+        data, self._buffer = self._buffer, b""
+        if data:
+            receiver.bytes_received(data)
+        if self._eof and self._receiver is receiver:
+            receiver.end_received()
+        if not self._lost and self._receiver is receiver and data:
+            self.resume()
+
+    def detach(self) -> None:
+        """Back to the pulled manner: what arrives is buffered again."""
+        self._receiver = None
+
+    async def peek(self, size: int) -> bytes:
+        """See `Stream.peek`."""
+        while len(self._buffer) < size and not self._eof:
+            await self._more()
+        return self._buffer
+
+    async def read(self, limit: int = PULL_LIMIT) -> bytes:
+        """See `Stream.read`."""
+        while not self._buffer and not self._eof:
+            await self._more()
+        data, self._buffer = self._buffer[:limit], self._buffer[limit:]
+        return data
+
+    async def drain(self) -> None:
+        """See `Stream.drain`."""
+        while self._full and not self._lost:
+            await self._wait()
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """See `Stream.run`."""
+        self._task = asyncio.get_running_loop().create_task(coroutine)
+        self._task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
+        if task.cancelled():
+            self.abort()
+            return
+        error = task.exception()
+        if error is None:
+            if self._receiver is None:
+                self.close()
+        elif isinstance(error, Failure):
+            self.abort()
+        else:
+            self.abort()
+            raise error
+
+    async def _more(self) -> None:
+        if len(self._buffer) < PULL_LIMIT:
+            self.resume()
+        await self._wait()
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _failure(exc: Exception) -> Failure:
+    return Failure("connection_terminated", Side.UPSTREAM, f"The connection broke: {exc}.")
+
+
+def _address(value: object) -> Address:
+    if isinstance(value, tuple):
+        return Address(value[0], value[1])
+    return Address(value if isinstance(value, str) else "", 0)
+
+
+def _describe(transport: asyncio.Transport | None) -> StreamInfo:
+    if transport is None:
+        return StreamInfo(Address("", 0), Address("", 0))
+    info: Callable[[str], Any] = transport.get_extra_info
+    tls = None
+    if (tls_object := info("ssl_object")) is not None:
+        cipher = tls_object.cipher()
+        tls = TlsInfo(
+            tls_object.version() or "", cipher[0] if cipher else "", None, tls_object.selected_alpn_protocol()
+        )
+    return StreamInfo(_address(info("peername")), _address(info("sockname")), tls)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Make the close that follows a reset (RST), not an orderly end: the peer can see that something is missing."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
