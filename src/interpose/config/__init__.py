@@ -1,0 +1,1 @@
+"""From a file or flags to what runs: the model, loading, roles, building."""

@@ -1,0 +1,335 @@
+"""The tree of frozen structs that describes everything that runs.
+
+A table of the file is a struct, a key is a field: unit in the name, default here, effect in the line below it (the manual is
+made from those lines). Types with a `kind` are texts with a meaning; `config.check` knows what each kind demands.
+`Config` values made in Python go through `load.verified`, so that a file, flags and a program are held to the same rules.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Name = Annotated[str, Meta(extra={"kind": "name"})]
+File = Annotated[str, Meta(extra={"kind": "file"})]
+Folder = Annotated[str, Meta(extra={"kind": "folder"})]
+LogTarget = Annotated[str, Meta(extra={"kind": "log"})]
+Network = Annotated[str, Meta(extra={"kind": "network"})]
+ListenAddress = Annotated[str, Meta(extra={"kind": "address"})]
+Server = Annotated[str, Meta(extra={"kind": "server"})]
+DnsServer = Annotated[str, Meta(extra={"kind": "dns"})]
+HostPattern = Annotated[str, Meta(extra={"kind": "host"})]
+PathPrefix = Annotated[str, Meta(extra={"kind": "path"})]
+Method = Annotated[str, Meta(extra={"kind": "method"})]
+Token = Annotated[str, Meta(extra={"kind": "token"})]
+
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Timeout = Annotated[float, Meta(gt=0, le=86400)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Bytes = Annotated[int, Meta(ge=0, le=1 << 50)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The processes of one instance."""
+
+    name: Name = ""
+    """What this instance is called: its directory in the state directory, and `--name` of `status`, `reload` and `drain`.
+    Empty: the role, or the file's name without its ending."""
+
+    workers: Annotated[int, Meta(ge=0, le=256)] = 1
+    """Worker processes. 0: one for each processor."""
+
+    state_dir: Folder = ""
+    """Where instances keep their lock and control socket. Empty: `$INTERPOSE_STATE`, else the platform's state directory."""
+
+    pseudonym: Token = "interpose"
+    """What `Via` and `Proxy-Status` call this instance."""
+
+    grace_s: Seconds = 30.0
+    """How long running exchanges may go on after a drain began. `interpose proxy` and `interpose gateway` take 3."""
+
+    pre_drain_s: Seconds = 0.0
+    """How long new connections are still accepted after a drain began, for balancers that learn of it late."""
+
+    memory_limit_bytes: Bytes = 0
+    """Memory of one worker. At 85 % it closes idle connections, at 92 % it answers 503, at 95 % it stops accepting; above
+    the limit it is replaced. 0: no limit."""
+
+    max_lag_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    """A worker whose loop has been blocked for so long is replaced."""
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is written down."""
+
+    access: LogTarget = "-"
+    """Where the line for each exchange goes: a file, `-` for standard output, or `off`."""
+
+    format: Literal["combined", "json"] = "combined"
+    """Lines as Apache and nginx write them, or one JSON object a line. `json` applies to ready lines and messages as well."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important message that is still written to standard error."""
+
+
+class Dns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How names of servers are looked up."""
+
+    servers: tuple[DnsServer, ...] = ()
+    """Name servers to ask, as `address` or `address:port`. Empty: those of the system."""
+
+    timeout_s: Timeout = 2.0
+    """How long one question may take. It is asked twice."""
+
+    max_names: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """Names that one worker remembers."""
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client may send and how much of it at once."""
+
+    max_target_bytes: Annotated[int, Meta(ge=256, le=1 << 16)] = 8192
+    """The longest target of a request; above it the answer is 414."""
+
+    max_field_bytes: Annotated[int, Meta(ge=256, le=1 << 16)] = 8192
+    """The longest line of a head; above it the answer is 431."""
+
+    max_head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] = 32768
+    """The largest head; above it the answer is 431."""
+
+    max_fields: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """The most fields in a head; above it the answer is 431."""
+
+    max_body_bytes: Bytes = 0
+    """The largest content of a request; above it the answer is 413. 0: no limit."""
+
+    max_connections: Count = 0
+    """Open connections of one worker on a listener; above it new ones wait. 0: as many as descriptors allow."""
+
+    max_connections_per_client: Count = 0
+    """Open connections of one client address in one worker; more are closed at once. 0: no limit."""
+
+    max_exchanges_per_client: Count = 0
+    """Exchanges of one client address at the same time in one worker; above it the answer is 429. 0: no limit."""
+
+
+class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a client may take."""
+
+    handshake_timeout_s: Timeout = 10.0
+    """For the TLS handshake, in all."""
+
+    head_timeout_s: Timeout = 10.0
+    """For the head of a request, in all, from its first byte (from the connection's beginning for the first one)."""
+
+    body_timeout_s: Timeout = 30.0
+    """Without a byte of a request's body, and without a byte of the answer being taken."""
+
+    keep_alive_timeout_s: Timeout = 75.0
+    """For the next request on a connection."""
+
+    tunnel_timeout_s: Timeout = 3600.0
+    """Without a byte in either direction of a tunnel, an upgraded connection or an event stream."""
+
+    min_rate_bytes_per_s: Bytes = 500
+    """The slowest pace, after 10 s, of a request's body and of a client taking bytes that we have for it. 0: any."""
+
+
+class Connections(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Connections to origins."""
+
+    connect_timeout_s: Timeout = 10.0
+    """For a connection to a server, TLS included."""
+
+    answer_timeout_s: Timeout | None = None
+    """Until the first byte of an answer, from the last byte of the request. Without it: 60 for a gateway, 300 for a proxy."""
+
+    body_timeout_s: Timeout = 60.0
+    """Without a byte of an answer's body that has begun (not for event streams)."""
+
+    idle_timeout_s: Timeout = 60.0
+    """How long an unused connection is kept for the next exchange."""
+
+    max_idle: Count = 256
+    """Unused connections that one worker keeps for one server."""
+
+    max_connections: Count = 0
+    """Connections of one worker to one server; above it exchanges wait. 0: no limit."""
+
+
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The identity of a listener that speaks TLS. Both files are read again when they change."""
+
+    certificate: File
+    """The certificate and what links it to its authority, in PEM."""
+
+    key: File
+    """The private key, in PEM, without a passphrase."""
+
+
+class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An address on which connections are accepted, and what serves them."""
+
+    name: Name = ""
+    """What log, status and routes call it. Empty: its role, with a number from the second one on."""
+
+    address: ListenAddress
+    """`host:port`, `:port`, `[v6]:port` or `unix:path`. Port 0 takes any free one."""
+
+    role: Literal["gateway", "proxy"]
+    """`gateway` stands before servers of yours; `proxy` goes where its clients ask."""
+
+    upstream: Name = ""
+    """(gateway) The upstream of everything that no route takes."""
+
+    tls: Tls | None = None
+    """Speak TLS on this listener."""
+
+    allow_from: tuple[Network, ...] = ()
+    """Client addresses or networks that may use it; others get 403. Empty: everybody who can connect."""
+
+    auth: File | None = None
+    """A file of users (`htpasswd -B`); who is not in it gets 407 from a proxy, 401 from a gateway."""
+
+    trusted: tuple[Network, ...] = ()
+    """Networks of proxies before this one whose `Forwarded` and `X-Forwarded-*` are believed. From others they are replaced."""
+
+    allow_upstream: tuple[Network, ...] = ()
+    """(proxy) Networks that may be reached although they are private. A proxy on loopback may reach loopback and private
+    ones without it; link-local and metadata addresses never."""
+
+    connect_ports: tuple[Port, ...] | None = None
+    """(proxy) Ports that a tunnel may lead to. Without it: on loopback every port but 22, 25, 465, 587 and 6379, else 443."""
+
+    pac_exceptions: tuple[HostPattern, ...] = ()
+    """(proxy) Hosts that `/proxy.pac` tells browsers to reach directly; `*.example` stands for every name below it."""
+
+    limits: Limits | None = None
+    """Limits of this listener; keys that are not given are those of `[limits]`."""
+
+    timeouts: Timeouts | None = None
+    """Timeouts of this listener; keys that are not given are those of `[timeouts]`."""
+
+
+class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Servers of which any one will do."""
+
+    name: Name
+    """What routes and listeners call it."""
+
+    servers: Annotated[tuple[Server, ...], Meta(min_length=1)]
+    """`http://host:port`, `https://host`, `host:port` or `unix:path`, taken in turn."""
+
+    verify: bool = True
+    """Whether the certificate of an https server must be valid for its name. Without it anybody on the way can read along."""
+
+    ca_file: File | None = None
+    """Certificates of the authorities to believe, in PEM, instead of the system's."""
+
+    connections: Connections | None = None
+    """Connections to these servers; keys that are not given are those of `[connections]`."""
+
+
+class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fixed answer."""
+
+    status: Annotated[int, Meta(ge=200, le=599)] = 200
+    """The status."""
+
+    text: str = ""
+    """The content."""
+
+    media_type: str = "text/plain; charset=utf-8"
+    """Its `Content-Type`."""
+
+
+class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to requests whose host, path and method match. The most specific route wins, not the first one."""
+
+    name: Name = ""
+    """What log and `interpose check` call it. Empty: its hosts and path."""
+
+    listeners: tuple[Name, ...] = ()
+    """The gateways it belongs to, by name. Empty: all of them."""
+
+    hosts: tuple[HostPattern, ...] = ()
+    """Hosts, without port; `*.example` stands for every name below it. Empty: any."""
+
+    path: PathPrefix = "/"
+    """The path must be this or lie below it."""
+
+    exact: bool = False
+    """The path must be this."""
+
+    methods: tuple[Method, ...] = ()
+    """Methods. Empty: any."""
+
+    upstream: Name = ""
+    """Where matching requests go: the name of an `[[upstream]]`."""
+
+    answer: Answer | None = None
+    """A fixed answer, instead of an upstream."""
+
+    encoded_slash: Literal["reject", "keep"] = "reject"
+    """What happens to `%2F` and `%5C` in a path: 400, or passed on as they are."""
+
+    scripts: tuple[File, ...] = ()
+    """Files of your own filters, for this route only."""
+
+
+class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of your own filters. It is read again when it changes."""
+
+    file: File
+    """Python, with functions marked `@interpose.filter`."""
+
+    listeners: tuple[Name, ...] = ()
+    """The listeners it applies to, by name. Empty: all of them."""
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What runs: everything, and nothing else."""
+
+    process: Process = Process()
+    """The processes of one instance."""
+
+    log: Log = Log()
+    """What is written down."""
+
+    dns: Dns = Dns()
+    """How names of servers are looked up."""
+
+    limits: Limits = Limits()
+    """What a client may send; each listener may differ."""
+
+    timeouts: Timeouts = Timeouts()
+    """How long a client may take; each listener may differ."""
+
+    connections: Connections = Connections()
+    """Connections to origins; each upstream may differ."""
+
+    listeners: tuple[Listener, ...] = field(default=(), name="listener")
+    """Where connections are accepted."""
+
+    upstreams: tuple[Upstream, ...] = field(default=(), name="upstream")
+    """Servers to which gateways send requests."""
+
+    routes: tuple[Route, ...] = field(default=(), name="route")
+    """Which request goes where."""
+
+    scripts: tuple[Script, ...] = field(default=(), name="script")
+    """Files of your own filters."""
+
+    def limits_of(self, listener: Listener) -> Limits:
+        """The limits that hold on `listener`."""
+        return listener.limits or self.limits
+
+    def timeouts_of(self, listener: Listener) -> Timeouts:
+        """The timeouts that hold on `listener`."""
+        return listener.timeouts or self.timeouts
+
+    def connections_of(self, upstream: Upstream | None) -> Connections:
+        """How servers of `upstream` are connected to; None: those a proxy's clients name."""
+        return (upstream.connections if upstream else None) or self.connections
