@@ -48,7 +48,13 @@ def test_a12_a_long_list_is_cut() -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ['text/html;a="' + '\\"' * 4000, "a/b" + "; " * 4000 + "\x00", '"' * 8001, "a/b;" + " " * 8000 + "\x00", "a" * 8000],
+    [
+        'text/html;a="' + '\\"' * 4000,
+        "a/b" + "; " * 4000 + "\x00",
+        '"' * 8001,
+        "a/b;" + " " * 8000 + "\x00",
+        "a" * 8000,
+    ],
 )
 def test_a30_no_spelling_takes_long(hostile: str) -> None:
     started = time.process_time()
