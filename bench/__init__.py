@@ -1,0 +1,1 @@
+"""Interpose beside its peers: one origin, one load, CPU time and memory per unit of work."""

@@ -1,0 +1,203 @@
+"""Every peer with its configuration.
+
+Equal work, as far as their options allow: one worker or thread, an access log line per request into a file, no cache,
+the connection to the origin kept alive where the peer can, `X-Forwarded-For` added by the gateways. Everything else is
+the peer's default.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from bench.origin import nginx_user, program
+from bench.peers import ROOT, Peer, Role, Setup
+
+_NGINX = """\
+daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log stderr error; {user}
+events {{ worker_connections 8192; }}
+http {{
+  access_log {log} combined; keepalive_requests 1000000000; keepalive_timeout 300s; client_max_body_size 0;
+  ssl_protocols TLSv1.2 TLSv1.3;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/f;
+  uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
+  upstream origin {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} {tls} backlog=4096; {certificate}
+    location / {{
+      proxy_pass http://origin; proxy_http_version 1.1;
+      proxy_set_header Connection ""; proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+}}
+"""
+
+
+# Its `ssl_protocols` are widened to what the others have by default: TLS 1.3 is what all then speak.
+def _nginx(path: str, setup: Setup) -> list[str]:
+    tls, certificate = "", ""
+    if setup.role is Role.TLS_GATEWAY:
+        tls = "ssl"
+        certificate = f"ssl_certificate {setup.certificate}; ssl_certificate_key {setup.key};"
+    config = setup.directory / "nginx.conf"
+    values = {"directory": setup.directory, "log": setup.log, "upstream": setup.upstream, "port": setup.port}
+    config.write_text(_NGINX.format(**values, user=nginx_user(), tls=tls, certificate=certificate))
+    return [path, "-p", str(setup.directory), "-e", "stderr", "-c", str(config)]
+
+
+_HAPROXY = """\
+global
+  nbthread 1
+  maxconn 8000
+  log stdout format raw local0
+defaults
+  mode {mode}
+  log global
+  option {log_format}
+  timeout connect 5s
+  timeout client 300s
+  timeout server 300s
+frontend front
+  bind 127.0.0.1:{port} backlog 4096{tls}
+  default_backend back
+backend back
+  {options}
+  server origin 127.0.0.1:{upstream}
+"""
+
+
+def _haproxy(path: str, setup: Setup) -> list[str]:
+    # Its log goes to its own standard output, a file here: one write per line as nginx does, all of it counted.
+    tls = ""
+    if setup.role is Role.TLS_GATEWAY:
+        both = setup.directory / "both.pem"
+        both.write_bytes(setup.certificate.read_bytes() + setup.key.read_bytes())
+        tls = f" ssl crt {both}"
+    is_tunnel = setup.role is Role.TUNNEL
+    config = setup.directory / "haproxy.cfg"
+    config.write_text(
+        _HAPROXY.format(
+            mode="tcp" if is_tunnel else "http",
+            log_format="tcplog" if is_tunnel else "httplog",
+            options="" if is_tunnel else "http-reuse always\n  option forwardfor",
+            port=setup.port,
+            upstream=setup.upstream,
+            tls=tls,
+        )
+    )
+    return [path, "-db", "-f", str(config)]
+
+
+_SQUID = """\
+http_port 127.0.0.1:{port}
+http_access allow all
+cache deny all
+access_log stdio:{log} combined
+cache_log {directory}/cache.log
+pid_filename none
+coredump_dir {directory}
+workers 1
+max_filedescriptors 16384
+shutdown_lifetime 0 seconds
+pinger_enable off
+visible_hostname localhost
+"""
+
+
+def _squid(path: str, setup: Setup) -> list[str]:
+    config = setup.directory / "squid.conf"
+    config.write_text(_SQUID.format(port=setup.port, log=setup.log, directory=setup.directory))
+    return [path, "-N", "-f", str(config)]
+
+
+_TINYPROXY = """\
+Port {port}
+Listen 127.0.0.1
+Allow 127.0.0.1
+Timeout 300
+MaxClients 2000
+LogFile "{log}"
+LogLevel Connect
+"""
+
+
+def _tinyproxy(path: str, setup: Setup) -> list[str]:
+    config = setup.directory / "tinyproxy.conf"
+    config.write_text(_TINYPROXY.format(port=setup.port, log=setup.log))
+    return [path, "-d", "-c", str(config)]
+
+
+def _proxy_py(path: str, setup: Setup) -> list[str]:
+    one = ["--num-workers", "1", "--num-acceptors", "1"]
+    kept = ["--data-dir", str(setup.directory), "--log-file", str(setup.log), "--log-level", "INFO"]
+    return [path, "--hostname", "127.0.0.1", "--port", str(setup.port), *one, *kept]
+
+
+def _mitmproxy(path: str, setup: Setup) -> list[str]:
+    # For the tunnel it is told to look into nothing, which is its cheapest way to pass bytes.
+    passed = ["--ignore-hosts", ".*"] if setup.role is Role.TUNNEL else []
+    state = ["--set", f"confdir={setup.directory}"]
+    return [path, "--listen-host", "127.0.0.1", "--listen-port", str(setup.port), *state, *passed]
+
+
+_INTERPOSE_TLS = """\
+[[listener]]
+address = "127.0.0.1:{port}"
+role = "gateway"
+tls = {{ certificate = "{certificate}", key = "{key}" }}
+upstream = "http://127.0.0.1:{upstream}"
+"""
+
+
+def _interpose(path: str, setup: Setup) -> list[str]:
+    common = [
+        "--workers",
+        str(setup.workers),
+        "--no-console",
+        "--log",
+        str(setup.log),
+        "--state",
+        f"{setup.directory}/state",
+    ]
+    listen = ["--listen", f"127.0.0.1:{setup.port}"]
+    if setup.role is Role.TLS_GATEWAY:
+        config = setup.directory / "interpose.toml"
+        values = {"certificate": setup.certificate, "key": setup.key, "upstream": setup.upstream, "port": setup.port}
+        config.write_text(_INTERPOSE_TLS.format(**values))
+        return [path, "run", str(config), *common]
+    if setup.role is Role.GATEWAY:
+        return [path, "gateway", f"http://127.0.0.1:{setup.upstream}", *listen, *common]
+    return [path, "proxy", *listen, *common]
+
+
+def _of_environment(environment: str, name: str) -> Callable[[], str | None]:
+    """A program of one of the repository's environments, or of PATH."""
+
+    def find() -> str | None:
+        installed = ROOT / environment / "bin" / name
+        return str(installed) if installed.exists() else shutil.which(name)
+
+    return find
+
+
+def _of_system(name: str) -> Callable[[], str | None]:
+    return lambda: program(name)
+
+
+INTERPOSE = "interpose"
+INTERPOSE_TWO = "interpose-2"
+
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        Peer("nginx", _of_system("nginx"), _nginx, ("-v",)),
+        Peer("haproxy", _of_system("haproxy"), _haproxy, ("-v",), logs_to_output=True),
+        Peer("squid", _of_system("squid"), _squid, ("-v",)),
+        Peer("tinyproxy", _of_system("tinyproxy"), _tinyproxy, ("-v",)),
+        Peer("proxy.py", _of_environment(".venv-bench", "proxy"), _proxy_py, ("--version",)),
+        Peer("mitmproxy", _of_environment(".venv-bench", "mitmdump"), _mitmproxy, ("--version",), logs_to_output=True),
+        Peer(INTERPOSE, _of_environment(".venv", "interpose"), _interpose, ("--version",)),
+        Peer(INTERPOSE_TWO, _of_environment(".venv", "interpose"), _interpose, ("--version",), workers=2),
+    )
+}

@@ -1,0 +1,109 @@
+"""The workloads: which peers take part in each, and how its cost is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bench import measure
+from bench.configurations import INTERPOSE, INTERPOSE_TWO
+from bench.measure import Bench
+from bench.origin import KIB
+from bench.peers import Peer, Role
+from bench.results import Measurement
+
+GATEWAYS = ("nginx", "haproxy", INTERPOSE)
+PROXIES = ("squid", "tinyproxy", "proxy.py", "mitmproxy", INTERPOSE)
+
+Measure = Callable[[Peer, Bench], Measurement]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How a cost is shown, seconds or bytes times `scale`, and what is counted by the second."""
+
+    label: str
+    scale: float
+    rate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One kind of work."""
+
+    name: str
+    title: str
+    peers: tuple[str, ...]
+    unit: Unit
+    measure: Measure
+
+
+US_PER_REQUEST = Unit("µs CPU / request", 1e6, "requests/s")
+MS_PER_BODY = Unit("ms CPU / body", 1e3, "bodies/s")
+MS_PER_GIB = Unit("ms CPU / GiB", 1e3, "GiB/s")
+KIB_EACH = Unit("KiB each", 1 / KIB)
+SECONDS = Unit("s", 1.0)
+
+WORKLOADS: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload(
+            "gateway-1k",
+            "gateway, 1 KiB, keep-alive",
+            GATEWAYS,
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.GATEWAY),
+        ),
+        Workload(
+            "forward-1k",
+            "forward, 1 KiB, keep-alive",
+            PROXIES,
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.PROXY),
+        ),
+        Workload(
+            "gateway-64k",
+            "gateway, 64 KiB",
+            GATEWAYS,
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.GATEWAY, path="/64k"),
+        ),
+        Workload(
+            "gateway-10m",
+            "gateway, 10 MiB",
+            GATEWAYS,
+            MS_PER_BODY,
+            partial(measure.requests, role=Role.GATEWAY, path="/10m", connections=8),
+        ),
+        Workload(
+            "connect",
+            "CONNECT, bulk through one tunnel (HAProxy: TCP mode)",
+            ("haproxy", *PROXIES),
+            MS_PER_GIB,
+            measure.bulk,
+        ),
+        Workload(
+            "tls-1k", "gateway, TLS, 1 KiB", GATEWAYS, US_PER_REQUEST, partial(measure.requests, role=Role.TLS_GATEWAY)
+        ),
+        Workload(
+            "new-connection",
+            "gateway, 1 KiB, a connection per request",
+            GATEWAYS,
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.GATEWAY, close=True),
+        ),
+        Workload("idle", "idle connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.GATEWAY)),
+        Workload("idle-tls", "idle TLS connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.TLS_GATEWAY)),
+        Workload("slow-reader", "slow reader of 64 MiB", GATEWAYS, KIB_EACH, partial(measure.held, upload=False)),
+        Workload("stalled-upload", "stalled upload of 64 MiB", GATEWAYS, KIB_EACH, partial(measure.held, upload=True)),
+        Workload(
+            "workers",
+            "two workers beside one, 1 KiB",
+            (INTERPOSE, INTERPOSE_TWO),
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.GATEWAY),
+        ),
+        Workload("start", "script/run until its first answer", (INTERPOSE,), SECONDS, measure.start),
+    )
+}
