@@ -1,8 +1,8 @@
 """The tree of frozen structs that describes everything that runs.
 
-A table of the file is a struct, a key is a field: unit in the name, default here, effect in the line below it (the manual is
-made from those lines). Types with a `kind` are texts with a meaning; `config.check` knows what each kind demands.
-`Config` values made in Python go through `load.verified`, so that a file, flags and a program are held to the same rules.
+A table of the file is a struct, a key is a field: unit in the name, default here, effect in the lines below it, from
+which the manual is made. Types with a `kind` are texts with a meaning: `config/kinds.py` knows what each demands. A
+`Config` made in Python goes through `load.verified`, so that a file, flags and a program are held to the same rules.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 Name = Annotated[str, Meta(extra={"kind": "name"})]
+Label = Annotated[str, Meta(extra={"kind": "label"})]
 File = Annotated[str, Meta(extra={"kind": "file"})]
 Folder = Annotated[str, Meta(extra={"kind": "folder"})]
 LogTarget = Annotated[str, Meta(extra={"kind": "log"})]
@@ -35,14 +36,15 @@ class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The processes of one instance."""
 
     name: Name = ""
-    """What this instance is called: its directory in the state directory, and `--name` of `status`, `reload` and `drain`.
-    Empty: the role, or the file's name without its ending."""
+    """What this instance is called: its directory in the state directory, and `--name` of `status`, `reload` and
+    `drain`. Empty: the role, or the file's name without its ending."""
 
     workers: Annotated[int, Meta(ge=0, le=256)] = 1
     """Worker processes. 0: one for each processor."""
 
     state_dir: Folder = ""
-    """Where instances keep their lock and control socket. Empty: `$INTERPOSE_STATE`, else the platform's state directory."""
+    """Where instances keep their lock and control socket. Empty: `$INTERPOSE_STATE`, else the platform's directory for
+    state."""
 
     pseudonym: Token = "interpose"
     """What `Via` and `Proxy-Status` call this instance."""
@@ -54,8 +56,8 @@ class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long new connections are still accepted after a drain began, for balancers that learn of it late."""
 
     memory_limit_bytes: Bytes = 0
-    """Memory of one worker. At 85 % it closes idle connections, at 92 % it answers 503, at 95 % it stops accepting; above
-    the limit it is replaced. 0: no limit."""
+    """Memory of one worker. At 85 % of it idle connections are closed, at 92 % the answer is 503, at 95 % no connection
+    is accepted; a worker above the limit is replaced. 0: no limit."""
 
     max_lag_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
     """A worker whose loop has been blocked for so long is replaced."""
@@ -68,7 +70,7 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the line for each exchange goes: a file, `-` for standard output, or `off`."""
 
     format: Literal["combined", "json"] = "combined"
-    """Lines as Apache and nginx write them, or one JSON object a line. `json` applies to ready lines and messages as well."""
+    """Lines as Apache and nginx write them, or one JSON object a line."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important message that is still written to standard error."""
@@ -144,7 +146,8 @@ class Connections(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """For a connection to a server, TLS included."""
 
     answer_timeout_s: Timeout | None = None
-    """Until the first byte of an answer, from the last byte of the request. Without it: 60 for a gateway, 300 for a proxy."""
+    """From the last byte of a request to the first byte of its answer. Without it: 60 for a gateway, 300 for a
+    proxy."""
 
     body_timeout_s: Timeout = 60.0
     """Without a byte of an answer's body that has begun (not for event streams)."""
@@ -194,14 +197,15 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file of users (`htpasswd -B`); who is not in it gets 407 from a proxy, 401 from a gateway."""
 
     trusted: tuple[Network, ...] = ()
-    """Networks of proxies before this one whose `Forwarded` and `X-Forwarded-*` are believed. From others they are replaced."""
+    """Networks of proxies before this one whose `Forwarded` and `X-Forwarded-*` are believed. Others' are replaced."""
 
     allow_upstream: tuple[Network, ...] = ()
-    """(proxy) Networks that may be reached although they are private. A proxy on loopback may reach loopback and private
-    ones without it; link-local and metadata addresses never."""
+    """(proxy) Networks that may be reached although they are private. A proxy on loopback may reach loopback and
+    private ones without it, but no link-local ones."""
 
     connect_ports: tuple[Port, ...] | None = None
-    """(proxy) Ports that a tunnel may lead to. Without it: on loopback every port but 22, 25, 465, 587 and 6379, else 443."""
+    """(proxy) Ports that a tunnel may lead to. Without it: 443; on loopback every port but 22, 25, 465, 587 and
+    6379."""
 
     pac_exceptions: tuple[HostPattern, ...] = ()
     """(proxy) Hosts that `/proxy.pac` tells browsers to reach directly; `*.example` stands for every name below it."""
@@ -223,7 +227,8 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`http://host:port`, `https://host`, `host:port` or `unix:path`, taken in turn."""
 
     verify: bool = True
-    """Whether the certificate of an https server must be valid for its name. Without it anybody on the way can read along."""
+    """Whether the certificate of an https server must be valid for its name. Otherwise anybody on the way can read
+    along."""
 
     ca_file: File | None = None
     """Certificates of the authorities to believe, in PEM, instead of the system's."""
@@ -248,8 +253,8 @@ class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens to requests whose host, path and method match. The most specific route wins, not the first one."""
 
-    name: Name = ""
-    """What log and `interpose check` call it. Empty: its hosts and path."""
+    name: Label = ""
+    """What log and `interpose check` call it. Empty: what it matches."""
 
     listeners: tuple[Name, ...] = ()
     """The gateways it belongs to, by name. Empty: all of them."""

@@ -1,0 +1,221 @@
+"""Texts of a configuration that mean something: names, files, networks, addresses, hosts.
+
+Each kind is a function from what was written to its canonical form; ValueError says what is wrong and what to write
+instead. Only the form is looked at, and whether files are there: nothing is resolved, connected or created.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import partial
+from pathlib import Path
+
+from interpose.config.convert import Kinds
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+_PORT = re.compile(r"[0-9]{1,5}")
+_SERVER = re.compile(r"(?:(https?)://)?([^/?#@\s]+)(/?)")
+_PATH = re.compile(r"/[\x21-\x7e]*")
+
+
+def kinds(base: Path) -> Kinds:
+    """Every kind of the model; relative paths start at `base`."""
+    return {
+        "name": name,
+        "label": label,
+        "file": partial(readable_file, base),
+        "folder": partial(folder, base),
+        "log": partial(log_target, base),
+        "network": network,
+        "address": partial(listen_address, base),
+        "server": partial(server, base),
+        "dns": dns_server,
+        "host": host_pattern,
+        "path": path_prefix,
+        "method": token,
+        "token": token,
+    }
+
+
+def name(text: str) -> str:
+    """A name that may stand in a path and on a command line; "" when it is to be chosen."""
+    if text and _NAME.fullmatch(text) is None:
+        raise ValueError(
+            "is not a name; use up to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
+        )
+    return text
+
+
+def label(text: str) -> str:
+    """Any short printable text."""
+    if not text.isprintable() or len(text) > 200:
+        raise ValueError("must be printable, on one line, of at most 200 characters")
+    return text
+
+
+def token(text: str) -> str:
+    """A token of HTTP (RFC 9110, 5.6.2)."""
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError("may hold only letters, digits and !#$%&'*+-.^_`|~, 64 at most")
+    return text
+
+
+def path_of(base: Path, text: str) -> Path:
+    """The absolute path that a text means: `~` is the home directory, relative paths start at `base`."""
+    if "\0" in text or not text:
+        raise ValueError("must be the path of a file")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("names a home directory that does not exist") from None
+    return base / path
+
+
+def readable_file(base: Path, text: str) -> str:
+    """The absolute path of a file that can be read."""
+    path = path_of(base, text)
+    try:
+        with path.open("rb"):
+            return str(path)
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise ValueError("is a directory; name a file in it") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def folder(base: Path, text: str) -> str:
+    """The absolute path of a directory that may be made; "" when it is to be chosen."""
+    if not text:
+        return ""
+    path = path_of(base, text)
+    if path.exists() and not path.is_dir():
+        raise ValueError("is a file; name a directory")
+    return str(path)
+
+
+def log_target(base: Path, text: str) -> str:
+    """`-`, `off`, or the absolute path of a file in a directory that is there."""
+    if text in ("-", "off"):
+        return text
+    path = path_of(base, text)
+    if path.is_dir():
+        raise ValueError("is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no directory {path.parent}; make it first")
+    return str(path)
+
+
+def network(text: str) -> str:
+    """A network in CIDR form; a lone address is a network of one."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        wide = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError('is not an address or network; write "192.0.2.7", "10.0.0.0/8" or "fd00::/8"') from None
+    raise ValueError(f'has bits set behind its prefix; write "{wide}"')
+
+
+def listen_address(base: Path, text: str) -> str:
+    """An address to listen on: `host:port`, `:port`, `[v6]:port` or `unix:path`."""
+    if text.startswith("unix:"):
+        return _unix(base, text)
+    host, port = _host_and_port(text, "127.0.0.1:8080")
+    if port is None:
+        raise ValueError(f'has no port; write "{text}:8080"')
+    return f"{host}:{port}"
+
+
+def server(base: Path, text: str) -> str:
+    """A server with its scheme: `http://host:port`, `https://host:port` or `unix:path`."""
+    if text.startswith("unix:"):
+        return _unix(base, text)
+    found = _SERVER.fullmatch(text)
+    if found is None:
+        form = 'write "http://host:port", "https://host", "host:port" or "unix:path"'
+        scheme = text.partition("://")[0]
+        if "@" in text:
+            raise ValueError(f"must not hold a name or password; {form}")
+        if "://" in text and scheme not in ("http", "https"):
+            raise ValueError(f"has a scheme that is not spoken here; {form}")
+        if "/" in text.partition("://")[2]:
+            raise ValueError(f"must end after the host and port: paths are passed on as they come; {form}")
+        raise ValueError(f"is not a server; {form}")
+    scheme = found[1] or "http"
+    host, port = _host_and_port(found[2], f"{scheme}://127.0.0.1:9000")
+    if not host or port == 0:
+        raise ValueError(f'must name a host and a port other than 0; write "{scheme}://127.0.0.1:9000"')
+    return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
+
+
+def dns_server(text: str) -> str:
+    """A name server by address: names cannot be looked up before it is known."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    host, port = _host_and_port(text, "192.0.2.1:53")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        raise ValueError('must be an address, not a name; write "192.0.2.1" or "127.0.0.1:5353"') from None
+    return f"{host}:{53 if port is None else port}"
+
+
+def host_pattern(text: str) -> str:
+    """A host in lower case, or `*.` and the end of many."""
+    host = text.lower()
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        pass
+    if _HOST.fullmatch(host) is None:
+        raise ValueError('is not a host; write "example.com" or "*.example.com", without scheme, port or path')
+    return host.removesuffix(".")
+
+
+def path_prefix(text: str) -> str:
+    """The beginning of a path."""
+    if _PATH.fullmatch(text) is None or "?" in text or "#" in text:
+        raise ValueError('must begin with "/" and hold no space, "?" or "#"; encode others with %')
+    return text
+
+
+def _unix(base: Path, text: str) -> str:
+    path = path_of(base, text.removeprefix("unix:"))
+    if len(str(path).encode()) > 107:
+        raise ValueError("is longer than the 107 bytes that the path of a Unix socket may have")
+    return f"unix:{path}"
+
+
+def _host_and_port(text: str, example: str) -> tuple[str, int | None]:
+    """The host as it is written again (IPv6 in brackets, "" for every address) and the port, None when there is
+    none."""
+    if text.startswith("["):
+        address, bracket, rest = text[1:].partition("]")
+        try:
+            host = f"[{ipaddress.IPv6Address(address)}]"
+        except ValueError:
+            bracket = ""
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError('is not an IPv6 address in brackets; write "[::1]:8080"')
+        colon, port = rest[:1], rest[1:]
+    else:
+        host, colon, port = text.rpartition(":") if ":" in text else (text, "", "")
+        if ":" in host:
+            raise ValueError('needs brackets around an IPv6 address; write it like "[::1]:8080"')
+        if host and _HOST.fullmatch(host.lower()) is None:
+            raise ValueError(f'is not an address; write it like "{example}"')
+        host = host.lower()
+    if not colon:
+        return host, None
+    if _PORT.fullmatch(port) is None or int(port) > 65535:
+        raise ValueError("has a port that is not a number from 0 to 65535")
+    return host, int(port)

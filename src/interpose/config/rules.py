@@ -1,0 +1,194 @@
+"""What must hold between the values of a configuration, each of which is sound by itself.
+
+A rule yields what breaks it. `needs` are the key paths that it looked at besides the one it complains about: where one
+of them was reported already, and so stands at its default here, the rule has nothing to say.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, product
+from typing import Any, NamedTuple
+
+from interpose.config.advice import no_such
+from interpose.config.model import Config, Listener, Route
+from interpose.config.problem import ABSENT, Problem
+
+
+class Breach(NamedTuple):
+    """A broken rule: where, the value there, what to do about it, and the other key paths it follows from."""
+
+    where: str
+    value: Any
+    message: str
+    needs: Sequence[str] = ()
+
+
+def broken_rules(config: Config, reported: Sequence[Problem]) -> list[Problem]:
+    """The problems of a configuration as a whole, but for what follows from those reported already."""
+    broken = [problem.where for problem in reported]
+    return [
+        Problem(breach.where, breach.value, breach.message)
+        for rule in _RULES
+        for breach in rule(config)
+        if not any(_overlaps(place, needed) for place in broken for needed in (breach.where, *breach.needs))
+    ]
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach a listener's address: loopback or a Unix socket."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _overlaps(place: str, needed: str) -> bool:
+    """Whether one of two key paths is the other or holds it."""
+    short, long = sorted((place, needed), key=len)
+    return long == short or long.startswith((f"{short}.", f"{short}["))
+
+
+def _numbered(key: str, tables: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    return ((f"{key}[{number}]", table) for number, table in enumerate(tables, 1))
+
+
+def _has_a_listener(config: Config) -> Iterator[Breach]:
+    if not config.listeners:
+        yield Breach("listener", ABSENT, "is missing; add a [[listener]] table with address and role")
+
+
+def _addresses_differ(config: Config) -> Iterator[Breach]:
+    seen: dict[str, str] = {}
+    for where, listener in _numbered("listener", config.listeners):
+        first = seen.setdefault(listener.address, where)
+        if first != where and not listener.address.endswith(":0"):
+            message = f"is the address of {first} already; give each listener its own"
+            yield Breach(f"{where}.address", listener.address, message, (f"{first}.address",))
+
+
+def _names_differ(config: Config) -> Iterator[Breach]:
+    for key, tables in (("listener", config.listeners), ("upstream", config.upstreams), ("route", config.routes)):
+        seen: dict[str, str] = {}
+        for where, table in _numbered(key, tables):
+            first = seen.setdefault(table.name, where) if table.name else where
+            if first != where:
+                yield Breach(f"{where}.name", table.name, f"is the name of {first} already; give each {key} its own")
+    for where, upstream in _numbered("upstream", config.upstreams):
+        if not upstream.name:
+            yield Breach(f"{where}.name", "", "must not be empty: routes call an upstream by its name")
+
+
+def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
+    upstreams = {table.name for table in config.upstreams}
+    needs = [f"{where}.name" for where, _ in _numbered("upstream", config.upstreams)]
+    for where, table in chain(_numbered("listener", config.listeners), _numbered("route", config.routes)):
+        if table.upstream and table.upstream not in upstreams:
+            yield Breach(f"{where}.upstream", table.upstream, no_such("upstream", table.upstream, upstreams), needs)
+    listeners = {table.name: where for where, table in _numbered("listener", config.listeners)}
+    needs = [f"{where}.name" for where in listeners.values()]
+    for where, table in chain(_numbered("route", config.routes), _numbered("script", config.scripts)):
+        for number, name in enumerate(table.listeners, 1):
+            if name not in listeners:
+                yield Breach(f"{where}.listeners[{number}]", name, no_such("listener", name, listeners), needs)
+
+
+def _routes_belong_to_gateways(config: Config) -> Iterator[Breach]:
+    proxies = {
+        table.name: f"{where}.role" for where, table in _numbered("listener", config.listeners) if table.role == "proxy"
+    }
+    for where, route in _numbered("route", config.routes):
+        for number, name in enumerate(route.listeners, 1):
+            if name in proxies:
+                message = "is a proxy, which goes where its clients ask; routes belong to gateways"
+                yield Breach(f"{where}.listeners[{number}]", name, message, (proxies[name],))
+
+
+def _keys_suit_the_role(config: Config) -> Iterator[Breach]:
+    for where, listener in _numbered("listener", config.listeners):
+        other = "gateway" if listener.role == "proxy" else "proxy"
+        for key in _KEYS_OF[other]:
+            value = getattr(listener, key)
+            if value not in ("", (), None):
+                message = f"has no meaning for a {listener.role}; take it away, or make this a {other}"
+                yield Breach(f"{where}.{key}", value, message, (f"{where}.role",))
+
+
+_KEYS_OF = {"gateway": ("upstream",), "proxy": ("allow_upstream", "connect_ports", "pac_exceptions")}
+
+
+def _no_proxy_is_open_to_all(config: Config) -> Iterator[Breach]:
+    for where, listener in _numbered("listener", config.listeners):
+        if listener.role == "proxy" and not (listener.allow_from or listener.auth or is_local(listener.address)):
+            yield Breach(
+                f"{where}.address",
+                listener.address,
+                "would let everybody who can reach this machine browse through it; say who may with allow_from "
+                '(networks, such as ["10.0.0.0/8"]) or auth (a file of users), or listen on 127.0.0.1',
+                (f"{where}.role", f"{where}.allow_from", f"{where}.auth"),
+            )
+
+
+def _routes_have_one_end(config: Config) -> Iterator[Breach]:
+    for where, route in _numbered("route", config.routes):
+        needs = (f"{where}.upstream", f"{where}.answer")
+        if route.upstream and route.answer:
+            yield Breach(where, ABSENT, "has both upstream and answer; keep one", needs)
+        elif not route.upstream and not route.answer:
+            yield Breach(where, ABSENT, "leads nowhere; give upstream or answer", needs)
+        elif route.answer and route.answer.status in (204, 304) and route.answer.text:
+            message = "is a status whose answer has no content; take the text away, or choose another"
+            yield Breach(f"{where}.answer.status", route.answer.status, message)
+
+
+def _routes_can_be_told_apart(config: Config) -> Iterator[Breach]:
+    seen: dict[tuple[object, ...], str] = {}
+    for where, route in _numbered("route", config.routes):
+        for case in product(route.listeners or ("",), route.hosts or ("",), route.methods or ("",)):
+            first = seen.setdefault((*case, route.path, route.exact), where)
+            if first != where:
+                message = f"takes the same requests as {first}; let them differ in listeners, hosts, path or methods"
+                keys = ("listeners", "hosts", "path", "exact", "methods")
+                yield Breach(where, ABSENT, message, [f"{table}.{key}" for table in (where, first) for key in keys])
+                break
+
+
+def _gateways_lead_somewhere(config: Config) -> Iterator[Breach]:
+    for where, listener in _numbered("listener", config.listeners):
+        if (
+            listener.role == "gateway"
+            and not listener.upstream
+            and not any(_applies(r, listener) for r in config.routes)
+        ):
+            message = "leads nowhere; give it an upstream, or add a [[route]]"
+            yield Breach(where, ABSENT, message, (f"{where}.role", f"{where}.upstream", f"{where}.name", "route"))
+
+
+def _applies(route: Route, listener: Listener) -> bool:
+    return not route.listeners or listener.name in route.listeners
+
+
+def _trust_is_consistent(config: Config) -> Iterator[Breach]:
+    for where, upstream in _numbered("upstream", config.upstreams):
+        if upstream.ca_file and not upstream.verify:
+            message = "is of no use with verify = false; take one of them away"
+            yield Breach(f"{where}.ca_file", upstream.ca_file, message, (f"{where}.verify",))
+
+
+_RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
+    _has_a_listener,
+    _addresses_differ,
+    _names_differ,
+    _references_lead_somewhere,
+    _routes_belong_to_gateways,
+    _keys_suit_the_role,
+    _no_proxy_is_open_to_all,
+    _routes_have_one_end,
+    _routes_can_be_told_apart,
+    _gateways_lead_somewhere,
+    _trust_is_consistent,
+)
