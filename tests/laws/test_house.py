@@ -32,6 +32,7 @@ NEVER_CALLED_ON_RE = {"match", "search", "fullmatch", "findall", "finditer", "sp
 # (module, function or "*"): why what it does is not parsing of wire data, or why it is safe.
 ALLOWED = {
     ("protocol/number.py", "*"): "the guarded parser: each conversion follows a full match of ASCII digits",
+    ("net/address.py", "_port"): "the operator's words, and the conversion follows a full match of ASCII digits",
 }
 
 MOST_LINES = 400

@@ -71,7 +71,9 @@ class Stream(Protocol):
     Waiting methods raise `Failure`; the others never raise.
     """
 
-    info: StreamInfo
+    @property
+    def info(self) -> StreamInfo:
+        """Both addresses and what TLS agreed on."""
 
     def write(self, data: bytes) -> bool:
         """Send; False when the peer reads too slowly: stop until `Receiver.writable` or `drain`."""
@@ -93,6 +95,12 @@ class Stream(Protocol):
 
     def attach(self, receiver: Receiver) -> None:
         """Push from now on, beginning with what was received and not read."""
+
+    def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:
+        """Take the stream from its receiver, to be pulled or attached anew: `early` is what was received and belongs to the next one.
+
+        `at_end` is called once when the connection is gone, whoever has it then.
+        """
 
     async def peek(self, size: int) -> bytes:
         """At least `size` bytes, left in the stream; fewer when the peer ended."""

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Address, Receiver, StreamHandler, StreamInfo, TlsInfo
+from interpose.net.errors import failure_of
+from interpose.net.tls import upgrade
 
 PULL_LIMIT = 65536
 
@@ -34,13 +36,15 @@ class SocketStream(asyncio.Protocol):
     """One connection. `handler` (for accepted streams) is called once, when the connection is there."""
 
     __slots__ = (
-        "_buffer", "_eof", "_full", "_handler", "_info", "_lost", "_owner", "_reading", "_receiver", "_task",
-        "_transport", "_upgrading", "_waiter",
+        "_at_end", "_buffer", "_eof", "_full", "_handler", "_info", "_lost", "_owner", "_reading", "_receiver", "_task",
+        "_transport", "_upgrading", "_waiter", "written_bytes",
     )  # fmt: skip
 
     def __init__(self, handler: StreamHandler | None = None, owner: Owner | None = None) -> None:
         self._handler = handler
         self._owner = owner
+        self._at_end: Callable[[Failure | None], None] | None = None
+        self.written_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
         self._buffer = b""
@@ -72,7 +76,7 @@ class SocketStream(asyncio.Protocol):
             self._receiver.bytes_received(data)
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if len(self._buffer) >= PULL_LIMIT:
+        if len(self._buffer) >= PULL_LIMIT and not self._upgrading:
             self.pause()
         self._wake()
 
@@ -108,7 +112,7 @@ class SocketStream(asyncio.Protocol):
         if self._owner is not None:
             self._owner.closed(self)
         if receiver is not None:
-            receiver.connection_lost(None if exc is None else _failure(exc))
+            receiver.connection_lost(None if exc is None else failure_of(exc, str(self.info.peer)))
         self._transport = None
 
     # --- the Stream interface --------------------------------------------------------------------------------------
@@ -128,13 +132,8 @@ class SocketStream(asyncio.Protocol):
     def write(self, data: bytes) -> bool:
         """See `Stream.write`."""
         if self._transport is not None:
+            self.written_bytes += len(data)
             self._transport.write(data)
-        return not self._full
-
-    def write_parts(self, parts: list[bytes]) -> bool:
-        """`write` for several pieces that leave together."""
-        if self._transport is not None:
-            self._transport.writelines(parts)
         return not self._full
 
     def end(self) -> None:
@@ -171,6 +170,11 @@ class SocketStream(asyncio.Protocol):
             self._transport.resume_reading()
 
     @property
+    def is_reading(self) -> bool:
+        """See `Stream.is_reading`."""
+        return self._reading
+
+    @property
     def unsent_bytes(self) -> int:
         """What the peer has not taken yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
@@ -186,9 +190,11 @@ class SocketStream(asyncio.Protocol):
         if not self._lost and self._receiver is receiver and data:
             self.resume()
 
-    def detach(self) -> None:
-        """Back to the pulled manner: what arrives is buffered again."""
+    def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:
+        """See `Stream.hand_over`."""
         self._receiver = None
+        self._buffer = early
+        self._at_end = at_end
 
     async def peek(self, size: int) -> bytes:
         """See `Stream.peek`."""
@@ -207,6 +213,29 @@ class SocketStream(asyncio.Protocol):
         """See `Stream.drain`."""
         while self._full and not self._lost:
             await self._wait()
+
+    async def start_tls(self, context: Any, *, server_name: str | None = None) -> None:
+        """See `Stream.start_tls`. What was peeked at and not read is the beginning of the handshake."""
+        transport = self._transport
+        if transport is None or self._receiver is not None:
+            raise Failure("connection_terminated", Side.UPSTREAM, "The connection was gone before TLS could start.")
+        info = self.info
+        received, self._buffer = self._buffer, b""
+        self._reading = self._upgrading = True
+        try:
+            self._transport = upgraded = await upgrade(transport, self, context, received, server_name=server_name)
+        except BaseException as error:
+            transport.abort()
+            self.connection_lost(None)  # the TLS layer reports no loss before its handshake is done
+            if not isinstance(error, OSError):
+                raise
+            side = Side.UPSTREAM if server_name else Side.DOWNSTREAM
+            raise failure_of(error, server_name or str(info.peer), side=side, in_handshake=True) from error
+        finally:
+            self._upgrading = False
+        self._info = StreamInfo(info.peer, info.local, _describe_tls(upgraded, server_name))
+        if len(self._buffer) >= PULL_LIMIT:
+            self.pause()
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """See `Stream.run`."""
@@ -246,10 +275,6 @@ class SocketStream(asyncio.Protocol):
             self._waiter.set_result(None)
 
 
-def _failure(exc: Exception) -> Failure:
-    return Failure("connection_terminated", Side.UPSTREAM, f"The connection broke: {exc}.")
-
-
 def _address(value: object) -> Address:
     if isinstance(value, tuple):
         return Address(value[0], value[1])
@@ -260,13 +285,15 @@ def _describe(transport: asyncio.Transport | None) -> StreamInfo:
     if transport is None:
         return StreamInfo(Address("", 0), Address("", 0))
     info: Callable[[str], Any] = transport.get_extra_info
-    tls = None
-    if (tls_object := info("ssl_object")) is not None:
-        cipher = tls_object.cipher()
-        tls = TlsInfo(
-            tls_object.version() or "", cipher[0] if cipher else "", None, tls_object.selected_alpn_protocol()
-        )
-    return StreamInfo(_address(info("peername")), _address(info("sockname")), tls)
+    return StreamInfo(_address(info("peername")), _address(info("sockname")), _describe_tls(transport, None))
+
+
+def _describe_tls(transport: asyncio.Transport, server_name: str | None) -> TlsInfo | None:
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return None
+    cipher = tls.cipher()
+    return TlsInfo(tls.version() or "", cipher[0] if cipher else "", server_name, tls.selected_alpn_protocol())
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -1,0 +1,197 @@
+"""Dialling: from an origin to a connected stream.
+
+The name is looked up once, every address is judged, and connections are tried in the manner of RFC 8305 ("happy
+eyeballs"): families take turns, the next address is tried when the one before has failed or has not answered within a
+quarter of a second, the first connection wins and the others are given up. Each try goes to an address that was judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from interpose.core.exchange import Attempt
+from interpose.core.failure import Failure, Side
+from interpose.core.target import Origin
+from interpose.net.address import IPAddress
+from interpose.net.errors import failure_of
+from interpose.net.listen import KEEPALIVE
+from interpose.net.policy import AddressPolicy, unmapped
+from interpose.net.stream import Owner, SocketStream
+from interpose.net.tls import client_context
+
+MAX_TRIES = 8
+
+
+class DialOptions(Struct, frozen=True, kw_only=True):
+    """Connections to servers."""
+
+    connect_timeout_s: float = 10.0
+    """For a connection to a server, the lookup of its name not included, TLS included."""
+
+    stagger_s: float = 0.25
+    """How long one address is waited for before the next is tried beside it (RFC 8305, 5)."""
+
+    verify: bool = True
+    """Whether the certificate of an https server must be valid for its name."""
+
+    ca_file: str | None = None
+    """Certificates of the authorities to believe, in PEM, instead of the system's."""
+
+
+class Dialler:
+    """Connects to origins; one for each listener or upstream that has a policy or TLS settings of its own.
+
+    `policy` judges every address, except of origins that the operator configured (`configured=True`).
+    """
+
+    def __init__(
+        self,
+        resolve: Callable[[str], Awaitable[Sequence[IPAddress]]],
+        options: DialOptions | None = None,
+        *,
+        policy: AddressPolicy | None = None,
+        owner: Owner | None = None,
+    ) -> None:
+        self.policy = policy
+        self._resolve = resolve
+        self._options = options or DialOptions()
+        self._owner = owner
+        self._context: ssl.SSLContext | None = None
+
+    async def __call__(
+        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+    ) -> SocketStream:
+        """A stream connected to `origin`, in TLS for https; `attempt` is told what happened. Else `Failure`."""
+        loop = asyncio.get_running_loop()
+        addresses = None if origin.scheme == "unix" else await self._judged(origin, configured)
+        stream: SocketStream | None = None
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                if addresses is None:
+                    stream = await self._connect_unix(origin)
+                else:
+                    stream = await self._stream(await self._race(addresses, origin))
+                if origin.scheme == "https":
+                    await self._start_tls(stream, origin)
+        except (OSError, TimeoutError) as error:
+            if stream is not None:
+                stream.abort()
+            raise failure_of(error, str(origin)) from error
+        except BaseException:
+            if stream is not None:
+                stream.abort()
+            raise
+        if attempt is not None:
+            attempt.connected = loop.time()
+            attempt.peer = stream.info.peer
+            attempt.local = stream.info.local
+            attempt.tls = stream.info.tls
+        return stream
+
+    async def _judged(self, origin: Origin, configured: bool) -> list[IPAddress]:
+        """The addresses that may be tried, in order."""
+        found = [unmapped(address) for address in await self._resolve(origin.host)]
+        if self.policy is None or configured:
+            return in_turn(found)
+        refused = None
+        allowed = []
+        for address in found:
+            refusal = self.policy.refusal(address, origin.port)
+            if refusal is None:
+                allowed.append(address)
+            else:
+                refused = refused or refusal
+        if not allowed:
+            assert refused is not None
+            raise Failure(refused.kind, Side.INTERNAL, f"{origin} is refused: {refused.why}")
+        return in_turn(allowed)
+
+    async def _race(self, addresses: list[IPAddress], origin: Origin) -> socket.socket:
+        """The first socket that connects to one of `addresses`."""
+        if len(addresses) == 1:
+            return await _connect(addresses[0], origin.port)
+        loop = asyncio.get_running_loop()
+        waiting = addresses[:MAX_TRIES]
+        running: set[asyncio.Task[socket.socket]] = set()
+        errors: list[OSError] = []
+        try:
+            while waiting or running:
+                if waiting:
+                    running.add(loop.create_task(_connect(waiting.pop(0), origin.port)))
+                timeout = self._options.stagger_s if waiting else None
+                done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                won = [task for task in done if task.exception() is None]
+                for late in won[1:]:
+                    late.result().close()
+                if won:
+                    return won[0].result()
+                errors += [error for task in done if isinstance(error := task.exception(), OSError)]
+            raise errors[0]
+        finally:
+            for task in running:
+                task.cancel()
+                task.add_done_callback(_close_late)
+
+    async def _connect_unix(self, origin: Origin) -> SocketStream:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, origin.host)
+        except BaseException:
+            sock.close()
+            raise
+        return await self._stream(sock)
+
+    async def _stream(self, sock: socket.socket) -> SocketStream:
+        try:
+            _, stream = await asyncio.get_running_loop().create_connection(
+                lambda: SocketStream(None, self._owner), sock=sock
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return stream
+
+    async def _start_tls(self, stream: SocketStream, origin: Origin) -> None:
+        if self._context is None:
+            self._context = client_context(self._options.ca_file, verify=self._options.verify)
+        try:
+            await stream.start_tls(self._context, server_name=origin.host)
+        except OSError as error:
+            raise failure_of(error, str(origin), in_handshake=True) from error
+
+
+def in_turn(addresses: Iterable[IPAddress]) -> list[IPAddress]:
+    """Each of the addresses once, families taking turns, the first one's family first (RFC 8305, 4)."""
+    unique = list(dict.fromkeys(addresses))
+    if not unique:
+        return []
+    same = [address for address in unique if address.version == unique[0].version]
+    other = [address for address in unique if address.version != unique[0].version]
+    mixed = [address for pair in zip(same, other, strict=False) for address in pair]
+    shorter = min(len(same), len(other))
+    return mixed + same[shorter:] + other[shorter:]
+
+
+async def _connect(address: IPAddress, port: int) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        for option in KEEPALIVE:
+            sock.setsockopt(*option)
+        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _close_late(task: asyncio.Task[socket.socket]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        if task.exception() is None:
+            task.result().close()

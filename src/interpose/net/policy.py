@@ -1,0 +1,196 @@
+"""Which addresses a client may make us reach (A20), and which are our own (A22, A23).
+
+A name is looked up once; every address it has is judged here; the connection goes to an address that passed, never to
+the name.
+An address that carries an IPv4 address inside (mapped, 6to4, NAT64, Teredo, ISATAP) is judged with it: both must pass.
+`ipaddress.is_private` is not asked: it differs between versions of Python and does not see through those forms.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from interpose.net.address import IPAddress, SocketAddress
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Never reached for a client, whatever is configured: (network, what it is).
+NEVER = (
+    ("0.0.0.0/8", "unspecified"),
+    ("169.254.0.0/16", "link-local, where clouds keep their metadata"),
+    ("100.100.100.200/32", "a cloud's metadata address"),
+    ("168.63.129.16/32", "a cloud's metadata address"),
+    ("192.0.0.192/32", "a cloud's metadata address"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/4", "reserved or broadcast"),
+    ("::/128", "unspecified"),
+    ("fe80::/10", "link-local"),
+    ("fd00:ec2::/32", "a cloud's metadata network"),
+    ("fd20:ce::254/128", "a cloud's metadata address"),
+    ("fd00:42::42/128", "a cloud's metadata address"),
+    ("ff00::/8", "multicast"),
+    ("100::/64", "the discard network"),
+)
+
+# Not public: reached only where the listener is on loopback or the network is listed in `allow_upstream`.
+PRIVATE = (
+    ("127.0.0.0/8", "loopback"),
+    ("10.0.0.0/8", "private"),
+    ("172.16.0.0/12", "private"),
+    ("192.168.0.0/16", "private"),
+    ("100.64.0.0/10", "carrier-grade NAT"),
+    ("192.0.0.0/24", "reserved for protocols"),
+    ("192.0.2.0/24", "documentation"),
+    ("192.88.99.0/24", "a 6to4 relay"),
+    ("198.18.0.0/15", "benchmarking"),
+    ("198.51.100.0/24", "documentation"),
+    ("203.0.113.0/24", "documentation"),
+    ("::1/128", "loopback"),
+    ("fc00::/7", "private"),
+    ("fec0::/10", "site-local"),
+    ("2001:db8::/32", "documentation"),
+    ("3fff::/20", "documentation"),
+    ("5f00::/16", "segment routing"),
+    ("64:ff9b:1::/48", "local NAT64"),
+)
+
+_IPV4_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+# IPv4-compatible, IPv4-translated, NAT64, local NAT64.
+_IPV4_AT_THE_END = [
+    ipaddress.IPv6Network(network) for network in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+]
+_6TO4 = ipaddress.IPv6Network("2002::/16")
+_TEREDO = ipaddress.IPv6Network("2001::/32")
+_ISATAP = (0x00005EFE, 0x02005EFE)
+
+
+class Refusal(NamedTuple):
+    """Why an address may not be reached: a kind of `Failure`, the rule, and a sentence for people."""
+
+    kind: str
+    rule: str
+    why: str
+
+
+class AddressPolicy:
+    """What the clients of one listener may make us reach.
+
+    `own` are the addresses of our listeners (a connection to one is a loop), `forbidden` those of console and control.
+    An unspecified address among them (0.0.0.0, ::) stands for every address of this machine.
+    """
+
+    MAX_REMEMBERED = 4096
+
+    def __init__(
+        self,
+        *,
+        loopback_only: bool,
+        allow: Iterable[str] = (),
+        deny: Iterable[str] = (),
+        own: Iterable[SocketAddress] = (),
+        forbidden: Iterable[SocketAddress] = (),
+    ) -> None:
+        self._loopback_only = loopback_only
+        self._allow = [ipaddress.ip_network(network) for network in allow]
+        self._never = _table(NEVER) + [(ipaddress.ip_network(network), "denied by configuration") for network in deny]
+        self._own = [address for address in own if not address.is_unix]
+        self._forbidden = [address for address in forbidden if not address.is_unix]
+        self._remembered: dict[IPAddress, Refusal | None] = {}
+
+    def refusal(self, address: IPAddress, port: int) -> Refusal | None:
+        """Why `address` may not be reached at `port`; None when it may."""
+        if self._forbidden and _is_among(address, port, self._forbidden):
+            why = f"{address} port {port} belongs to this proxy's own console."
+            return Refusal("destination_ip_prohibited", "own console", why)
+        if self._own and _is_among(address, port, self._own):
+            return Refusal("proxy_loop_detected", "own listener", f"{address} port {port} is this proxy itself.")
+        if address not in self._remembered:
+            if len(self._remembered) >= self.MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[address] = self._judge(address)
+        return self._remembered[address]
+
+    def _judge(self, address: IPAddress) -> Refusal | None:
+        for face in faces(address):
+            carried = "" if face == address else f" (it carries {face})"
+            if (what := _find(face, self._never)) is not None:
+                why = f"{address}{carried} is an address that is never reached: {what}."
+                return Refusal("destination_ip_prohibited", what, why)
+            what = _find(face, _PRIVATE_TABLE)
+            if what is None or self._loopback_only or any(face in network for network in self._allow):
+                continue
+            why = f"{address}{carried} is not a public address ({what}); allow_upstream would allow it."
+            return Refusal("destination_ip_prohibited", what, why)
+        return None
+
+
+def unmapped(address: IPAddress) -> IPAddress:
+    """The IPv4 address that an IPv4-mapped IPv6 address stands for; others unchanged."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def faces(address: IPAddress) -> Iterator[IPAddress]:
+    """`address` and every IPv4 address that it carries inside."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        yield address
+        return
+    value = int.from_bytes(address.packed, "big")
+    if address in _IPV4_MAPPED:
+        yield _ipv4(value)
+        return
+    yield address
+    if value <= 1:
+        return
+    if any(address in network for network in _IPV4_AT_THE_END) or (value >> 32 & 0xFFFFFFFF) in _ISATAP:
+        yield _ipv4(value)
+    elif address in _6TO4:
+        yield _ipv4(value >> 80)
+    elif address in _TEREDO:
+        yield _ipv4(value >> 64)
+        yield _ipv4(~value)
+
+
+def _ipv4(value: int) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(value & 0xFFFFFFFF)
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> list[tuple[Network, str]]:
+    return [(ipaddress.ip_network(network), what) for network, what in rows]
+
+
+_PRIVATE_TABLE = _table(PRIVATE)
+
+
+def _find(address: IPAddress, table: list[tuple[Network, str]]) -> str | None:
+    for network, what in table:
+        if address in network:
+            return what
+    return None
+
+
+def _is_among(address: IPAddress, port: int, addresses: list[SocketAddress]) -> bool:
+    seen = [str(face) for face in faces(address)]
+    for own in addresses:
+        if own.port != port:
+            continue
+        if own.host in seen or (own.host == "localhost" and address.is_loopback):
+            return True
+        if own.host in ("0.0.0.0", "::") and any(is_local(face) for face in seen):
+            return True
+    return False
+
+
+def is_local(host: str) -> bool:
+    """Whether `host` is an address of this machine: then, and only then, a socket can be bound to it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
