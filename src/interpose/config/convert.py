@@ -70,7 +70,7 @@ class _Descent:
         try:
             return check(text)
         except ValueError as error:
-            self.report(where, text, str(error))
+            self.report(where, text, str(error).removesuffix("."))
             return None
 
     def struct(self, raw: Any, type_: inspect.StructType, where: str) -> Any:

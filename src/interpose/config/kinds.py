@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from interpose.config.convert import Kinds
+from interpose.net.address import SocketAddress, ip_address, is_name, parse_address
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
-_PORT = re.compile(r"[0-9]{1,5}")
-_SERVER = re.compile(r"(?:(https?)://)?([^/?#@\s]+)(/?)")
 _PATH = re.compile(r"/[\x21-\x7e]*")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def kinds(base: Path) -> Kinds:
@@ -124,59 +123,48 @@ def network(text: str) -> str:
 
 
 def listen_address(base: Path, text: str) -> str:
-    """An address to listen on: `host:port`, `:port`, `[v6]:port` or `unix:path`."""
-    if text.startswith("unix:"):
-        return _unix(base, text)
-    host, port = _host_and_port(text, "127.0.0.1:8080")
-    if port is None:
-        raise ValueError(f'has no port; write "{text}:8080"')
-    return f"{host}:{port}"
+    """An address to listen on: `host:port`, `:port` (on 127.0.0.1), `[v6]:port` or `unix:path`."""
+    return str(parse_address(_unix(base, text) if text.startswith("unix:") else text))
 
 
 def server(base: Path, text: str) -> str:
     """A server with its scheme: `http://host:port`, `https://host:port` or `unix:path`."""
     if text.startswith("unix:"):
-        return _unix(base, text)
-    found = _SERVER.fullmatch(text)
-    if found is None:
-        form = 'write "http://host:port", "https://host", "host:port" or "unix:path"'
-        scheme = text.partition("://")[0]
-        if "@" in text:
-            raise ValueError(f"must not hold a name or password; {form}")
-        if "://" in text and scheme not in ("http", "https"):
-            raise ValueError(f"has a scheme that is not spoken here; {form}")
-        if "/" in text.partition("://")[2]:
-            raise ValueError(f"must end after the host and port: paths are passed on as they come; {form}")
-        raise ValueError(f"is not a server; {form}")
-    scheme = found[1] or "http"
-    host, port = _host_and_port(found[2], f"{scheme}://127.0.0.1:9000")
-    if not host or port == 0:
-        raise ValueError(f'must name a host and a port other than 0; write "{scheme}://127.0.0.1:9000"')
-    return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
+        return str(parse_address(_unix(base, text)))
+    form = 'write "http://host:port", "https://host", "host:port" or "unix:path"'
+    scheme, separator, rest = text.partition("://") if "://" in text else ("http", "", text)
+    if scheme not in ("http", "https"):
+        raise ValueError(f"has a scheme that is not spoken here; {form}")
+    if "@" in rest:
+        raise ValueError(f"must not hold a user or password; {form}")
+    authority, slash, path = rest.partition("/")
+    if path or not authority or (slash and not separator):
+        raise ValueError(f"must be a server without a path: paths are passed on as clients send them; {form}")
+    has_port = ":" in authority.rpartition("]")[2]
+    where = parse_address(authority if has_port else f"{authority}:{_DEFAULT_PORTS[scheme]}")
+    if not has_port and not separator:
+        raise ValueError(f'has no port; write "{authority}:9000", or "http://{authority}" for port 80')
+    if authority.startswith(":") or where.port == 0:
+        raise ValueError(f"must name a host, and a port that is not 0; {form}")
+    return f"{scheme}://{where if has_port else str(where).rpartition(':')[0]}"
 
 
 def dns_server(text: str) -> str:
     """A name server by address: names cannot be looked up before it is known."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
-    host, port = _host_and_port(text, "192.0.2.1:53")
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        raise ValueError('must be an address, not a name; write "192.0.2.1" or "127.0.0.1:5353"') from None
-    return f"{host}:{53 if port is None else port}"
+    address = ip_address(text)
+    where = SocketAddress(text, 53) if address is not None else parse_address(text)
+    if ip_address(where.host) is None or text.startswith(":"):
+        raise ValueError('must be an address, not a name; write "192.0.2.1" or "127.0.0.1:5353"')
+    return str(where)
 
 
 def host_pattern(text: str) -> str:
     """A host in lower case, or `*.` and the end of many."""
     host = text.lower()
-    try:
-        return str(ipaddress.ip_address(host.strip("[]")))
-    except ValueError:
-        pass
-    if _HOST.fullmatch(host) is None:
+    if (address := ip_address(host.strip("[]"))) is not None:
+        return str(address)
+    name = host.removeprefix("*.").removesuffix(".")
+    if not is_name(name):
         raise ValueError('is not a host; write "example.com" or "*.example.com", without scheme, port or path')
     return host.removesuffix(".")
 
@@ -189,33 +177,5 @@ def path_prefix(text: str) -> str:
 
 
 def _unix(base: Path, text: str) -> str:
-    path = path_of(base, text.removeprefix("unix:"))
-    if len(str(path).encode()) > 107:
-        raise ValueError("is longer than the 107 bytes that the path of a Unix socket may have")
-    return f"unix:{path}"
-
-
-def _host_and_port(text: str, example: str) -> tuple[str, int | None]:
-    """The host as it is written again (IPv6 in brackets, "" for every address) and the port, None when there is
-    none."""
-    if text.startswith("["):
-        address, bracket, rest = text[1:].partition("]")
-        try:
-            host = f"[{ipaddress.IPv6Address(address)}]"
-        except ValueError:
-            bracket = ""
-        if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError('is not an IPv6 address in brackets; write "[::1]:8080"')
-        colon, port = rest[:1], rest[1:]
-    else:
-        host, colon, port = text.rpartition(":") if ":" in text else (text, "", "")
-        if ":" in host:
-            raise ValueError('needs brackets around an IPv6 address; write it like "[::1]:8080"')
-        if host and _HOST.fullmatch(host.lower()) is None:
-            raise ValueError(f'is not an address; write it like "{example}"')
-        host = host.lower()
-    if not colon:
-        return host, None
-    if _PORT.fullmatch(port) is None or int(port) > 65535:
-        raise ValueError("has a port that is not a number from 0 to 65535")
-    return host, int(port)
+    path = text.removeprefix("unix:")
+    return f"unix:{path_of(base, path)}" if path else text

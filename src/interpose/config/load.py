@@ -58,7 +58,8 @@ def config_of(raw: dict[str, Any], *, base: Path | None = None, name: str = "") 
 
 
 def verified(config: Config) -> Config:
-    """The same configuration, names filled in, when it keeps every rule that holds for a file; ConfigError otherwise."""
+    """The same configuration, names filled in, when it keeps every rule that holds for a file; ConfigError
+    otherwise."""
     raw = msgspec.to_builtins(config)
     return config_of(raw, name=config.process.name)
 

@@ -6,7 +6,6 @@ of them was reported already, and so stands at its default here, the rule has no
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, product
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from interpose.config.advice import no_such
 from interpose.config.model import Config, Listener, Route
 from interpose.config.problem import ABSENT, Problem
+from interpose.net.address import parse_address
 
 
 class Breach(NamedTuple):
@@ -34,17 +34,6 @@ def broken_rules(config: Config, reported: Sequence[Problem]) -> list[Problem]:
         for breach in rule(config)
         if not any(_overlaps(place, needed) for place in broken for needed in (breach.where, *breach.needs))
     ]
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine can reach a listener's address: loopback or a Unix socket."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _overlaps(place: str, needed: str) -> bool:
@@ -123,12 +112,15 @@ _KEYS_OF = {"gateway": ("upstream",), "proxy": ("allow_upstream", "connect_ports
 
 def _no_proxy_is_open_to_all(config: Config) -> Iterator[Breach]:
     for where, listener in _numbered("listener", config.listeners):
-        if listener.role == "proxy" and not (listener.allow_from or listener.auth or is_local(listener.address)):
+        if not listener.address:  # reported already
+            continue
+        is_guarded = listener.allow_from or listener.auth or parse_address(listener.address).is_loopback
+        if listener.role == "proxy" and not is_guarded:
             yield Breach(
                 f"{where}.address",
                 listener.address,
-                "would let everybody who can reach this machine browse through it; say who may with allow_from "
-                '(networks, such as ["10.0.0.0/8"]) or auth (a file of users), or listen on 127.0.0.1',
+                "would let everybody who can reach this machine use it to reach others; say who may with "
+                "allow_from (networks) or auth (a file of users), or listen on 127.0.0.1",
                 (f"{where}.role", f"{where}.allow_from", f"{where}.auth"),
             )
 
