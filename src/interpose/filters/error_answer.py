@@ -21,7 +21,7 @@ from interpose.protocol.negotiation import best_media_type
 
 OFFERS = ("text/plain", "text/html", "application/json")
 
-# One kind may have several statuses; the table of failures has the sentence for its usual one, these are for the others.
+# One kind may have several statuses: the table of failures has the sentence for its usual one, these are the others.
 SAYS: dict[int, str] = {
     401: "This page wants to know who you are.",
     404: "There is nothing at this address.",

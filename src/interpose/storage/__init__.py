@@ -1,0 +1,1 @@
+"""What is kept: files, stores, journals; no sockets."""
