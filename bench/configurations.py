@@ -142,30 +142,35 @@ def _mitmproxy(path: str, setup: Setup) -> list[str]:
 
 
 _INTERPOSE_TLS = """\
+[process]
+workers = {workers}
+state_dir = "{directory}/state"
+
+[log]
+access = "{log}"
+
+[[upstream]]
+name = "origin"
+servers = ["http://127.0.0.1:{upstream}"]
+
 [[listener]]
 address = "127.0.0.1:{port}"
 role = "gateway"
+upstream = "origin"
 tls = {{ certificate = "{certificate}", key = "{key}" }}
-upstream = "http://127.0.0.1:{upstream}"
 """
 
 
 def _interpose(path: str, setup: Setup) -> list[str]:
-    common = [
-        "--workers",
-        str(setup.workers),
-        "--no-console",
-        "--log",
-        str(setup.log),
-        "--state",
-        f"{setup.directory}/state",
-    ]
-    listen = ["--listen", f"127.0.0.1:{setup.port}"]
     if setup.role is Role.TLS_GATEWAY:
         config = setup.directory / "interpose.toml"
-        values = {"certificate": setup.certificate, "key": setup.key, "upstream": setup.upstream, "port": setup.port}
-        config.write_text(_INTERPOSE_TLS.format(**values))
-        return [path, "run", str(config), *common]
+        paths = {"certificate": setup.certificate, "key": setup.key, "directory": setup.directory, "log": setup.log}
+        ports = {"port": setup.port, "upstream": setup.upstream}
+        config.write_text(_INTERPOSE_TLS.format(**paths, **ports, workers=setup.workers))
+        return [path, "run", str(config)]
+    state = ["--state", str(setup.directory / "state")]
+    common = ["--workers", str(setup.workers), "--no-console", "--log", str(setup.log), *state]
+    listen = ["--listen", f"127.0.0.1:{setup.port}"]
     if setup.role is Role.GATEWAY:
         return [path, "gateway", f"http://127.0.0.1:{setup.upstream}", *listen, *common]
     return [path, "proxy", *listen, *common]

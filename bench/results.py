@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import statistics
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -40,8 +41,13 @@ class Series:
         return statistics.median(values) if values else None
 
     def notes(self) -> list[str]:
-        """What was odd, each thing once."""
-        return list(dict.fromkeys(note for one in self.rounds for note in one.notes))
+        """What was odd: of notes that differ in their numbers only, the first, and in how many rounds it was so."""
+        alike: dict[str, list[str]] = {}
+        for one in self.rounds:
+            for note in one.notes:
+                alike.setdefault(re.sub(r"\d+", "0", note), []).append(note)
+        rounds = len(self.rounds)
+        return [f"{notes[0]} ({len(notes)} of {rounds} rounds)" if rounds > 1 else notes[0] for notes in alike.values()]
 
 
 @dataclass(slots=True)

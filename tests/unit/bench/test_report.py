@@ -30,6 +30,15 @@ def test_a_ratio_is_one_median_over_the_other() -> None:
     assert ratio(results, "gateway-1k", "interpose", "nginx") == pytest.approx(1.5)
 
 
+def test_notes_that_differ_in_their_numbers_only_are_said_once() -> None:
+    rounds = [
+        Measurement(1.0, notes=["3 connections broke"]),
+        Measurement(1.0),
+        Measurement(1.0, notes=["7 connections broke"]),
+    ]
+    assert Series(rounds).notes() == ["3 connections broke (2 of 3 rounds)"]
+
+
 @pytest.mark.parametrize("subject", ["interpose", "absent"])
 def test_there_is_no_ratio_to_what_was_not_measured(subject: str) -> None:
     results = _results(interpose=[30e-6], nginx=[])
