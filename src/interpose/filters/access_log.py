@@ -34,16 +34,10 @@ _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 
 class AccessLogOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which line is written for each exchange, and where."""
-
-    access: str = "-"
-    """A file, `-` for standard output, or `off`."""
+    """Which line is written for each exchange."""
 
     format: Literal["combined", "json"] = "combined"
     """Lines as Apache and nginx write them, or one JSON object a line."""
-
-    max_queued_bytes: int = 4 << 20
-    """Lines that wait for a slow target; above it the oldest are dropped and counted."""
 
 
 class JsonLine(msgspec.Struct, omit_defaults=True):
@@ -85,13 +79,10 @@ class AccessLog:
     """The filter. `write` gets each line, as bytes with its line feed, and must return at once."""
 
     def __init__(
-        self,
-        format_: Literal["combined", "json"],
-        write: Callable[[bytes], None],
-        wall: Callable[[], float] = time.time,
+        self, options: AccessLogOptions, write: Callable[[bytes], None], wall: Callable[[], float] = time.time
     ) -> None:
         self._write = write
-        self._end = self._json if format_ == "json" else self._combined
+        self._end = self._json if options.format == "json" else self._combined
         self._wall = wall
         self._second_begins = 0.0
         self._second_ends = -1.0
