@@ -6,11 +6,13 @@ that flags, files and programs are held to the same rules.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from interpose.config.load import config_of
 from interpose.config.model import Config
+from interpose.config.problem import Absent, Problem, shown
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 INTERACTIVE_GRACE_S = 3.0
@@ -71,3 +73,37 @@ def common_tables(
         "listener": [{**listener, "address": address} for address in listen],
         "script": [{"file": file} for file in scripts],
     }
+
+
+def said_of_flags(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """The same problems in the words of the command line: options instead of key paths, each once."""
+    sentences: dict[str, None] = {}
+    for problem in problems:
+        flag = next((flag for place, flag in _FLAGS if place.fullmatch(problem.where)), problem.where)
+        value = "" if isinstance(problem.value, Absent) else f" {shown(problem.value)}"
+        message = _KEYS_IN_WORDS.sub(lambda found: _FLAG_OF_KEY[found[0]], problem.message)
+        sentences[f"{flag}{value}: {message}"] = None
+    return tuple(sentences)
+
+
+_FLAGS = tuple(
+    (re.compile(place), flag)
+    for place, flag in (
+        (r"process\.workers", "--workers"),
+        (r"process\.name", "--name"),
+        (r"process\.state_dir", "--state"),
+        (r"log\.access", "--log"),
+        (r"log\.format", "--log-format"),
+        (r"script\[[0-9]+\]\.file", "--script"),
+        (r"listener\[[0-9]+\]\.address", "--listen"),
+        (r"listener\[[0-9]+\]\.auth", "--auth"),
+        (r"listener\[[0-9]+\]\.allow_from(\[[0-9]+\])?", "--allow-from"),
+        (r"listener\[[0-9]+\]\.allow_upstream(\[[0-9]+\])?", "--allow-upstream"),
+        (r"listener\[[0-9]+\]\.tls\.certificate", "--tls-certificate"),
+        (r"listener\[[0-9]+\]\.tls\.key", "--tls-key"),
+        (r"upstream\[1\]\.servers(\[[0-9]+\])?", "UPSTREAM"),
+        (r"listener", "--listen"),
+    )
+)
+_FLAG_OF_KEY = {"allow_from": "--allow-from", "allow_upstream": "--allow-upstream", "auth": "--auth"}
+_KEYS_IN_WORDS = re.compile(r"\b(?:allow_from|allow_upstream|auth)\b")

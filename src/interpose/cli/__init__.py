@@ -1,0 +1,45 @@
+"""The command line: argv -> Config -> run. Thin, and quick to start: what a command needs is imported inside it."""
+
+from __future__ import annotations
+
+import sys
+
+from interpose.cli.say import complain
+
+DONE, FAILED, MISUSED = 0, 1, 2
+"""Exit statuses: done, failed while running, bad usage or configuration."""
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and give its exit status. What is wrong becomes a sentence on standard error, never a
+    traceback."""
+    import typer
+    from typer.main import get_command
+
+    from interpose.cli.commands import app
+    from interpose.cli.say import Refused
+
+    try:
+        status = get_command(app).main(arguments, prog_name="interpose", standalone_mode=False)
+    except Refused as refusal:
+        complain(*refusal.sentences)
+        return refusal.status
+    except typer.TyperException as error:
+        # The library's own words for bad usage, without the box around them.
+        sentence = error.format_message().rstrip(".") or "give a command; see interpose --help"
+        complain(f"{sentence[0].lower()}{sentence[1:]}.")
+        return MISUSED
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is buffered for it must not complain again at exit.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return status if isinstance(status, int) else DONE

@@ -1,0 +1,80 @@
+"""`interpose check`: what a configuration means, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interpose.cli import options
+from interpose.cli.say import printable
+from interpose.cli.start import DEFAULT_FILE, configured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from interpose.config.build import RoutePlan
+    from interpose.config.model import Config
+
+
+def check(
+    file: options.ConfigFile = DEFAULT_FILE,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of configurations instead, for editors.")
+    ] = False,
+) -> None:
+    """Validate a configuration and print its listeners, its routes, and the order of filters on each."""
+    if schema:
+        print_schema()
+        return
+    from interpose.config.load import load
+
+    config = configured(lambda: load(file), from_flags=False)
+    plans = configured(lambda: planned(config), from_flags=False)
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    console.print(f"{printable(str(file))} is valid.\n")
+    console.print(listener_table(config))
+    for plan in plans:
+        console.print(route_table(plan))
+
+
+def print_schema() -> None:
+    """Print the JSON Schema of a configuration to standard output."""
+    import msgspec
+
+    from interpose.config.model import Config
+
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Config)}
+    print(msgspec.json.format(msgspec.json.encode(schema)).decode())
+
+
+def planned(config: Config) -> Sequence[RoutePlan]:
+    """The order of filters for each route; building them also finds what only they can find wrong."""
+    from interpose.config.build import plan
+
+    return plan(config)
+
+
+def listener_table(config: Config) -> Table:
+    """Where connections are accepted, by whom, and who may come."""
+    from interpose.cli.table import table
+
+    rows = []
+    for listener in config.listeners:
+        guards = [*listener.allow_from, *(["users in " + listener.auth] if listener.auth else [])]
+        tls = listener.tls.certificate if listener.tls else "no"
+        open_to = ", ".join(guards) or "everybody who can connect"
+        rows.append((listener.name, listener.address, listener.role, tls, open_to))
+    return table(("Listener", "Address", "Role", "TLS", "Open to"), rows)
+
+
+def route_table(plan: RoutePlan) -> Table:
+    """The filters of one route in their order, outermost first, and what answers in the end."""
+    from interpose.cli.table import table
+
+    rows = [*plan.steps, ("end", plan.end, "")]
+    return table(("Phase", "Filter", "Options"), rows, title=f"{plan.listener}: {plan.route}")

@@ -1,0 +1,44 @@
+"""The commands of the program, in the order in which `--help` lists them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from interpose import __version__
+from interpose.cli import check, execute, instance, start
+
+app = typer.Typer(
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"interpose {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def interpose(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Stand between a client and a server: relay, show, edit, filter and balance what passes."""
+
+
+START = "Start something"
+ASK = "Speak to what runs"
+
+app.command(rich_help_panel=START)(start.proxy)
+app.command(rich_help_panel=START)(start.gateway)
+app.command("exec", rich_help_panel=START, context_settings={"allow_interspersed_args": False})(execute.execute)
+app.command(rich_help_panel=START)(start.run)
+app.command(rich_help_panel=START)(check.check)
+app.command(rich_help_panel=ASK)(instance.status)
+app.command(rich_help_panel=ASK)(instance.reload)
+app.command(rich_help_panel=ASK)(instance.drain)

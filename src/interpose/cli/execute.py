@@ -1,0 +1,114 @@
+"""`interpose exec -- COMMAND`: one command, with its proxy variables set to a proxy of its own.
+
+The proxy runs in this process on a free port of 127.0.0.1 and ends with the command. The command keeps the terminal:
+nothing is printed here while it runs, and its exit status becomes ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interpose.cli import options
+from interpose.cli.options import LogFormat
+from interpose.cli.say import Refused
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from asyncio.subprocess import Process
+
+    from interpose.config.model import Config
+
+NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 126, 127, 128
+"""Exit statuses as shells have them; the last one is added to the number of the signal that ended the command."""
+
+
+def execute(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The command and its arguments.")],
+    allow_upstream: options.AllowUpstream = [],  # noqa: B006 - never changed
+    script: options.Scripts = [],  # noqa: B006
+    log: options.AccessLog = "off",
+    log_format: options.Format = LogFormat.COMBINED,
+    no_console: options.NoConsole = False,
+) -> None:
+    """Run one command through a proxy of its own, and end with its exit status."""
+    import shutil
+
+    from interpose.cli.start import configured
+    from interpose.config.roles import proxy_config
+
+    if shutil.which(command[0]) is None:
+        raise Refused(f"there is no command {command[0]!r}.", status=NOT_FOUND)
+    config = configured(
+        lambda: proxy_config(
+            ["127.0.0.1:0"],
+            name="exec",
+            allow_upstream=allow_upstream,
+            scripts=script,
+            log=log,
+            log_format=log_format.value,
+        ),
+        from_flags=True,
+    )
+    import uvloop
+
+    raise typer.Exit(uvloop.run(proxied(config, command)))
+
+
+async def proxied(config: Config, command: list[str]) -> int:
+    """Run `command` through a proxy of its own; the exit status to end with."""
+    import asyncio
+
+    from interpose.config.serve import serve
+
+    async with serve(config) as running:
+        environment = proxy_environment(f"http://{running.addresses['proxy']}")
+        try:
+            process = await asyncio.create_subprocess_exec(*command, env=environment)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise Refused(f"{command[0]!r} cannot be run: {reason}.", status=NOT_EXECUTABLE) from None
+        forward_signals(process, asyncio.get_running_loop())
+        status = await process.wait()
+    return SIGNALLED - status if status < 0 else status
+
+
+def proxy_environment(url: str) -> dict[str, str]:
+    """Our environment with every variable that programs look for set to the proxy at `url`.
+
+    Exceptions are emptied: what the command asks of this machine's own servers goes through as well.
+    """
+    import os
+
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    proxies = {spelling: url for name in names for spelling in (name, name.upper())}
+    return {**os.environ, **proxies, "no_proxy": "", "NO_PROXY": "", "NODE_USE_ENV_PROXY": "1"}
+
+
+def forward_signals(process: Process, loop: AbstractEventLoop) -> None:
+    """Pass on to the command what is sent to us. Ctrl-C on a terminal has reached it already, and is left to it."""
+    import contextlib
+    import os
+    import signal
+
+    def forward(number: signal.Signals) -> None:
+        if number == signal.SIGINT and is_in_foreground():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+
+    def is_in_foreground() -> bool:
+        try:
+            terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+        except OSError:
+            return False
+        try:
+            return os.tcgetpgrp(terminal) == os.getpgrp()
+        except OSError:
+            return False
+        finally:
+            os.close(terminal)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        loop.add_signal_handler(number, forward, number)

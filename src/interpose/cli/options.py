@@ -1,0 +1,69 @@
+"""Options that several commands share, each with its help, once."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class LogFormat(enum.StrEnum):
+    """How lines of the access log and ready lines are written."""
+
+    COMBINED = "combined"
+    JSON = "json"
+
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="[FILE]", help="The configuration.")]
+Listen = Annotated[
+    list[str],
+    typer.Option(
+        "--listen", metavar="ADDR", help=r"host:port, :port, \[v6]:port or unix:path to listen on. Repeatable."
+    ),
+]
+Workers = Annotated[int, typer.Option("--workers", metavar="N", help="Worker processes; 0 is one for each processor.")]
+AllowFrom = Annotated[
+    list[str],
+    typer.Option("--allow-from", metavar="CIDR", help="Clients that may use it; others get 403. Repeatable."),
+]
+AllowUpstream = Annotated[
+    list[str],
+    typer.Option(
+        "--allow-upstream", metavar="CIDR", help="Private networks that may be reached through it. Repeatable."
+    ),
+]
+Auth = Annotated[
+    str | None, typer.Option("--auth", metavar="FILE", help="Users who may use it, as written by htpasswd -B.")
+]
+Scripts = Annotated[
+    list[str],
+    typer.Option("--script", metavar="FILE", help="Filters of your own, read again when it changes. Repeatable."),
+]
+AccessLog = Annotated[
+    str, typer.Option("--log", metavar="FILE", help="Where a line for each exchange goes: a file, - or off.")
+]
+Format = Annotated[LogFormat, typer.Option("--log-format", help="How log lines and ready lines are written.")]
+Certificate = Annotated[
+    str | None, typer.Option("--tls-certificate", metavar="FILE", help="Speak TLS, with this certificate chain (PEM).")
+]
+Key = Annotated[str | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")]
+Name = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="What this instance is called.", show_default="the role")
+]
+State = Annotated[
+    str,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="Where instances keep their lock and control socket.",
+        envvar="INTERPOSE_STATE",
+        show_default="~/.local/state/interpose",
+    ),
+]
+NoConsole = Annotated[bool, typer.Option("--no-console", help="Run without the web console.")]
+WhichName = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="Which instance.", show_default="the only one running")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]

@@ -1,0 +1,140 @@
+"""`interpose run`, `proxy` and `gateway`: from a file or options to a running supervisor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from interpose.cli import options
+from interpose.cli.options import LogFormat
+from interpose.cli.say import Refused, numbered
+
+if TYPE_CHECKING:
+    from interpose.config.model import Config
+
+DEFAULT_FILE = Path("interpose.toml")
+Made = TypeVar("Made")
+
+
+def proxy(
+    listen: options.Listen = ["127.0.0.1:8080"],  # noqa: B006 - never changed, and shown in --help
+    workers: options.Workers = 1,
+    allow_from: options.AllowFrom = [],  # noqa: B006
+    auth: options.Auth = None,
+    allow_upstream: options.AllowUpstream = [],  # noqa: B006
+    script: options.Scripts = [],  # noqa: B006
+    log: options.AccessLog = "-",
+    log_format: options.Format = LogFormat.COMBINED,
+    tls_certificate: options.Certificate = None,
+    tls_key: options.Key = None,
+    name: options.Name = "",
+    state: options.State = "",
+    no_console: options.NoConsole = False,
+) -> None:
+    """Run a forward proxy, for browsers and programs that are told to use it."""
+    from interpose.config.roles import proxy_config
+
+    _supervise(
+        lambda: proxy_config(
+            listen,
+            workers=workers,
+            allow_from=allow_from,
+            auth=auth,
+            allow_upstream=allow_upstream,
+            scripts=script,
+            log=log,
+            log_format=log_format.value,
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            name=name,
+            state=state,
+        ),
+        from_flags=True,
+    )
+
+
+def gateway(
+    upstream: Annotated[
+        list[str], typer.Argument(metavar="UPSTREAM...", help="http://host:port, https://host, host:port or unix:path.")
+    ],
+    listen: options.Listen = ["127.0.0.1:8080"],  # noqa: B006
+    workers: options.Workers = 1,
+    allow_from: options.AllowFrom = [],  # noqa: B006
+    auth: options.Auth = None,
+    script: options.Scripts = [],  # noqa: B006
+    log: options.AccessLog = "-",
+    log_format: options.Format = LogFormat.COMBINED,
+    tls_certificate: options.Certificate = None,
+    tls_key: options.Key = None,
+    name: options.Name = "",
+    state: options.State = "",
+    no_console: options.NoConsole = False,
+) -> None:
+    """Run a gateway (reverse proxy) before one server, or before several of which any will do."""
+    from interpose.config.roles import gateway_config
+
+    _supervise(
+        lambda: gateway_config(
+            upstream,
+            listen,
+            workers=workers,
+            allow_from=allow_from,
+            auth=auth,
+            scripts=script,
+            log=log,
+            log_format=log_format.value,
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            name=name,
+            state=state,
+        ),
+        from_flags=True,
+    )
+
+
+def run(
+    file: options.ConfigFile = DEFAULT_FILE,
+    name: options.Name = "",
+    state: options.State = "",
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="Instead of the format in the file.")
+    ] = None,
+    no_console: options.NoConsole = False,
+) -> None:
+    """Run what a configuration describes. It is read again on SIGHUP and `interpose reload`."""
+    from msgspec.structs import replace
+
+    from interpose.config.load import load
+
+    def read() -> Config:
+        config = load(file)
+        process = replace(config.process, name=name or config.process.name, state_dir=state or config.process.state_dir)
+        log = config.log if log_format is None else replace(config.log, format=log_format.value)
+        return replace(config, process=process, log=log)
+
+    _supervise(read, from_flags=False)
+
+
+def _supervise(read: Callable[[], Config], *, from_flags: bool) -> None:
+    """Run a configuration until it is told to stop. Flags do not change: only a file is worth reading again."""
+    config = configured(read, from_flags=from_flags)
+    from interpose.config import launch
+
+    interactive = from_flags or sys.stderr.isatty()
+    raise typer.Exit(launch.supervise(config, load=None if from_flags else read, interactive=interactive))
+
+
+def configured(read: Callable[[], Made], *, from_flags: bool) -> Made:
+    """What `read` makes of a configuration, or every sentence about what is wrong with it."""
+    from interpose.config.problem import ConfigError
+    from interpose.config.roles import said_of_flags
+
+    try:
+        return read()
+    except ConfigError as error:
+        problems = said_of_flags(error.problems) if from_flags else tuple(map(str, error.problems))
+        raise Refused(*numbered(problems)) from None

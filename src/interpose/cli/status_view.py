@@ -1,0 +1,92 @@
+"""What `interpose status` shows: one line about the instance, its listeners, its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from interpose.cli.table import table
+
+_STATES = {"serving": "green", "ready": "green", "starting": "yellow", "draining": "yellow", "dead": "bold red"}
+_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_WORKER_NUMBERS = ("Restarts", "Connections", "Requests", "Per second", "Memory")
+
+
+def status_view(status: Mapping[str, Any]) -> RenderableType:
+    """The status as people read it; what an instance does not tell is shown as a dash."""
+    listeners = table(
+        ("Listener", "Role", "Address"),
+        [(_text(row, "name"), _text(row, "role"), _text(row, "address")) for row in _rows(status, "listeners")],
+    )
+    workers = table(
+        ("Worker", "Process", "State", *_WORKER_NUMBERS),
+        [
+            (
+                _text(row, "number"),
+                _text(row, "pid"),
+                Text(_text(row, "state"), style=_STATES.get(_text(row, "state"), "")),
+                *(_text(row, key) for key in ("restarts", "connections", "requests")),
+                rate(row.get("requests_per_s")),
+                size(row.get("memory_bytes")),
+            )
+            for row in _rows(status, "workers")
+        ],
+        numbers=_WORKER_NUMBERS,
+    )
+    return Group(headline(status), Text(), listeners, workers)
+
+
+def headline(status: Mapping[str, Any]) -> Text:
+    """Name, version, process, age and generation."""
+    line = Text.assemble((_text(status, "name"), "bold"), f"  Interpose {_text(status, 'version')}")
+    line.append(f"  process {_text(status, 'pid')}", "dim")
+    line.append(f"  up {duration(status.get('uptime_s'))}", "dim")
+    line.append(f"  generation {_text(status, 'generation')}", "dim")
+    if status.get("ready") is False:
+        line.append("  not ready", "bold red")
+    return line
+
+
+def duration(seconds: object) -> str:
+    """The two largest units of a duration: `3 d 4 h`, `12 min 5 s`."""
+    if not isinstance(seconds, int | float):
+        return "-"
+    rest = int(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def size(octets: object) -> str:
+    """A number of bytes in the unit that keeps it readable: `32.5 MiB`."""
+    if not isinstance(octets, int | float):
+        return "-"
+    number, unit = float(octets), 0
+    while number >= 1024 and unit < len(_BYTE_UNITS) - 1:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.0f} {_BYTE_UNITS[unit]}" if unit == 0 or number >= 100 else f"{number:.1f} {_BYTE_UNITS[unit]}"
+
+
+def rate(per_second: object) -> str:
+    """A number per second, with a decimal only while it is small."""
+    if not isinstance(per_second, int | float):
+        return "-"
+    return f"{per_second:.1f}" if per_second < 10 else f"{per_second:.0f}"
+
+
+def _text(row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "-" if value is None else str(value)
+
+
+def _rows(status: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
+    rows = status.get(key)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
