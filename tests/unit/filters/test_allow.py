@@ -6,7 +6,7 @@ from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
-from interpose.filters.allow import MOST_REMEMBERED, Allow, AllowOptions
+from interpose.filters.allow import Allow, AllowOptions
 
 REQUEST = Request("GET", Target(Form.ORIGIN, "http", Authority("example.org"), "/"), Fields())
 
@@ -54,25 +54,3 @@ async def test_a19_any_other_client_is_refused_and_told_by_whom(host: str) -> No
 
 async def test_the_permissions_of_a_unix_socket_decide_for_it() -> None:
     await ask(Allow(AllowOptions(allow_from=NETWORKS)), "", 0)
-
-
-async def test_a32_what_is_remembered_of_clients_is_bounded() -> None:
-    allow = Allow(AllowOptions(allow_from=NETWORKS))
-    for number in range(MOST_REMEMBERED + 10):
-        await ask(allow, f"127.0.{number >> 8}.{number & 255}")
-    assert len(allow._verdicts) == 10
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("10.0.0.1/8", "'10.0.0.1/8' is not an address or network; the network is written 10.0.0.0/8"),
-        ("10.0.0", "'10.0.0' is not an address or network; write it like 192.0.2.0/24 or 2001:db8::/32"),
-        ("", "'' is not an address or network; write it like 192.0.2.0/24 or 2001:db8::/32"),
-        ("localhost", "'localhost' is not an address or network; write it like 192.0.2.0/24 or 2001:db8::/32"),
-    ],
-)
-def test_a_bad_network_is_one_sentence_with_its_fix(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError) as error:
-        Allow(AllowOptions(allow_from=(text,)))
-    assert str(error.value) == sentence

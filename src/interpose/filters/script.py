@@ -1,0 +1,296 @@
+"""Your own filters: functions of a Python file, marked with `@interpose.filter`.
+
+A script has a *slot* in every phase. The slots are built into the handlers once and stay there; what they call is
+looked up for each request, so that a changed file, even one with other functions in other phases, takes effect without
+anything being rebuilt. An empty slot hands on without a coroutine of its own.
+
+An error in a script is the script's: the exchange gets a 500, log and answer name the line, everything else goes on. To
+tell such an error from one that came out of `forward`, what a function is given as `forward` remembers what it raised.
+It remembers bodies as well: one that the function got and did not pass on is closed, or its upstream connection would
+wait for a reader for ever.
+
+A script runs on the loop of its worker: while it computes, everybody else waits. What takes longer than a few
+milliseconds belongs into `await asyncio.to_thread(...)`; the watchdog names the line of a script that forgets it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import logging
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from interpose.core.body import Body
+from interpose.core.exchange import Exchange
+from interpose.core.failure import Failure, Side
+from interpose.core.handler import Filter, Handler, Phase
+from interpose.core.message import Request, Response
+
+log = logging.getLogger("interpose")
+
+MARK = "__interpose_phase__"
+MOST_BYTES = 1 << 20
+F = TypeVar("F", bound=Filter)
+
+
+@overload
+def mark(function: F, /) -> F: ...
+@overload
+def mark(*, phase: Phase = ...) -> Callable[[F], F]: ...
+def mark(function: F | None = None, /, *, phase: Phase = Phase.EDIT) -> F | Callable[[F], F]:
+    """Mark `async def name(exchange, request, forward)` as a filter, with `@interpose.filter` or `(phase=…)` after it.
+
+    It answers, or returns `await forward(exchange, request)`, with the request or the response changed as it likes.
+    """
+
+    def marked(function: F) -> F:
+        setattr(function, MARK, Phase(phase))
+        return function
+
+    return marked if function is None else marked(function)
+
+
+class ScriptOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of your own filters."""
+
+    file: str
+    """Python, with functions marked `@interpose.filter`. It is read again when it changes."""
+
+    max_errors_per_minute: int = 0
+    """A function that raises more often is passed over until the file changes. 0: never; each error is answered 500."""
+
+
+class Script:
+    """One file. `slot(phase)` gives its filter for a phase, `tick()` looks whether the file changed.
+
+    Raises ValueError, one sentence with file and line, when the file cannot be loaded.
+    """
+
+    def __init__(self, options: ScriptOptions, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = Path(options.file)
+        self._clock = clock
+        self._max_errors = options.max_errors_per_minute
+        self._seen = signature(self.path)
+        self._steps = self._load()
+
+    @property
+    def functions(self) -> list[tuple[Phase, str]]:
+        """The marked functions in the order in which they run."""
+        return [(phase, step.name) for phase in Phase for step in self._steps[phase]]
+
+    @property
+    def errors(self) -> int:
+        """Errors since the file was loaded."""
+        return sum(step.errors for steps in self._steps.values() for step in steps)
+
+    def slot(self, phase: Phase) -> Filter:
+        """The filter that stands for this script in one phase; install it in each."""
+        return partial(self._run, phase)
+
+    def tick(self) -> None:
+        """Load the file again if it changed. When it is broken the old functions stay, and the log says so once."""
+        seen = signature(self.path)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._steps = self._load()
+        except ValueError as error:
+            log.warning("script not reloaded, the old one goes on: %s", error)
+        else:
+            log.info("script %s reloaded: %s", self.path, ", ".join(name for _, name in self.functions))
+
+    def _run(self, phase: Phase, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
+        for step in reversed(self._steps[phase]):
+            forward = partial(step, forward=forward)
+        return forward(exchange, request)
+
+    def _load(self) -> dict[Phase, list[Step]]:
+        module = load(self.path)
+        steps: dict[Phase, list[Step]] = {phase: [] for phase in Phase}
+        found: set[int] = set()
+        for name, value in list(vars(module).items()):
+            phase = getattr(value, MARK, None)
+            if isinstance(phase, Phase) and id(value) not in found:
+                found.add(id(value))
+                self._check(name, value)
+                steps[phase].append(Step(name, value, self.path, self._max_errors, self._clock))
+        if not found:
+            raise ValueError(f"{self.path}: no function is marked with @interpose.filter")
+        return steps
+
+    def _check(self, name: str, function: Any) -> None:
+        """Refuse what could only fail at the first request."""
+        line = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+        asks = f"{self.path}:{line}: {name} must be `async def {name}(exchange, request, forward)`"
+        if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(type(function).__call__):
+            raise ValueError(asks)
+        try:
+            inspect.signature(function).bind(None, None, None)
+        except TypeError:
+            raise ValueError(asks) from None
+
+
+class Step:
+    """One function of a script, as a filter."""
+
+    def __init__(self, name: str, function: Filter, path: Path, max_errors: int, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.errors = 0
+        self._function = function
+        self._path = path
+        self._clock = clock
+        self._recent: deque[float] | None = deque(maxlen=max_errors + 1) if max_errors else None
+        self._is_off = False
+
+    async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
+        """Call the function; what it raises, other than a `Failure`, becomes one."""
+        if self._is_off:
+            return await forward(exchange, request)
+        through = Through(forward)
+        try:
+            response = await self._function(exchange, request, through)
+            if not isinstance(response, Response):
+                raise TypeError(f"returned {response!r} instead of a response")
+        except BaseException as error:
+            through.close_bodies()
+            if error is through.raised or not isinstance(error, Exception | SystemExit):
+                raise
+            if isinstance(error, Failure):
+                self._note(exchange, error.detail)
+                raise
+            raise self._blame(exchange, error) from error
+        if not through.was_called:
+            self._note(exchange, f"answered {response.status}")
+        elif through.bodies and through.bodies != [response.body]:
+            # A body that was not returned may still feed the one that was, so it is closed at the very end.
+            exchange.at_end(lambda outcome: through.close_bodies())
+        return response
+
+    def _note(self, exchange: Exchange, why: str) -> None:
+        if "filter" not in exchange.notes:
+            exchange.refused_by("script", f"{self.name} in {self._path.name}", why)
+
+    def _blame(self, exchange: Exchange, error: BaseException) -> Failure:
+        """The failure for an error of the function; written to the log, with the line, and counted."""
+        self.errors += 1
+        file, line = place_of(error, self._function, self._path)
+        detail = f"{file.name}:{line} in {self.name}: {told(error)}"
+        exchange.refused_by("script", f"{self.name} in {self._path.name}", detail)
+        log.error("exchange %s: script %s:%d in %s: %s", exchange.id, file, line, self.name, told(error))
+        if self._recent is not None:
+            now = self._clock()
+            self._recent.append(now)
+            if len(self._recent) == self._recent.maxlen and now - self._recent[0] < 60:
+                self._is_off = True
+                says = "script %s: %s failed %d times in a minute and is passed over until the file changes"
+                log.error(says, self._path, self.name, len(self._recent))
+        return Failure("proxy_internal_error", Side.INTERNAL, detail)
+
+
+class Through:
+    """What a script's function gets as `forward`."""
+
+    __slots__ = ("_forward", "bodies", "raised", "was_called")
+
+    def __init__(self, forward: Handler) -> None:
+        self._forward = forward
+        self.bodies: list[Body] = []
+        self.raised: BaseException | None = None
+        self.was_called = False
+
+    async def __call__(self, exchange: Exchange, request: Request) -> Response:
+        """Forward, and remember what came of it."""
+        self.was_called = True
+        try:
+            response = await self._forward(exchange, request)
+        except Exception as error:
+            self.raised = error
+            raise
+        if not response.body.ended:
+            self.bodies.append(response.body)
+        return response
+
+    def close_bodies(self) -> None:
+        """Close the bodies that have not ended: nobody will read them."""
+        for body in self.bodies:
+            body.close()
+
+
+def load(path: Path) -> ModuleType:
+    """The file as a module, compiled whole before any of it runs. ValueError says what is wrong, and where."""
+    try:
+        with path.open("rb") as file:
+            source = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(source) > MOST_BYTES:
+        raise ValueError(f"{path}: larger than {MOST_BYTES} bytes; a script should be smaller")
+    try:
+        code = compile(source, str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        place = f"{path}:{error.lineno}" if error.lineno else path
+        raise ValueError(f"{place}: {error.msg}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    linecache.checkcache(str(path))
+    beside = str(path.parent.absolute())
+    module = ModuleType(f"script:{path}")
+    module.__file__ = str(path)
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module  # dataclasses and their like look their module up by name
+    sys.path.insert(0, beside)  # modules beside the script can be imported while it loads, as when Python runs it
+    try:
+        exec(code, module.__dict__)
+    except (Exception, SystemExit) as error:
+        if before is not None:
+            sys.modules[module.__name__] = before
+        raise ValueError(f"{path}:{last_line_in(str(path), error)}: {told(error)}") from error
+    finally:
+        if beside in sys.path:
+            sys.path.remove(beside)
+    return module
+
+
+def signature(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced; None when it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def place_of(error: BaseException, function: Any, path: Path) -> tuple[Path, int]:
+    """File and line where a function of a script (or of a module that it imported) went wrong."""
+    code = getattr(function, "__code__", None)
+    if (line := last_line_in(str(path), error)) or code is None:
+        return path, line
+    return Path(code.co_filename), last_line_in(code.co_filename, error) or code.co_firstlineno
+
+
+def last_line_in(file: str, error: BaseException) -> int:
+    """The innermost line of the file that the error passed, 0 when it passed none."""
+    line = 0
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == file:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def told(error: BaseException) -> str:
+    """Type and text of an error, cut and without control characters: the text may come from the wire."""
+    text = f"{type(error).__name__}: {error}"[:300]
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
