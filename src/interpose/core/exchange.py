@@ -30,7 +30,19 @@ class Outcome(NamedTuple):
 class Attempt:
     """One try upstream: what really went there and when (seconds, monotonic; 0.0 = did not happen)."""
 
-    __slots__ = ("connected", "failure", "fields", "first_byte", "local", "origin", "peer", "reused", "started", "status", "tls")
+    __slots__ = (
+        "connected",
+        "failure",
+        "fields",
+        "first_byte",
+        "local",
+        "origin",
+        "peer",
+        "reused",
+        "started",
+        "status",
+        "tls",
+    )
 
     def __init__(self, origin: str, started: float) -> None:
         self.origin = origin
@@ -55,7 +67,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_at_end", "_notes", "_waits", "attempts", "authority", "client", "listener", "number", "on_interim",
+        "_at_end", "_notes", "_waits", "attempts", "authority", "bytes_out", "client", "listener", "number", "on_interim",
         "outcome", "parent", "scheme", "started", "tls", "user", "worker",
     )  # fmt: skip
 
@@ -73,6 +85,7 @@ class Exchange:
         self.authority: str | None = None
         self.user: str | None = None
         self.attempts: list[Attempt] = []
+        self.bytes_out = 0
         self.outcome: Outcome | None = None
         self.on_interim: Callable[[int, Fields], None] | None = None
         self._at_end: list[Callable[[Outcome], None]] = []

@@ -75,6 +75,18 @@ class Stream(Protocol):
     def info(self) -> StreamInfo:
         """Both addresses and what TLS agreed on."""
 
+    @property
+    def written_bytes(self) -> int:
+        """What was given to `write` so far."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What of it the peer has not taken yet."""
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether bytes are being received (see `pause`)."""
+
     def write(self, data: bytes) -> bool:
         """Send; False when the peer reads too slowly: stop until `Receiver.writable` or `drain`."""
 
@@ -97,7 +109,7 @@ class Stream(Protocol):
         """Push from now on, beginning with what was received and not read."""
 
     def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:
-        """Take the stream from its receiver, to be pulled or attached anew: `early` is what was received and belongs to the next one.
+        """Take the stream from its receiver, to be pulled or attached anew; `early` was received and is read first.
 
         `at_end` is called once when the connection is gone, whoever has it then.
         """

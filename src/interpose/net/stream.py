@@ -37,14 +37,14 @@ class SocketStream(asyncio.Protocol):
 
     __slots__ = (
         "_at_end", "_buffer", "_eof", "_full", "_handler", "_info", "_lost", "_owner", "_reading", "_receiver", "_task",
-        "_transport", "_upgrading", "_waiter", "written_bytes",
+        "_transport", "_upgrading", "_waiter", "_written",
     )  # fmt: skip
 
     def __init__(self, handler: StreamHandler | None = None, owner: Owner | None = None) -> None:
         self._handler = handler
         self._owner = owner
         self._at_end: Callable[[Failure | None], None] | None = None
-        self.written_bytes = 0
+        self._written = 0
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
         self._buffer = b""
@@ -86,7 +86,7 @@ class SocketStream(asyncio.Protocol):
         if self._receiver is not None:
             self._receiver.end_received()
         self._wake()
-        return True
+        return self._transport is not None and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The transport's buffer is above its high-water mark."""
@@ -101,18 +101,22 @@ class SocketStream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        if self._lost:
+        if self._lost or self._upgrading:  # during a handshake `start_tls` learns of it and says so
             return
         self._lost = True
         self._eof = True
         self._wake()
-        if self._task is not None:
+        if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         receiver, self._receiver = self._receiver, None
         if self._owner is not None:
             self._owner.closed(self)
+        failure = None if exc is None else failure_of(exc, str(self.info.peer))
         if receiver is not None:
-            receiver.connection_lost(None if exc is None else failure_of(exc, str(self.info.peer)))
+            receiver.connection_lost(failure)
+        at_end, self._at_end = self._at_end, None
+        if at_end is not None:
+            at_end(failure)
         self._transport = None
 
     # --- the Stream interface --------------------------------------------------------------------------------------
@@ -132,7 +136,7 @@ class SocketStream(asyncio.Protocol):
     def write(self, data: bytes) -> bool:
         """See `Stream.write`."""
         if self._transport is not None:
-            self.written_bytes += len(data)
+            self._written += len(data)
             self._transport.write(data)
         return not self._full
 
@@ -168,6 +172,11 @@ class SocketStream(asyncio.Protocol):
         if not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = True
             self._transport.resume_reading()
+
+    @property
+    def written_bytes(self) -> int:
+        """See `Stream.written_bytes`."""
+        return self._written
 
     @property
     def is_reading(self) -> bool:
@@ -226,13 +235,13 @@ class SocketStream(asyncio.Protocol):
             self._transport = upgraded = await upgrade(transport, self, context, received, server_name=server_name)
         except BaseException as error:
             transport.abort()
-            self.connection_lost(None)  # the TLS layer reports no loss before its handshake is done
+            self._upgrading = False
+            self.connection_lost(None)
             if not isinstance(error, OSError):
                 raise
             side = Side.UPSTREAM if server_name else Side.DOWNSTREAM
             raise failure_of(error, server_name or str(info.peer), side=side, in_handshake=True) from error
-        finally:
-            self._upgrading = False
+        self._upgrading = False
         self._info = StreamInfo(info.peer, info.local, _describe_tls(upgraded, server_name))
         if len(self._buffer) >= PULL_LIMIT:
             self.pause()
@@ -243,14 +252,15 @@ class SocketStream(asyncio.Protocol):
         self._task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        if self._task is task:
+        is_current = self._task is task
+        if is_current:
             self._task = None
         if task.cancelled():
             self.abort()
             return
         error = task.exception()
         if error is None:
-            if self._receiver is None:
+            if self._receiver is None and is_current:  # else its last act was to give the stream to another task
                 self.close()
         elif isinstance(error, Failure):
             self.abort()

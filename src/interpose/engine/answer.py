@@ -1,0 +1,41 @@
+"""How an answer goes out: its framing and what its connection does afterwards. Decided here, done by the connection."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from interpose.core.message import Request, Response
+from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
+
+
+class AnswerPlan(NamedTuple):
+    """`framing` is a length, a mark of `protocol.framing`, or None where no framing field is written.
+
+    `content` goes out with the head; when `streams`, the body flows after it instead.
+    """
+
+    framing: int | None
+    content: bytes
+    streams: bool
+    keep_alive: bool
+
+
+def plan_answer(request: Request | None, response: Response, keep_alive: bool) -> AnswerPlan:
+    """The plan for `response` to `request` (None when it could not be read), whose body is closed or taken where possible."""
+    status = response.status
+    body = response.body
+    minor = 1 if request is None else request.version
+    if status < 200 or status == 204 or status == 304 or (request is not None and request.method == "HEAD"):
+        length = response.declared_length
+        if length is None and status >= 200 and status not in (204, 304) and (body.length or not body.ended):
+            length = body.length
+        body.close()
+        return AnswerPlan(length, b"", False, keep_alive)
+    if body.is_complete and (body.trailers is None or minor == 0):
+        content = body.take()
+        return AnswerPlan(len(content), content, False, keep_alive)
+    if body.length is not None and body.trailers is None:
+        return AnswerPlan(body.length, b"", True, keep_alive)
+    if minor:
+        return AnswerPlan(CHUNKED, b"", True, keep_alive)
+    return AnswerPlan(UNTIL_CLOSE, b"", True, False)

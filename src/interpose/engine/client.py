@@ -1,0 +1,187 @@
+"""The upstream client: a Handler that sends the request to an origin and returns the origin's answer.
+
+Two ways of choosing the origin make two clients of one: `OriginClient` goes where the request's target says (a proxy);
+`GroupClient` takes the servers of an upstream in turn and keeps the target's authority in Host (a gateway).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
+
+from interpose.core.exchange import Attempt, Exchange
+from interpose.core.failure import Failure, Side
+from interpose.core.message import Request, Response
+from interpose.core.stream import Stream
+from interpose.core.target import Form, Origin
+from interpose.engine.pool import ConnectionOptions, Pool
+from interpose.engine.tunnel import Tunnels
+from interpose.engine.upstream_connection import UpstreamConnection
+from interpose.protocol.head import HeadParser
+from interpose.upstream.retry import may_retry
+
+
+class Dial(Protocol):
+    """Connects to an origin (`net.dial.Dialler`): a stream, or `Failure`. `attempt` is told addresses and times."""
+
+    def __call__(
+        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+    ) -> Awaitable[Stream]: ...
+
+
+class UpstreamClient:
+    """Sends requests to origins over kept connections. `tick` once a second; `close` at the end."""
+
+    def __init__(
+        self,
+        dial: Dial,
+        parser: HeadParser,
+        tunnels: Tunnels,
+        options: ConnectionOptions,
+        *,
+        answer_timeout_s: float,
+        stream_timeout_s: float = 3600.0,
+        configured: bool,
+    ) -> None:
+        self._dial = dial
+        self._parser = parser
+        self._tunnels = tunnels
+        self._options = options
+        self._answer_timeout_s = options.answer_timeout_s or answer_timeout_s
+        self._stream_timeout_s = stream_timeout_s
+        self._configured = configured
+        self._pool = Pool(options.max_idle, options.idle_timeout_s)
+        self._open: dict[UpstreamConnection, Origin] = {}
+        self._clock = asyncio.get_running_loop().time
+
+    async def send(self, exchange: Exchange, request: Request, origin: Origin) -> Response:
+        """The answer of `origin` to `request`; a second try where one is safe (see `upstream.retry`)."""
+        body = request.body
+        if body.failure is not None:
+            raise body.failure
+        content = body.take() if body.ended else b""
+        was_complete = body.ended
+        while True:
+            attempt = Attempt(str(origin), self._clock())
+            attempt.fields = request.fields
+            exchange.attempts.append(attempt)
+            connection = self._pool.take(origin)
+            reused = connection is not None
+            try:
+                if connection is None:
+                    connection = await self._connect(origin, attempt)
+                else:
+                    attempt.reused = True
+                    attempt.peer = connection.stream.info.peer
+                response = await connection.send(exchange, request, attempt, absolute=False, content=content)
+            except Failure as failure:
+                attempt.failure = failure
+                if reused and may_retry(
+                    failure,
+                    request.method,
+                    connection_was_reused=reused,
+                    answer_has_begun=connection is not None and connection.has_begun_answering,
+                    body_can_be_replayed=was_complete,
+                ):
+                    continue
+                raise
+            if response.status == 101:
+                response.then = self._tunnels.between(exchange, connection.stream)
+            return response
+
+    async def connect(self, exchange: Exchange, request: Request) -> Response:
+        """A tunnel to the authority of a CONNECT request (RFC 9110, 9.3.6)."""
+        authority = request.target.authority
+        attempt = Attempt(str(authority), self._clock())
+        exchange.attempts.append(attempt)
+        try:
+            stream = await self._dial(Origin("tcp", authority.host, authority.port or 443), attempt)
+        except Failure as failure:
+            attempt.failure = failure
+            raise
+        response = Response(200, reason=b"Connection established")
+        response.then = self._tunnels.between(exchange, stream)
+        return response
+
+    async def _connect(self, origin: Origin, attempt: Attempt) -> UpstreamConnection:
+        stream = await self._dial(origin, attempt, configured=self._configured)
+        connection = UpstreamConnection(stream, self._parser, self._idle, self._gone)
+        self._open[connection] = origin
+        return connection
+
+    def _idle(self, connection: UpstreamConnection) -> None:
+        origin = self._open.get(connection)
+        if origin is None or not self._pool.put(origin, connection, self._clock()):
+            connection.stream.close()
+
+    def _gone(self, connection: UpstreamConnection) -> None:
+        origin = self._open.pop(connection, None)
+        if origin is not None:
+            self._pool.forget(origin, connection)
+
+    def tick(self, now: float) -> None:
+        """Once a second: deadlines of running exchanges, and connections that have been idle for too long."""
+        for connection in list(self._open):
+            connection.tick(now, self._answer_timeout_s, self._options.body_timeout_s, self._stream_timeout_s)
+        for connection in self._pool.expired(now):
+            connection.stream.close()
+
+    def close_idle(self) -> None:
+        """Close every connection that waits for an exchange."""
+        for connection in self._pool.clear():
+            connection.stream.close()
+
+    def close(self) -> None:
+        """Break off everything that is still open."""
+        for connection in list(self._open):
+            connection.stream.abort()
+
+    @property
+    def open_connections(self) -> int:
+        """Connections to origins, idle ones included."""
+        return len(self._open)
+
+
+class OriginClient:
+    """The end handler of a proxy: the target's own origin, or a tunnel for CONNECT."""
+
+    def __init__(self, client: UpstreamClient) -> None:
+        self._client = client
+
+    def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
+        """See `core.handler.Handler`."""
+        if request.target.form is Form.AUTHORITY:
+            return self._client.connect(exchange, request)
+        return self._client.send(exchange, request, request.target.origin)
+
+
+class GroupClient:
+    """The end handler of a gateway: the servers of one upstream, in turn."""
+
+    def __init__(self, client: UpstreamClient, servers: Sequence[Origin]) -> None:
+        self._client = client
+        self._servers = list(servers)
+        self._turn = 0
+
+    def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
+        """See `core.handler.Handler`."""
+        servers = self._servers
+        if len(servers) == 1:
+            return self._client.send(exchange, request, servers[0])
+        return self._in_turn(exchange, request)
+
+    async def _in_turn(self, exchange: Exchange, request: Request) -> Response:
+        """The next server, and the ones after it while nothing of the request can have reached one."""
+        failure: Failure | None = None
+        for _ in self._servers:
+            server = self._servers[self._turn % len(self._servers)]
+            self._turn += 1
+            try:
+                return await self._client.send(exchange, request, server)
+            except Failure as error:
+                failure = error
+                if error.sent or not error.consequence.retry_is_safe or error.side is not Side.UPSTREAM:
+                    raise
+        assert failure is not None
+        raise failure

@@ -1,0 +1,482 @@
+"""Serving HTTP/1 on a stream: requests in, the handler's answers out, one exchange after the other.
+
+The life of a connection is a cycle of three states, told by `_state`:
+
+    HEAD    waiting for a request head; what has come of it is in `_buffer`
+    BUSY    one exchange runs: its task waits for the handler, or its answer is being written, or both are done and the rest of the
+            request's body is still arriving
+    OVER    no more requests: the stream was handed to a tunnel, or only what is still to be thrown away is read before closing
+
+Bytes that arrive while an exchange runs belong to its body (`_decoder`) or to the next request (`_buffer`, bounded: above the bound the
+client has to wait). An exchange is over when its answer is written *and* its request is read; then `_next` begins again.
+What may happen in any order: the client leaves (the task is cancelled, or the answer's body closed), the answer is ready before the body has
+been read (the rest is thrown away, within limits, or the connection closes), the body breaks off, a deadline passes (`tick`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from interpose.core.body import Body
+from interpose.core.exchange import Exchange, Outcome
+from interpose.core.failure import Failure, Side, bad_request
+from interpose.core.fields import Fields
+from interpose.core.message import Request, Response
+from interpose.core.stream import Stream
+from interpose.engine.answer import plan_answer
+from interpose.engine.pace import Pace, Timeouts
+from interpose.engine.response_writer import ResponseWriter
+from interpose.engine.serving import Serving
+from interpose.protocol import head, writer
+from interpose.protocol.framing import CHUNKED, BadFraming, Decoder, decoder_for
+
+log = logging.getLogger("interpose")
+
+MAX_WAITING_BYTES = 65536
+MAX_DRAIN_BYTES = 65536
+DRAIN_TIMEOUT_S = 1.0
+
+HEAD, BUSY, OVER = "head", "busy", "over"
+
+
+class ServerConnection:
+    """One client connection: a `Receiver` of its bytes and the `Source` of its requests' bodies."""
+
+    __slots__ = (
+        "_body", "_buffer", "_decoder", "_discarded", "_exchange", "_head_since", "_keep_alive", "_pace", "_received", "_request",
+        "_response", "_server", "_state", "_stream", "_task", "_unread_since", "_wants_continue", "_writer",
+    )  # fmt: skip
+
+    def __init__(self, server: Serving, stream: Stream) -> None:
+        self._server = server
+        self._stream = stream
+        self._state = HEAD
+        self._buffer: bytes | bytearray = b""
+        self._head_since = server.loop.time()
+        self._keep_alive = True
+        self._exchange: Exchange | None = None
+        self._request: Request | None = None
+        self._response: Response | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._decoder: Decoder | None = None
+        self._body: Body | None = None
+        self._writer: ResponseWriter | None = None
+        self._wants_continue = False
+        self._received = 0
+        self._discarded = 0
+        self._unread_since = 0.0
+        self._pace: Pace | None = None
+
+    # --- bytes from the client -------------------------------------------------------------------------------------
+
+    def bytes_received(self, data: bytes) -> None:
+        """See `core.stream.Receiver`."""
+        if self._state is HEAD:
+            self._read_head(data)
+        elif self._state is OVER:
+            self._discarded += len(data)
+            if self._discarded > MAX_DRAIN_BYTES:
+                self._stream.close()
+        elif self._decoder is not None:
+            self._read_body(data)
+        else:
+            self._buffer = self._buffer + data if self._buffer else data
+            if len(self._buffer) > MAX_WAITING_BYTES:
+                self._stream.pause()
+
+    def end_received(self) -> None:
+        """The client sends no more: it may still be waiting for its answer (half-close)."""
+        if self._state is HEAD or self._state is OVER:
+            self._state = OVER
+            self._stream.close()
+        elif self._decoder is not None:
+            self._request_broke(
+                Failure("http_request_error", Side.DOWNSTREAM, "The request ended before its body did.")
+            )
+        else:
+            self._keep_alive = False
+
+    def writable(self) -> None:
+        """The client takes bytes again."""
+        if self._writer is not None and self._writer.on_drain is not None:
+            self._writer.on_drain()
+
+    def connection_lost(self, failure: Failure | None) -> None:
+        """The client is gone, with its answer or without."""
+        self._server.connections.discard(self)
+        self._state = OVER
+        if self._exchange is None:
+            return
+        gone = Failure("connection_terminated", Side.DOWNSTREAM, "The client left before the end of its answer.")
+        if self._body is not None:
+            self._body.fail(gone)
+        if self._task is not None:
+            self._task.cancel()
+        if self._response is not None:
+            self._response.body.close()
+        self._finish_exchange(gone)
+
+    def _read_head(self, data: bytes) -> None:
+        """Collect a head; once it is whole, begin its exchange."""
+        searched = len(self._buffer)
+        whole: bytes | bytearray = data
+        if searched:
+            whole = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
+            whole += data
+        elif not self._head_since:
+            self._head_since = self._server.loop.time()
+        if whole[:2] == b"\r\n":  # one empty line before a request is tolerated (RFC 9112, 2.2)
+            start = 2
+        else:
+            start = 0
+        end = whole.find(b"\r\n\r\n", max(start, searched - 3))
+        try:
+            if end < 0 or end > self._server.parser.limits.max_head_bytes:
+                self._server.parser.check_open_request(whole[start:] if start else whole, searched - start)
+                self._buffer = whole
+                return
+            received = self._server.parser.request(
+                bytes(whole[start:end]), "http" if self._stream.info.tls is None else "https"
+            )
+        except Failure as failure:
+            self._refuse(failure)
+            return
+        self._begin(received, bytes(whole[end + 4 :]))
+
+    def _begin(self, received: head.ReceivedRequest, rest: bytes) -> None:
+        server = self._server
+        request, framing, self._keep_alive = received
+        server.exchanges += 1
+        info = self._stream.info
+        exchange = Exchange(
+            server.exchanges, server.worker, server.name, info.peer, server.loop.time(), request.target.scheme
+        )
+        exchange.tls = info.tls
+        exchange.on_interim = self._interim
+        self._exchange = exchange
+        self._request = request
+        self._state = BUSY
+        self._head_since = 0.0
+        self._buffer = b""
+        self._pace = None
+        if framing:
+            if request.method == "CONNECT":
+                self._refuse(bad_request("A CONNECT request has no content."))
+                return
+            self._wants_continue = request.expects_continue
+            self._decoder = decoder_for(framing, server.parser.field)
+            self._received = 0
+            self._body = request.body = Body.streaming(self, None if framing == CHUNKED else framing)
+            if rest:
+                self._read_body(rest)
+        else:
+            self._buffer = rest
+        self._task = server.loop.create_task(self._answer(exchange, request))
+
+    def _read_body(self, data: bytes) -> None:
+        assert self._decoder is not None and self._body is not None
+        self._received += len(data)
+        try:
+            content, rest = self._decoder.decode(data)
+        except BadFraming as bad:
+            self._request_broke(bad_request(bad.text, bad.status))
+            return
+        if self._body.ended:
+            self._discard(len(data))
+        elif content:
+            self._body.feed(content)
+        if rest is not None:
+            decoder, self._decoder = self._decoder, None
+            self._wants_continue = False
+            self._buffer = rest
+            self._body.finish(decoder.trailers)
+            self._stream.resume()
+            if self._exchange is None:
+                self._next()
+
+    def _request_broke(self, failure: Failure) -> None:
+        """The body breaks off: whoever reads it learns of it, and the connection is good for the answer only."""
+        self._decoder = None
+        self._keep_alive = False
+        self._buffer = b""
+        assert self._body is not None
+        self._body.fail(failure)
+        if self._exchange is None:
+            self._next()
+
+    def _discard(self, size: int) -> None:
+        """Bytes of a body that nobody wants: read while that is cheap, then the client has to wait for the end of its answer."""
+        self._discarded += size
+        if self._discarded > MAX_DRAIN_BYTES:
+            if self._exchange is None:
+                self._state = OVER
+                self._stream.close()
+            else:
+                self._keep_alive = False
+                self._stream.pause()
+
+    # --- the request body's source ---------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """The consumer of the body is slower than the client."""
+        self._stream.pause()
+
+    def resume(self) -> None:
+        """The consumer wants content: the first time, that is what `Expect: 100-continue` waits for."""
+        if self._wants_continue:
+            self._wants_continue = False
+            if self._response is None:
+                self._stream.write(writer.CONTINUE)
+        self._stream.resume()
+
+    def cancel(self) -> None:
+        """Nobody wants the rest of the body; what still comes of it is thrown away."""
+        self._stream.resume()
+
+    # --- the answer ------------------------------------------------------------------------------------------------
+
+    async def _answer(self, exchange: Exchange, request: Request) -> None:
+        try:
+            server = self._server
+            if server.overload is not None:
+                raise server.overload
+            response = await server.handler(exchange, request)
+        except Failure as failure:
+            self._answer_failure(failure)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("exchange %s", exchange.id)
+            self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, f"{type(error).__name__} in a filter."))
+        else:
+            self._task = None
+            if self._exchange is exchange:
+                self._send(exchange, request, response, None)
+            else:
+                response.body.close()
+
+    def _answer_failure(self, failure: Failure) -> None:
+        self._task = None
+        exchange = self._exchange
+        if exchange is None:
+            return
+        self._server.failures += 1
+        request = self._request
+        response = self._server.render(exchange, request, failure)
+        if failure.kind == "http_request_error" and failure.status in (400, 408, 413, 414, 431, 501, 505):
+            response.must_close = True
+        self._send(exchange, request, response, failure)
+
+    def _refuse(self, failure: Failure) -> None:
+        """Answer what cannot be read as a request, and close."""
+        self._keep_alive = False
+        self._buffer = b""
+        self._decoder = None
+        if self._exchange is None:
+            server = self._server
+            server.exchanges += 1
+            exchange = Exchange(
+                server.exchanges, server.worker, server.name, self._stream.info.peer, server.loop.time()
+            )
+            self._exchange = exchange
+            if server.observe_refused is not None:
+                server.observe_refused(exchange)
+        self._state = BUSY
+        self._unread_since = self._server.loop.time()
+        self._answer_failure(failure)
+
+    def _send(self, exchange: Exchange, request: Request | None, response: Response, failure: Failure | None) -> None:
+        """Write the answer: at once when it is complete, else its head and what there is, and then as it streams."""
+        if response.body.failure is not None and failure is None:  # it broke off before a byte of it was sent
+            self._answer_failure(response.body.failure)
+            return
+        self._response = response
+        if response.then is not None:
+            self._hand_over(exchange, response)
+            return
+        keep_alive = self._keep_alive and not response.must_close and not self._server.is_draining
+        if self._decoder is not None or self._wants_continue:
+            keep_alive = keep_alive and self._may_drain()
+        if request is not None and (request.method == "CONNECT" or request.upgrade is not None) and self._buffer:
+            keep_alive = False  # bytes for a protocol that was refused are not a request (THREATS A5)
+        framing, content, streams, keep_alive = plan_answer(request, response, keep_alive)
+        self._keep_alive = keep_alive
+        lines = response.fields.lines
+        date = self._server.date_line
+        for line in lines:
+            if line[0] == b"date":
+                date = b""
+                break
+        connection = b"close" if not keep_alive else b"" if request is None or request.version else b"keep-alive"
+        head_bytes = writer.response_head(response.status, response.reason, lines, framing, connection, date)
+        if streams:
+            wants_trailers = request is not None and request.wants_trailers
+            self._writer = ResponseWriter(
+                self._stream, exchange, framing or 0, head_bytes, wants_trailers, self._answer_written
+            )
+            self._writer.start(response.body)
+        else:
+            self._stream.write(head_bytes + content if content else head_bytes)
+            exchange.bytes_out = len(content)
+            self._finish_exchange(failure)
+
+    def _hand_over(self, exchange: Exchange, response: Response) -> None:
+        """Write the head of a tunnel's answer and give the stream away; the exchange ends with the stream."""
+        assert response.then is not None
+        self._state = OVER
+        self._server.connections.discard(self)
+        upgrade = b""
+        if response.upgrade is not None:
+            upgrade = b"Upgrade: %b\r\n" % response.upgrade.encode("ascii")
+        connection = b"Upgrade" if response.upgrade is not None else b""
+        self._stream.write(
+            writer.response_head(response.status, response.reason, response.fields.lines, None, connection, upgrade)
+        )
+        self._exchange = None
+        early, self._buffer = bytes(self._buffer), b""
+        loop = self._server.loop
+
+        def end_exchange(failure: Failure | None) -> None:
+            exchange.finish(Outcome(response.status, exchange.bytes_out, failure, loop.time()))
+
+        self._stream.hand_over(early, end_exchange)
+        response.then(self._stream)
+
+    def _interim(self, status: int, fields: Fields) -> None:
+        """Pass an interim answer (103, 102) on to a client that understands it."""
+        if self._response is None and self._request is not None and self._request.version:
+            self._stream.write(writer.interim_head(status, fields.lines))
+
+    def _answer_written(self, failure: Failure | None) -> None:
+        """The writer is done: with the last byte written, or with the connection to be broken off."""
+        self._writer = None
+        if failure is not None:
+            self._keep_alive = False
+            self._decoder = None
+            self._state = OVER
+            self._finish_exchange(failure)
+            self._stream.abort()
+            return
+        self._finish_exchange(None)
+
+    def _finish_exchange(self, failure: Failure | None) -> None:
+        exchange, response = self._exchange, self._response
+        if exchange is None:
+            return
+        self._exchange = None
+        self._response = None
+        exchange.finish(
+            Outcome(
+                response.status if response is not None else 0, exchange.bytes_out, failure, self._server.loop.time()
+            )
+        )
+        if self._state is BUSY:
+            self._next()
+
+    # --- between exchanges -----------------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """The answer is written. Go on with the next request, finish reading this one, or close."""
+        if self._decoder is not None and self._keep_alive:
+            if not self._unread_since:
+                self._unread_since = self._server.loop.time()
+                if self._body is not None:
+                    self._body.close()
+            return
+        self._request = None
+        self._body = None
+        if not self._keep_alive:
+            self._close()
+            return
+        self._unread_since = 0.0
+        self._discarded = 0
+        self._pace = None
+        self._state = HEAD
+        self._stream.resume()
+        data, self._buffer = self._buffer, b""
+        self._head_since = 0.0
+        if data:
+            self._read_head(bytes(data))
+
+    def _may_drain(self) -> bool:
+        """Whether reading the rest of a request that was answered early is cheaper than a new connection (THREATS A4)."""
+        if self._wants_continue or self._body is None or self._body.length is None:
+            return False
+        return self._body.length - self._received <= MAX_DRAIN_BYTES
+
+    def _close(self) -> None:
+        """Close so that the client can read its answer: with unread bytes in the kernel a plain close would reset the connection."""
+        self._state = OVER
+        if self._decoder is not None or self._unread_since or self._buffer:
+            self._decoder = None
+            self._buffer = b""
+            self._unread_since = self._server.loop.time()
+            self._stream.end()
+            self._stream.resume()
+        else:
+            self._stream.close()
+
+    # --- once a second ---------------------------------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an exchange runs."""
+        return self._exchange is not None
+
+    def close_if_idle(self) -> bool:
+        """Close when no request has begun."""
+        if self._state is HEAD and not self._buffer and self._exchange is None:
+            self._state = OVER
+            self._stream.close()
+            return True
+        return False
+
+    def cut(self) -> None:
+        """Break off whatever runs."""
+        self._stream.abort()
+
+    def tick(self, now: float) -> None:
+        """Judge the deadlines of this connection."""
+        timeouts = self._server.timeouts
+        if self._state is HEAD:
+            if self._head_since:
+                if now - self._head_since >= timeouts.head_timeout_s:
+                    self._head_is_late()
+            elif self._pace is None:
+                self._pace = Pace(now, 0)
+            elif self._pace.complaint(now, 0, timeouts.keep_alive_timeout_s, 0):
+                self.close_if_idle()
+        elif self._unread_since:
+            if now - self._unread_since >= DRAIN_TIMEOUT_S:
+                self._state = OVER
+                self._stream.close()
+        elif self._exchange is not None:
+            self._check_pace(now, self._exchange, timeouts)
+
+    def _head_is_late(self) -> None:
+        if not self._buffer:
+            self._state = OVER
+            self._stream.close()
+            return
+        self._refuse(bad_request("The head of the request did not arrive in time.", 408))
+
+    def _check_pace(self, now: float, exchange: Exchange, timeouts: Timeouts) -> None:
+        """The client must send its body, or take its answer, while it is its turn."""
+        unsent = self._stream.unsent_bytes
+        is_reading = self._decoder is not None and self._response is None and self._stream.is_reading
+        if exchange.is_waiting or not (unsent or is_reading):
+            self._pace = None
+            return
+        count = self._received + self._stream.written_bytes - unsent
+        if self._pace is None:
+            self._pace = Pace(now, count)
+            return
+        complaint = self._pace.complaint(now, count, timeouts.body_timeout_s, timeouts.min_rate_bytes_per_s)
+        if complaint is None:
+            return
+        if is_reading:
+            self._request_broke(bad_request(f"The body of the request stopped arriving: {complaint}.", 408))
+        else:
+            exchange.notes["why"] = f"the client stopped reading: {complaint}"
+            self._stream.abort()

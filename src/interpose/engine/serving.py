@@ -1,0 +1,66 @@
+"""What the connections of one listener share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Protocol
+
+from interpose.core.exchange import Exchange
+from interpose.core.failure import Failure
+from interpose.core.handler import Handler
+from interpose.core.message import Request, Response
+from interpose.engine.pace import Timeouts
+from interpose.protocol.head import HeadParser
+
+Render = Callable[[Exchange, Request | None, Failure], Response]
+"""Makes the answer that tells a client about a failure; the request is None when it could not be read."""
+
+
+class Census(Protocol):
+    """A connection, as the server counts and calls it."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an exchange runs."""
+
+    def tick(self, now: float) -> None:
+        """Judge deadlines."""
+
+    def close_if_idle(self) -> bool:
+        """Close when no request has begun."""
+
+    def cut(self) -> None:
+        """Break off."""
+
+
+class Serving:
+    """Shared by all connections of a listener. A reload swaps `handler`, `render`, `parser` and `timeouts` in place.
+
+    `overload` is why no new exchange may begin now, when that is so. `observe_refused` hears of requests that cannot be read.
+    """
+
+    def __init__(
+        self, name: str, handler: Handler, render: Render, parser: HeadParser, timeouts: Timeouts, worker: int
+    ) -> None:
+        self.name = name
+        self.handler = handler
+        self.render = render
+        self.parser = parser
+        self.timeouts = timeouts
+        self.worker = worker
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Census] = set()
+        self.is_draining = False
+        self.overload: Failure | None = None
+        self.observe_refused: Callable[[Exchange], None] | None = None
+        self.accepted = 0
+        self.exchanges = 0
+        self.failures = 0
+        self.date_line = date_line()
+
+
+def date_line() -> bytes:
+    """The Date of now, as a field line."""
+    return b"Date: %b\r\n" % formatdate(usegmt=True).encode("ascii")

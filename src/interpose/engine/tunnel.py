@@ -1,0 +1,151 @@
+"""Tunnels: bytes between two streams, both ways, until both have ended (CONNECT, 101, and plain relaying)."""
+
+from __future__ import annotations
+
+from interpose.core.exchange import Exchange
+from interpose.core.failure import Failure
+from interpose.core.stream import Stream, StreamHandler
+from interpose.engine.pace import Pace
+
+HALF_CLOSED_TIMEOUT_S = 60.0
+
+
+class Tunnels:
+    """The open tunnels of a worker; `tick` ends the idle ones."""
+
+    def __init__(self, idle_timeout_s: float) -> None:
+        self._idle_timeout_s = idle_timeout_s
+        self._open: set[Tunnel] = set()
+
+    def between(self, exchange: Exchange, upstream: Stream) -> StreamHandler:
+        """The stream handler that joins the client's stream to `upstream`, for `Response.then`."""
+        tunnel = Tunnel(exchange, upstream, self)
+        exchange.at_end(lambda outcome: tunnel.client_is_gone())
+        return tunnel.join
+
+    def opened(self, tunnel: Tunnel) -> None:
+        """(tunnel) It carries bytes."""
+        self._open.add(tunnel)
+
+    def closed(self, tunnel: Tunnel) -> None:
+        """(tunnel) It is over."""
+        self._open.discard(tunnel)
+
+    def tick(self, now: float) -> None:
+        """Once a second: end tunnels in which nothing moved, or that have been half closed for too long."""
+        for tunnel in list(self._open):
+            tunnel.tick(now, self._idle_timeout_s)
+
+    def close(self) -> None:
+        """Break off every tunnel."""
+        for tunnel in list(self._open):
+            tunnel.abort()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+class Tunnel:
+    """One pair of streams."""
+
+    __slots__ = ("_client", "_exchange", "_half_closed_since", "_pace", "_tunnels", "_upstream", "_upstream_stream")
+
+    def __init__(self, exchange: Exchange, upstream: Stream, tunnels: Tunnels) -> None:
+        self._exchange = exchange
+        self._tunnels = tunnels
+        self._upstream_stream = upstream
+        self._client: Direction | None = None
+        self._upstream: Direction | None = None
+        self._pace: Pace | None = None
+        self._half_closed_since = 0.0
+
+    def join(self, client: Stream) -> None:
+        """Connect the client's stream with the upstream one (a `StreamHandler`)."""
+        self._tunnels.opened(self)
+        self._client = Direction(client, self._upstream_stream, self)
+        self._upstream = Direction(self._upstream_stream, client, self)
+        self._client.other, self._upstream.other = self._upstream, self._client
+        client.attach(self._client)
+        self._upstream_stream.attach(self._upstream)
+
+    def client_is_gone(self) -> None:
+        """The exchange ended; when the tunnel was never joined, nobody else closes the upstream side."""
+        if self._client is None:
+            self._upstream_stream.abort()
+        self._exchange.notes["bytes_in"] = str(self.bytes_in)
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes that went inbound."""
+        return 0 if self._client is None else self._client.received
+
+    def account(self) -> None:
+        """(side) Bring the exchange's count up to date."""
+        if self._upstream is not None:
+            self._exchange.bytes_out = self._upstream.received
+
+    def tick(self, now: float, idle_timeout_s: float) -> None:
+        """Judge the deadlines of this tunnel."""
+        if self._client is None or self._upstream is None:
+            return
+        count = self._client.received + self._upstream.received
+        if self._pace is None:
+            self._pace = Pace(now, count)
+        elif self._pace.complaint(now, count, idle_timeout_s, 0):
+            self._exchange.notes["why"] = f"nothing moved in the tunnel for {idle_timeout_s:g} s"
+            self.abort()
+            return
+        if self._client.has_ended or self._upstream.has_ended:
+            self._half_closed_since = self._half_closed_since or now
+            idle = self._pace.complaint(now, count, HALF_CLOSED_TIMEOUT_S, 0)
+            if idle and now - self._half_closed_since >= HALF_CLOSED_TIMEOUT_S:
+                self.abort()
+
+    def abort(self) -> None:
+        """Break off both directions."""
+        if self._client is not None:
+            self._client.stream.abort()
+        self._upstream_stream.abort()
+
+    def lost(self) -> None:
+        """(side) A stream is gone."""
+        self.account()
+        self._tunnels.closed(self)
+
+
+class Direction:
+    """One direction: receives from `stream`, writes to the other one, and slows its peer down when that one is full."""
+
+    __slots__ = ("_target", "_tunnel", "has_ended", "other", "received", "stream")
+
+    other: Direction
+
+    def __init__(self, stream: Stream, target: Stream, tunnel: Tunnel) -> None:
+        self.stream = stream
+        self._target = target
+        self._tunnel = tunnel
+        self.received = 0
+        self.has_ended = False
+
+    def bytes_received(self, data: bytes) -> None:
+        """See `core.stream.Receiver`."""
+        self.received += len(data)
+        if not self._target.write(data):
+            self.stream.pause()
+
+    def end_received(self) -> None:
+        """Pass the end on; the other direction goes on (half-close)."""
+        self.has_ended = True
+        self._target.end()
+
+    def writable(self) -> None:
+        """This stream takes bytes again: read from the other one."""
+        self.other.stream.resume()
+
+    def connection_lost(self, failure: Failure | None) -> None:
+        """This stream is gone: let the other one send what it has, then close it; a reset goes on as a reset."""
+        self._tunnel.lost()
+        if failure is None:
+            self._target.close()
+        else:
+            self._target.abort()

@@ -1,0 +1,101 @@
+"""The fields of the way: Via in both directions, the client's identity inbound, loops, Max-Forwards (phase ADMIT)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from interpose.core.body import Body
+from interpose.core.exchange import Exchange
+from interpose.core.failure import bad_request
+from interpose.core.fields import FieldLine, Fields
+from interpose.core.handler import Handler
+from interpose.core.message import Request, Response
+from interpose.core.networks import Networks
+from interpose.core.target import Form
+from interpose.protocol import forwarding
+
+_MAX_TRAILS = 4096
+
+
+class ForwardingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which fields describe the way of a message."""
+
+    pseudonym: str = "interpose"
+    """Our name in Via and Proxy-Status; a second hop with this name in Via is a loop."""
+    identity: bool = True
+    """Whether the origin is told about the client (X-Forwarded-*, X-Real-IP, Forwarded). Gateways do, proxies do not."""
+    trusted: tuple[str, ...] = ()
+    """Networks (CIDR) whose word about the client is believed; from others such fields are deleted and set anew."""
+    reject_underscores: bool = True
+    """Refuse field names with an underscore, which some origins cannot tell from a dash."""
+    via: bool = True
+    """Whether Via is written. Without it loops through this proxy cannot be seen."""
+
+
+class Forwarding:
+    """The filter."""
+
+    def __init__(self, options: ForwardingOptions) -> None:
+        self._options = options
+        self._trusted = Networks(options.trusted)
+        self._pseudonym = options.pseudonym.encode("ascii")
+        self._via = (forwarding.via_line(0, options.pseudonym), forwarding.via_line(1, options.pseudonym))
+        self._trails: dict[tuple[str, str, int | None, str], forwarding.Trail] = {}
+
+    async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
+        """See `core.handler.Filter`."""
+        fields = request.fields
+        options = self._options
+        if options.identity:
+            self._add_identity(exchange, request)
+        if b"via" in {line[0] for line in fields.lines}:
+            forwarding.check_loop(fields.lines, self._pseudonym)
+        if request.method in ("TRACE", "OPTIONS"):
+            answer = _last_hop(request)
+            if answer is not None:
+                return answer
+        if not options.via:
+            return await forward(exchange, request)
+        _append_via(fields, self._via[request.version])
+        response = await forward(exchange, request)
+        _append_via(response.fields, self._via[1])
+        return response
+
+    def _add_identity(self, exchange: Exchange, request: Request) -> None:
+        fields = request.fields
+        if self._options.reject_underscores:
+            line = forwarding.has_underscore_name(fields.lines)
+            if line is not None:
+                exchange.refused_by("forwarding", "reject_underscores", line.name.decode())
+                raise bad_request(f"The field name {line.name.decode()} has an underscore, which is not accepted here.")
+        client = exchange.client.host
+        authority = request.target.authority
+        key = (client, authority.host, authority.port, request.target.scheme)
+        ours = self._trails.get(key)
+        if ours is None:
+            if len(self._trails) >= _MAX_TRAILS:
+                self._trails.clear()
+            ours = self._trails[key] = forwarding.trail(client, str(authority), request.target.scheme)
+        fields.lines = forwarding.with_identity(fields.lines, ours, client in self._trusted)
+
+
+def _append_via(fields: Fields, ours: FieldLine) -> None:
+    """Add our entry; several lines stay several, which is the same list (RFC 9110, 5.3)."""
+    fields.lines.append(ours)
+
+
+def _last_hop(request: Request) -> Response | None:
+    """The answer to a TRACE or OPTIONS that may go no further; None when it goes on, with one hop less."""
+    hops = forwarding.max_forwards(request.fields.lines)
+    if hops is None:
+        return None
+    if hops > 0:
+        request.fields.set("Max-Forwards", str(hops - 1))
+        return None
+    if request.method == "OPTIONS":
+        return Response(204, Fields([("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, CONNECT, PATCH")]))
+    target = "*" if request.target.form is Form.ASTERISK else request.target.path_and_query
+    secret = (b"authorization", b"cookie", b"proxy-authorization")
+    lines = b"".join([line.wire for line in request.fields.lines if line.key not in secret])
+    echo = f"TRACE {target} HTTP/1.1\r\nHost: {request.target.authority}\r\n".encode("ascii") + lines + b"\r\n"
+    return Response(200, Fields([("Content-Type", "message/http")]), Body(echo))

@@ -1,0 +1,38 @@
+"""Paths that servers read differently from rules are not let through (THREATS A13), phase ADMIT."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Literal
+
+import msgspec
+
+from interpose.core.exchange import Exchange
+from interpose.core.failure import bad_request
+from interpose.core.handler import Handler
+from interpose.core.message import Request, Response
+from interpose.protocol.target import hazard
+
+_SLASHES = ("an encoded slash", "an encoded backslash")
+
+
+class PathOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to ambiguous paths."""
+
+    encoded_slash: Literal["reject", "keep"] = "reject"
+    """What happens to `%2F` and `%5C` in a path: 400, or passed on as they are."""
+
+
+class PathCheck:
+    """The filter."""
+
+    def __init__(self, options: PathOptions) -> None:
+        self._keeps_slashes = options.encoded_slash == "keep"
+
+    def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
+        """See `core.handler.Filter`."""
+        found = hazard(request.target.path)
+        if found is not None and not (self._keeps_slashes and found in _SLASHES):
+            exchange.refused_by("path", "encoded_slash" if found in _SLASHES else "ambiguous path", found)
+            raise bad_request(f"The path has {found}, which servers read in different ways.")
+        return forward(exchange, request)

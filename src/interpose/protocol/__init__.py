@@ -1,0 +1,1 @@
+"""Protocols without sockets: bytes to values and back, and the decisions of the RFCs."""

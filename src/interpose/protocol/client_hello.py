@@ -1,0 +1,173 @@
+"""The first message of TLS: whom the client wants, and in which protocols (RFC 8446, 4.1.2; RFC 6066; RFC 7301).
+
+Only looked at, never consumed: the TLS engine gets the same bytes. The grammar is checked strictly because a decision
+hangs on it, and what the engine might read differently must not be read at all. Work and memory are bounded: MAX_BYTES in
+MAX_RECORDS records at most, so that reading again after each byte that arrives costs little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from interpose.core.failure import Failure, Side
+
+MAX_BYTES = 32768
+MAX_RECORDS = 16
+MAX_RECORD_BYTES = 16384
+
+_HANDSHAKE = 22
+_CLIENT_HELLO = 1
+_SERVER_NAME = 0
+_PROTOCOLS = 16
+_HOST_NAME = 0
+
+_NAME = re.compile(rb"[A-Za-z0-9_]([A-Za-z0-9_.\-]{0,252}[A-Za-z0-9_])?")
+
+
+class ClientHello(NamedTuple):
+    """What a client says before anything is encrypted; `server_name` in lower case, `protocols` in its order."""
+
+    server_name: str | None
+    protocols: tuple[str, ...]
+
+
+class NotTls(Failure):
+    """The first byte already is no TLS: somebody speaks another protocol."""
+
+
+def read_client_hello(data: bytes) -> ClientHello | None:
+    """The ClientHello that `data` begins with, None while more bytes are needed; else `Failure` tls_protocol_error."""
+    message = _message(data)
+    if message is None:
+        if len(data) >= MAX_BYTES:
+            raise _malformed(f"its ClientHello is longer than {MAX_BYTES} bytes")
+        return None
+    reader = _Reader(message)
+    reader.take(2 + 32)  # legacy_version, random
+    if len(reader.vector(1)) > 32:
+        raise _malformed("its session id is longer than 32 bytes")
+    suites = reader.vector(2)
+    if not suites or len(suites) % 2:
+        raise _malformed("its list of cipher suites is empty or cut off")
+    if not reader.vector(1):
+        raise _malformed("it offers no compression method")
+    if reader.is_at_end:
+        return ClientHello(None, ())
+    extensions = _extensions(_Reader(reader.vector(2)))
+    reader.finish()
+    return ClientHello(_server_name(extensions.get(_SERVER_NAME)), tuple(_protocols(extensions.get(_PROTOCOLS))))
+
+
+def _message(data: bytes) -> bytes | None:
+    """The body of the first handshake message, put together from its records; None while it is incomplete."""
+    if data and data[0] != _HANDSHAKE:
+        raise NotTls("tls_protocol_error", Side.DOWNSTREAM, "The client does not speak TLS on a port that does.")
+    parts = []
+    place = held = 0
+    for _ in range(MAX_RECORDS):
+        head = data[place : place + 5]
+        if len(head) > 1 and head[1] != 3:
+            raise _malformed("its first record has no version of TLS")
+        if head and head[0] != _HANDSHAKE:
+            raise _malformed("something else is mixed into its ClientHello")
+        if len(head) < 5:
+            return None
+        length = int.from_bytes(head[3:5], "big")
+        if not 0 < length <= MAX_RECORD_BYTES:
+            raise _malformed(f"its first record claims {length} bytes")
+        part = data[place + 5 : place + 5 + length]
+        parts.append(part)
+        held += len(part)
+        place += 5 + length
+        if held >= 4:
+            message = parts[0] if len(parts) == 1 else b"".join(parts)
+            if message[0] != _CLIENT_HELLO:
+                raise _malformed("its first message is not a ClientHello")
+            end = 4 + int.from_bytes(message[1:4], "big")
+            if end > MAX_BYTES:
+                raise _malformed(f"its ClientHello claims {end} bytes, the limit is {MAX_BYTES}")
+            if held == end:
+                return message[4:]
+            if held > end:
+                raise _malformed("more follows its ClientHello before the answer")
+        if len(part) < length:
+            return None
+    raise _malformed(f"its ClientHello comes in more than {MAX_RECORDS} records")
+
+
+class _Reader:
+    """Takes bytes off the front; `Failure` when there are too few."""
+
+    __slots__ = ("_data", "_place")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._place = 0
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._place == len(self._data)
+
+    def take(self, size: int) -> bytes:
+        taken = self._data[self._place : self._place + size]
+        if len(taken) < size:
+            raise _malformed("its ClientHello is cut off inside")
+        self._place += size
+        return taken
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def vector(self, size: int) -> bytes:
+        """The bytes whose length stands before them in `size` bytes."""
+        return self.take(self.number(size))
+
+    def finish(self) -> None:
+        if not self.is_at_end:
+            raise _malformed("its ClientHello has bytes left over")
+
+
+def _extensions(reader: _Reader) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    while not reader.is_at_end:
+        kind = reader.number(2)
+        content = reader.vector(2)
+        if kind in found:
+            raise _malformed("an extension of its ClientHello comes twice")
+        found[kind] = content
+    return found
+
+
+def _server_name(content: bytes | None) -> str | None:
+    if content is None:
+        return None
+    outer = _Reader(content)
+    entries = _Reader(outer.vector(2))
+    outer.finish()
+    kind = entries.number(1)
+    name = entries.vector(2)
+    entries.finish()
+    if kind != _HOST_NAME or _NAME.fullmatch(name) is None:
+        raise _malformed("the server name in its ClientHello is not a host name")
+    return name.decode("ascii").lower()
+
+
+def _protocols(content: bytes | None) -> Iterator[str]:
+    if content is None:
+        return
+    outer = _Reader(content)
+    entries = _Reader(outer.vector(2))
+    outer.finish()
+    if entries.is_at_end:
+        raise _malformed("its list of protocols is empty")
+    while not entries.is_at_end:
+        name = entries.vector(1)
+        if not name:
+            raise _malformed("its list of protocols has an empty name")
+        yield name.decode("latin-1")
+
+
+def _malformed(what: str) -> Failure:
+    return Failure("tls_protocol_error", Side.DOWNSTREAM, f"The client does not speak TLS as it should: {what}.")

@@ -1,0 +1,97 @@
+"""Heads of HTTP/1 messages, from values to bytes.
+
+Framing comes from the body and connection fields from the connection; neither ever comes from the message's fields, which cannot
+hold them. Every field line was checked when it was made, so writing is joining.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from interpose.core.fields import FieldLine, field_line
+from interpose.core.message import Request
+from interpose.core.target import Form
+from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
+
+_STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def status_line(status: int, reason: bytes) -> bytes:
+    """The first line of an answer, CRLF included; without `reason` the standard phrase."""
+    if reason:
+        return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+def response_head(
+    status: int, reason: bytes, lines: list[FieldLine], framing: int | None, connection: bytes, more: bytes = b""
+) -> bytes:
+    """The head of an answer with its empty line.
+
+    `framing` is None where no framing field is written (1xx, 204, HEAD without a length, UNTIL_CLOSE). `connection` is the value of
+    the Connection field, b"" for none; `more` are finished field lines (with CRLF) that go last.
+    """
+    parts = [status_line(status, reason)]
+    parts += [line[3] for line in lines]
+    if framing is None or framing == UNTIL_CLOSE:
+        pass
+    elif framing == CHUNKED:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    else:
+        parts.append(b"Content-Length: %d\r\n" % framing)
+    if connection:
+        parts.append(b"Connection: %b\r\n" % connection)
+    parts.append(more)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def request_head(request: Request, framing: int, absolute: bool, more: bytes = b"") -> bytes:
+    """The head of a request with its empty line, for HTTP/1.1.
+
+    `framing` is a length (0 without content) or CHUNKED. `absolute` writes the absolute-form, for a proxy further on. A
+    method that usually has content says Content-Length: 0 when it has none (RFC 9110, 8.6).
+    """
+    target = request.target
+    form = target.form
+    if form is Form.ASTERISK:
+        wire_target = "*"
+    elif form is Form.AUTHORITY:
+        wire_target = str(target.authority)
+    elif absolute:
+        wire_target = str(target)
+    else:
+        wire_target = target.path if target.query is None else f"{target.path}?{target.query}"
+    method = request.method
+    authority = target.authority
+    host = authority.host if authority.port is None and ":" not in authority.host else str(authority)
+    parts = [f"{method} {wire_target} HTTP/1.1\r\nHost: {host}\r\n".encode("ascii")]
+    parts += [line[3] for line in request.fields.lines]
+    if framing == CHUNKED:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif framing or method in _USUALLY_WITH_CONTENT:
+        parts.append(b"Content-Length: %d\r\n" % framing)
+    if request.upgrade is not None:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % request.upgrade.encode("ascii"))
+    elif request.wants_trailers:
+        parts.append(b"Connection: TE\r\nTE: trailers\r\n")
+    if request.expects_continue:
+        parts.append(b"Expect: 100-continue\r\n")
+    parts.append(more)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def interim_head(status: int, lines: list[FieldLine]) -> bytes:
+    """An interim answer (1xx)."""
+    return response_head(status, b"", lines, None, b"")
+
+
+def fixed_line(name: str, value: str) -> bytes:
+    """A checked field line as bytes, for `more`."""
+    return field_line(name, value).wire
+
+
+_USUALLY_WITH_CONTENT = frozenset(("POST", "PUT", "PATCH"))

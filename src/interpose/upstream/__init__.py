@@ -1,0 +1,1 @@
+"""Choosing: which server, whether again. Pure, given what happened."""
