@@ -13,6 +13,7 @@ from interpose.config.problem import shown
 
 # Endings of keys that name a unit, and what people write in its place.
 _UNITS: dict[str, tuple[str, dict[str, float]]] = {
+    "_bytes_per_s": ("bytes per second", {}),
     "_s": ("seconds", {"ms": 0.001, "s": 1.0, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}),
     "_bytes": (
         "bytes",
@@ -32,17 +33,18 @@ def wanted(type_: inspect.Type, key: str) -> str:
         case inspect.UnionType(types=types):
             return wanted(next(t for t in types if not isinstance(t, inspect.NoneType)), key)
         case inspect.VarTupleType(item_type=item_type):
-            return f"a list of {wanted(item_type, key)}"
+            return f"a list, each {wanted(item_type, key)}"
         case inspect.StructType(fields=fields):
             return f"a table with {', '.join(field.encode_name for field in fields)}"
         case inspect.LiteralType(values=values):
-            return " or ".join(shown(value) for value in values)
+            texts = [shown(value) for value in values]
+            return " or ".join(texts) if len(texts) < 3 else f"one of {', '.join(texts)}"
         case inspect.BoolType():
             return "true or false"
         case inspect.IntType() | inspect.FloatType():
-            unit = next((f" of {name}" for ending, (name, _) in _UNITS.items() if key.endswith(ending)), "")
+            unit, _ = _unit_of(key)
             noun = "a whole number" if isinstance(type_, inspect.IntType) else "a number"
-            return f"{noun}{unit}{_bounds(type_)}"
+            return f"{noun}{unit and f' of {unit}'}{_bounds(type_)}"
         case _:
             return "a text in quotes"
 
@@ -96,12 +98,16 @@ def _quantity(text: str, key: str) -> str | None:
         return None
     if not found[2]:
         return f"{found[1]}, without quotes"
-    for ending, (name, factors) in _UNITS.items():
-        factor = factors.get(found[2].lower()) if key.endswith(ending) else None
-        if factor is not None:
-            number = float(found[1]) * factor
-            return f"{int(number) if number.is_integer() else number}, which is in {name}"
-    return None
+    unit, factors = _unit_of(key)
+    factor = factors.get(found[2].lower())
+    if factor is None:
+        return None
+    number = float(found[1]) * factor
+    return f"{int(number) if number.is_integer() else number}: {key} is in {unit}"
+
+
+def _unit_of(key: str) -> tuple[str, dict[str, float]]:
+    return next((unit for ending, unit in _UNITS.items() if key.endswith(ending)), ("", {}))
 
 
 def unknown_key(key: str, where: str, table: inspect.StructType, tables: Mapping[str, inspect.StructType]) -> str:
@@ -110,8 +116,8 @@ def unknown_key(key: str, where: str, table: inspect.StructType, tables: Mapping
     stem = _UNIT_ENDING.sub("", key.lower().replace("-", "_"))
     same_stem = [name for name in known if _UNIT_ENDING.sub("", name) == stem]
     if same_stem:
-        unit = next((f", in {noun}" for ending, (noun, _) in _UNITS.items() if same_stem[0].endswith(ending)), "")
-        return f'is not known here; write "{same_stem[0]}"{unit}'
+        unit, _ = _unit_of(same_stem[0])
+        return f'is not known here; write "{same_stem[0]}"{unit and f", in {unit}"}'
     guess = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.7)
     if guess:
         return f'is not known here; did you mean "{guess[0]}"?'

@@ -105,7 +105,8 @@ class _Descent:
             self.report(where, ABSENT, f"may be several tables; write [[{where}]], with double brackets")
             raw = [raw]
         elif not isinstance(raw, list | tuple):
-            self.report(where, raw, f"must be {advice.wanted(type_, key)}; write [{shown(raw)}]")
+            fix = f"tables; write [[{where}]]" if tables else f"{advice.wanted(type_, key)}; write [{shown(raw)}]"
+            self.report(where, raw, f"must be {fix}")
             return None
         if len(raw) < least:
             self.report(where, raw, f"must not be empty; give {advice.wanted(item_type, key)}")

@@ -151,11 +151,12 @@ def server(base: Path, text: str) -> str:
 
 def dns_server(text: str) -> str:
     """A name server by address: names cannot be looked up before it is known."""
-    address = ip_address(text)
-    where = SocketAddress(text, 53) if address is not None else parse_address(text)
-    if ip_address(where.host) is None or text.startswith(":"):
+    if ip_address(text) is not None:
+        return str(SocketAddress(text, 53))
+    host, _, port = text.rpartition(":")
+    if ip_address(host.strip("[]")) is None or not port:
         raise ValueError('must be an address, not a name; write "192.0.2.1" or "127.0.0.1:5353"')
-    return str(where)
+    return str(parse_address(text))
 
 
 def host_pattern(text: str) -> str:

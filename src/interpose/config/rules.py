@@ -76,7 +76,8 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
     upstreams = {table.name for table in config.upstreams}
     needs = [f"{where}.name" for where, _ in _numbered("upstream", config.upstreams)]
     for where, table in chain(_numbered("listener", config.listeners), _numbered("route", config.routes)):
-        if table.upstream and table.upstream not in upstreams:
+        is_proxy = isinstance(table, Listener) and table.role == "proxy"
+        if table.upstream and table.upstream not in upstreams and not is_proxy:
             yield Breach(f"{where}.upstream", table.upstream, no_such("upstream", table.upstream, upstreams), needs)
     listeners = {table.name: where for where, table in _numbered("listener", config.listeners)}
     needs = [f"{where}.name" for where in listeners.values()]
