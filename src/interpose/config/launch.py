@@ -1,0 +1,121 @@
+"""From a configuration to running processes: the supervisor in this one, and what each worker process runs first.
+
+This module is what a worker is started as (`python -m interpose.config.launch DESCRIPTOR`), and it wires together what
+the supervisor is given from floors above it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from interpose.config.model import Config
+from interpose.engine.plan import ListenerPlan, Plan
+
+if TYPE_CHECKING:
+    from interpose.engine.worker import Runtime
+
+WORKER_COMMAND = (sys.executable, "-P", "-m", "interpose.config.launch")
+"""What a worker process is started with. `-P`: a `socket.py` in the directory one happens to be in is not Python's."""
+
+
+def supervise(config: Config, *, load: Callable[[], Config] | None = None, interactive: bool = False) -> int:
+    """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad)."""
+    from interpose.engine.supervisor import Supervisor
+
+    set_up_logging(config)
+
+    async def run() -> int:
+        supervisor = Supervisor(
+            plan_of(config),
+            command=WORKER_COMMAND,
+            load=None if load is None else lambda: plan_of(load()),
+            serve_control=_serve_control,
+            log_format=_log_format(config),
+            interactive=interactive,
+        )
+        return await supervisor.run()
+
+    return asyncio.run(run())
+
+
+def plan_of(config: Config) -> Plan:
+    """What the supervisor needs to know of `config`."""
+    import msgspec
+
+    from interpose.config.load import state_dir
+
+    process = config.process
+    return Plan(
+        name=process.name,
+        state_dir=str(state_dir(process.state_dir)),
+        workers=process.workers or len(os.sched_getaffinity(0)),
+        listeners=tuple(
+            ListenerPlan(
+                name=listener.name,
+                role=listener.role,
+                address=listener.address,
+                scheme="http" if listener.tls is None else "https",
+            )
+            for listener in config.listeners
+        ),
+        config=msgspec.msgpack.encode(config),
+        grace_s=process.grace_s,
+        pre_drain_s=process.pre_drain_s,
+        max_lag_s=process.max_lag_s,
+        memory_limit_bytes=process.memory_limit_bytes,
+    )
+
+
+def _serve_control(instance: Any, sock: Any) -> Any:
+    """The server of the control socket, loaded when it is wanted: after the ready line, which it would delay."""
+    from interpose.console.control import serve_control
+
+    return serve_control(instance, sock)
+
+
+# --- in a worker process -------------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str]) -> int:
+    """Be a worker; the exit status."""
+    import uvloop
+
+    from interpose.engine.worker import serve_as_worker
+
+    return serve_as_worker(arguments, make_runtime=_make_runtime, decode=_decode, run=uvloop.run)
+
+
+def _make_runtime(encoded: bytes, number: int) -> Runtime:
+    from interpose.config.build import runtime
+
+    config = _decode(encoded)
+    set_up_logging(config, f"worker {number}")
+    return runtime(config, number)
+
+
+def _decode(encoded: bytes) -> Config:
+    import msgspec
+
+    return msgspec.msgpack.decode(encoded, type=Config)
+
+
+# --- logging -------------------------------------------------------------------------------------------------------
+
+
+def set_up_logging(config: Config, who: str = "") -> None:
+    """Messages of this process on standard error, as text or as JSON lines."""
+    from interpose.config.messages import configure
+
+    configure(config.log.level, _log_format(config), who)
+
+
+def _log_format(config: Config) -> str:
+    return "json" if config.log.format == "json" else "text"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

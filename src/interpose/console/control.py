@@ -1,0 +1,128 @@
+"""The control API of an instance: status, readiness, reload, drain. On a Unix socket that only its owner can open.
+
+    GET  /v1/status   what listens, who works, what was counted
+    GET  /v1/ready    200 while new connections are welcome, else 503
+    POST /v1/reload   200 and the generation that serves now; 422 and every error when the old one goes on
+    POST /v1/drain    202: it finishes what runs and ends
+    GET  /v1/config   the configuration that serves
+
+Answers are JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+
+class ReloadResult(Protocol):
+    """What a reload came to."""
+
+    @property
+    def generation(self) -> int:
+        """The generation that serves now."""
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """Why it is still the old one, in sentences; none when it is the new one."""
+
+
+class Instance(Protocol):
+    """What the API shows and moves."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new connections are welcome."""
+
+    def status(self) -> dict[str, Any]:
+        """All there is to know, as plain values."""
+
+    def config(self) -> bytes:
+        """The configuration that serves, as MessagePack."""
+
+    async def reload(self) -> ReloadResult:
+        """Change over to the configuration as it is now."""
+
+    def end(self) -> None:
+        """Drain and end."""
+
+
+def control_application(instance: Instance) -> Starlette:
+    """The API of `instance`."""
+
+    async def status(_: Request) -> Response:
+        return _json(instance.status())
+
+    async def ready(_: Request) -> Response:
+        return _json({"ready": instance.is_ready}, 200 if instance.is_ready else 503)
+
+    async def reload(_: Request) -> Response:
+        result = await instance.reload()
+        content = {"generation": result.generation, "errors": list(result.errors)}
+        return _json(content, 422 if result.errors else 200)
+
+    async def drain(_: Request) -> Response:
+        instance.end()
+        return _json({"draining": True}, 202)
+
+    async def config(_: Request) -> Response:
+        return _json(msgspec.msgpack.decode(instance.config()))
+
+    return Starlette(
+        routes=[
+            Route("/v1/status", status),
+            Route("/v1/ready", ready),
+            Route("/v1/reload", reload, methods=["POST"]),
+            Route("/v1/drain", drain, methods=["POST"]),
+            Route("/v1/config", config),
+        ]
+    )
+
+
+class ControlServer(uvicorn.Server):
+    """Serves an application on a socket that is bound already, and leaves signals to whoever owns the process."""
+
+    def __init__(self, application: Starlette, sock: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                ws="none",
+            )
+        )
+        self._sock = sock
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none: SIGTERM drains workers first, and is not this server's to take."""
+        yield
+
+    async def serve(self, sockets: list[Any] | None = None) -> None:
+        """Serve until `stop`."""
+        await super().serve(sockets=[self._sock] if sockets is None else sockets)
+
+    def stop(self) -> None:
+        """Stop within a moment."""
+        self.should_exit = True
+
+
+def serve_control(instance: Instance, sock: Any) -> ControlServer:
+    """The server of the control API of `instance` on `sock`."""
+    return ControlServer(control_application(instance), sock)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
