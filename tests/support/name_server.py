@@ -1,0 +1,102 @@
+"""A name server for tests, on loopback: UDP and TCP on one port, answering what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+A, AAAA = 1, 28
+SERVFAIL, NXDOMAIN = 2, 3
+
+
+class Reply(NamedTuple):
+    """What is answered to one question."""
+
+    addresses: tuple[str, ...] = ()
+    ttl: int = 60
+    status: int = 0
+    truncated: bool = False
+    """(UDP) Say that the answer did not fit."""
+    wrong_id: bool = False
+    silent: bool = False
+
+
+Answer = Callable[[str, int], Reply]
+"""The reply to a question for a name and a type (A or AAAA)."""
+
+
+class NameServer:
+    """Answers questions with `answer`; `questions` are (name, type) in the order they came."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.questions: list[tuple[str, int]] = []
+        self.tcp_questions = 0
+        self.address = ""
+
+    async def __aenter__(self) -> NameServer:
+        loop = asyncio.get_running_loop()
+        self._tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
+        port = self._tcp.sockets[0].getsockname()[1]
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=("127.0.0.1", port))
+        self.address = f"127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._udp.close()
+        self._tcp.close()
+        await self._tcp.wait_closed()
+
+    def asked(self, name: str) -> int:
+        """How often the addresses of `name` were asked for."""
+        return sum(1 for asked, kind in self.questions if asked == name and kind == A)
+
+    def reply(self, query: bytes, *, udp: bool) -> bytes | None:
+        """The packet that answers `query`; None to stay silent."""
+        labels = []
+        place = 12
+        while query[place]:
+            labels.append(query[place + 1 : place + 1 + query[place]].decode("ascii").lower())
+            place += 1 + query[place]
+        name = ".".join(labels)
+        kind = struct.unpack("!H", query[place + 1 : place + 3])[0]
+        question = query[12 : place + 5]
+        self.questions.append((name, kind))
+        reply = self.answer(name, kind)
+        if reply.silent:
+            return None
+        packed = [ipaddress.ip_address(address).packed for address in reply.addresses]
+        packed = [address for address in packed if len(address) == (4 if kind == A else 16)]
+        cut = reply.truncated and udp
+        flags = 0x8180 | reply.status | (0x0200 if cut else 0)
+        answers = [] if cut else [b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, reply.ttl, len(a)) + a for a in packed]
+        number = struct.unpack("!H", query[:2])[0] ^ (0x5555 if reply.wrong_id else 0)
+        return struct.pack("!HHHHHH", number, flags, 1, len(answers), 0, 0) + question + b"".join(answers)
+
+    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                size = struct.unpack("!H", await reader.readexactly(2))[0]
+                self.tcp_questions += 1
+                packet = self.reply(await reader.readexactly(size), udp=False)
+                if packet is not None:
+                    writer.write(struct.pack("!H", len(packet)) + packet)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+class _Udp(asyncio.DatagramProtocol):
+    def __init__(self, server: NameServer) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        packet = self._server.reply(data, udp=True)
+        if packet is not None:
+            self._transport.sendto(packet, addr)
