@@ -1,0 +1,328 @@
+"""From a configuration to what runs: the only place where filters, handlers and servers are constructed.
+
+`chains` gives, for each listener, the handler that answers its requests: its filters in the order of their phases, around its router or
+its end. The order is decided by `listener_steps` and `route_steps`, which `interpose check` prints and `chains` builds from, so that
+what is printed is what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from interpose.config.model import Answer, Config, Connections, Listener, Route, Script, Upstream
+from interpose.config.parts import Parts
+from interpose.core.body import Body
+from interpose.core.exchange import Exchange
+from interpose.core.fields import Fields
+from interpose.core.handler import Filter, Handler, Phase, chain
+from interpose.core.message import Request, Response
+from interpose.core.target import DEFAULT_PORTS, Authority, Origin
+from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamClient
+from interpose.engine.pool import ConnectionOptions
+from interpose.engine.router import Match, Router
+from interpose.engine.tunnel import Tunnels
+from interpose.filters.access_log import AccessLog
+from interpose.filters.allow import Allow, AllowOptions
+from interpose.filters.auth import Auth, AuthOptions
+from interpose.filters.destination import Destination, DestinationOptions
+from interpose.filters.forwarding import Forwarding, ForwardingOptions
+from interpose.filters.limits import Limit, LimitOptions
+from interpose.filters.own_page import OwnPage
+from interpose.filters.path import PathCheck, PathOptions
+from interpose.filters.script import Script as ScriptFile
+from interpose.filters.script import ScriptOptions
+from interpose.filters.setup_page import SetupPage, SetupPageOptions
+from interpose.net.address import parse_address
+from interpose.net.policy import AddressPolicy
+from interpose.protocol.head import HeadParser
+from interpose.storage.line_writer import LineWriter
+
+GATEWAY_ANSWER_TIMEOUT_S = 60.0
+PROXY_ANSWER_TIMEOUT_S = 300.0
+
+
+class Step(NamedTuple):
+    """One filter in its place: what `check` prints (nothing without `detail`), and how it is made."""
+
+    phase: Phase
+    name: str
+    detail: str
+    make: Callable[[], Filter]
+
+
+class RoutePlan(NamedTuple):
+    """What happens to the requests of one route of one listener, for people."""
+
+    listener: str
+    route: str
+    steps: list[tuple[str, str, str]]
+    end: str
+
+
+class Means:
+    """What filters and clients are made with: long-lived parts, and how to reach origins.
+
+    `dial_for` makes a dialler for a listener's policy or an upstream's servers; `own_addresses` are those of all listeners.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        dial_for: Callable[[Config, Listener | Upstream], Dial],
+        tunnels: Tunnels,
+        parser: HeadParser,
+    ) -> None:
+        self.parts = parts
+        self.dial_for = dial_for
+        self.tunnels = tunnels
+        self.parser = parser
+
+
+def plan(config: Config) -> list[RoutePlan]:
+    """Every route of every listener with its filters in order. ValueError where a file that they need is broken."""
+    plans = []
+    parts = Parts()
+    for listener in config.listeners:
+        outer = listener_steps(config, listener, parts)
+        for step in outer:
+            if step.name in ("auth", "script"):
+                step.make()
+        if listener.role == "proxy":
+            inner = route_steps(config, listener, None, parts)
+            plans.append(_plan(listener, "every request", outer + inner, "the server that the client names"))
+            continue
+        for route in routes_of(config, listener):
+            inner = route_steps(config, listener, route, parts)
+            end = f"answer {route.answer.status}" if route.answer else f"upstream {route.upstream}"
+            plans.append(_plan(listener, route.name, outer + inner, end))
+    return plans
+
+
+def _plan(listener: Listener, route: str, steps: list[Step], end: str) -> RoutePlan:
+    return RoutePlan(
+        listener.name, route, [(step.phase.name, step.name, step.detail) for step in steps if step.detail], end
+    )
+
+
+def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
+    """The handler for everything that reaches `listener`."""
+    if listener.role == "proxy":
+        end = proxy_end(config, listener, means)
+        inner = chain([step.make() for step in route_steps(config, listener, None, means.parts)], end)
+    else:
+        routes = []
+        for route in routes_of(config, listener):
+            end = route_end(config, route, means)
+            steps = route_steps(config, listener, route, means.parts)
+            match = Match(route.hosts, route.path, route.exact, route.methods)
+            routes.append((match, chain([step.make() for step in steps], end)))
+        inner = routes[0][1] if len(routes) == 1 and routes[0][0] == Match() else Router(routes)
+    return chain([step.make() for step in listener_steps(config, listener, means.parts)], inner)
+
+
+def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Step]:
+    """The filters of a listener: OBSERVE and ADMIT."""
+    is_proxy = listener.role == "proxy"
+    limits = config.limits_of(listener)
+    steps: list[Step] = []
+    if config.log.access != "off":
+        steps.append(Step(Phase.OBSERVE, "access log", config.log.access, lambda: access_log(config, parts)))
+    if listener.allow_from:
+        networks = listener.allow_from
+        steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
+    if listener.auth is not None:
+        users = AuthOptions(file=listener.auth, proxy=is_proxy)
+        steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: Auth(users)))
+    if limits.max_body_bytes or limits.max_exchanges_per_client:
+        options = LimitOptions(
+            max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
+        )
+        steps.append(Step(Phase.ADMIT, "limits", _limits_in_words(options), lambda: Limit(options)))
+    way = ForwardingOptions(
+        pseudonym=config.process.pseudonym,
+        identity=not is_proxy,
+        trusted=listener.trusted,
+        reject_underscores=not is_proxy,
+    )
+    trusts = f"trusts {', '.join(listener.trusted)}" if listener.trusted else "trusts nobody"
+    detail = f"Via {way.pseudonym}" if is_proxy else f"Via {way.pseudonym}, X-Forwarded-*, Forwarded; {trusts}"
+    steps.append(Step(Phase.ADMIT, "forwarding", detail, lambda: Forwarding(way)))
+    if is_proxy:
+        ports = destination_of(config, listener)
+        words = "CONNECT to " + (
+            ", ".join(map(str, ports.connect_ports)) if ports.connect_ports else "any port but 22, 25, 465, 587, 6379"
+        )
+        steps.append(Step(Phase.ADMIT, "destination", words, lambda: Destination(ports)))
+        steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
+    steps += _script_steps(scripts_of(config, listener), parts, (Phase.OBSERVE, Phase.ADMIT))
+    return sorted(steps, key=lambda step: step.phase)
+
+
+def route_steps(config: Config, listener: Listener, route: Route | None, parts: Parts) -> list[Step]:
+    """The filters of a route: what is left of ADMIT, and all further phases. A proxy has one route, None."""
+    steps: list[Step] = []
+    files = [script.file for script in config.scripts if _applies(script, listener)]
+    inner = tuple(phase for phase in Phase if phase > Phase.ADMIT)
+    if route is not None:
+        paths = PathOptions(encoded_slash=route.encoded_slash)
+        detail = f"encoded slash: {paths.encoded_slash}"
+        steps.append(Step(Phase.ADMIT, "path", detail, lambda: PathCheck(paths)))
+        steps += _script_steps(route.scripts, parts, tuple(Phase))
+    steps += _script_steps(files, parts, inner)
+    return sorted(steps, key=lambda step: step.phase)
+
+
+def routes_of(config: Config, listener: Listener) -> list[Route]:
+    """The routes of a gateway, its catch-all last."""
+    routes = [route for route in config.routes if not route.listeners or listener.name in route.listeners]
+    if listener.upstream:
+        routes.append(Route(name="everything else" if routes else "every request", upstream=listener.upstream))
+    return routes
+
+
+def scripts_of(config: Config, listener: Listener) -> list[str]:
+    """The files of filters that apply to the whole listener."""
+    return [script.file for script in config.scripts if _applies(script, listener)]
+
+
+def _applies(script: Script, listener: Listener) -> bool:
+    return not script.listeners or listener.name in script.listeners
+
+
+def _script_steps(files: Iterable[str], parts: Parts, phases: tuple[Phase, ...]) -> list[Step]:
+    """A slot of each script in each of `phases`: empty ones stay, for functions that a changed file may have there."""
+    steps = []
+    for file in files:
+        script = parts.get(ScriptFile, file, lambda file=file: ScriptFile(ScriptOptions(file=file)))  # type: ignore[misc]
+        for phase in phases:
+            names = ", ".join(name for where, name in script.functions if where is phase)
+            detail = f"{file}: {names}" if names else ""
+            steps.append(Step(phase, "script", detail, lambda script=script, phase=phase: script.slot(phase)))  # type: ignore[misc]
+    return steps
+
+
+def destination_of(config: Config, listener: Listener) -> DestinationOptions:
+    """The ports of CONNECT: what the listener says, else by how far it can be reached."""
+    if listener.connect_ports is not None:
+        return DestinationOptions(connect_ports=listener.connect_ports)
+    return DestinationOptions(connect_ports=None if is_loopback_only(listener) else (443,))
+
+
+def is_loopback_only(listener: Listener) -> bool:
+    """Whether only programs of this machine can reach the listener."""
+    address = parse_address(listener.address)
+    return address.is_unix or address.is_loopback
+
+
+def setup_page(config: Config, listener: Listener) -> SetupPage:
+    """The page of a proxy about itself."""
+    address = parse_address(listener.address)
+    options = SetupPageOptions(
+        pac_exceptions=listener.pac_exceptions,
+        asks_for_password=listener.auth is not None,
+        pseudonym=config.process.pseudonym,
+    )
+    return SetupPage(options, Authority("localhost" if address.is_unix else address.host, address.port or None))
+
+
+def access_log(config: Config, parts: Parts) -> AccessLog:
+    """The access log's filter; its writer is shared by all listeners."""
+    target = config.log.access
+    writer = parts.get(LineWriter, target, lambda: LineWriter(target))
+    return parts.get(AccessLog, (target, config.log.format), lambda: AccessLog(config.log.format, writer.write))
+
+
+# --- ends ----------------------------------------------------------------------------------------------------------
+
+
+def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
+    """The end of a proxy: the origin or tunnel that the client names."""
+    client = means.parts.get(
+        UpstreamClient,
+        (listener, config.connections, config.dns),
+        lambda: UpstreamClient(
+            means.dial_for(config, listener),
+            means.parser,
+            means.tunnels,
+            connection_options(config.connections),
+            answer_timeout_s=PROXY_ANSWER_TIMEOUT_S,
+            configured=False,
+        ),
+    )
+    return OriginClient(client)
+
+
+def route_end(config: Config, route: Route, means: Means) -> Handler:
+    """The end of a gateway's route."""
+    if route.answer is not None:
+        return fixed_answer(route.answer)
+    upstream = next(upstream for upstream in config.upstreams if upstream.name == route.upstream)
+    return GroupClient(upstream_client(config, upstream, means), [origin_of(server) for server in upstream.servers])
+
+
+def upstream_client(config: Config, upstream: Upstream, means: Means) -> UpstreamClient:
+    """The client for the servers of an upstream, with its pool."""
+    connections = config.connections_of(upstream)
+    return means.parts.get(
+        UpstreamClient,
+        (upstream.verify, upstream.ca_file, connections, config.dns),
+        lambda: UpstreamClient(
+            means.dial_for(config, upstream),
+            means.parser,
+            means.tunnels,
+            connection_options(connections),
+            answer_timeout_s=GATEWAY_ANSWER_TIMEOUT_S,
+            configured=True,
+        ),
+    )
+
+
+def connection_options(connections: Connections) -> ConnectionOptions:
+    """The client's options from the configuration's."""
+    return ConnectionOptions(
+        connect_timeout_s=connections.connect_timeout_s,
+        answer_timeout_s=connections.answer_timeout_s,
+        body_timeout_s=connections.body_timeout_s,
+        idle_timeout_s=connections.idle_timeout_s,
+        max_idle=connections.max_idle,
+    )
+
+
+def fixed_answer(answer: Answer) -> Handler:
+    """A handler that always answers the same."""
+    content = answer.text.encode()
+    fields = Fields([("Content-Type", answer.media_type)])
+
+    async def fixed(exchange: Exchange, request: Request) -> Response:
+        return Response(answer.status, fields.copy(), Body(content))
+
+    return fixed
+
+
+def origin_of(server: str) -> Origin:
+    """The origin of a configured server, whose form `config.kinds` has checked."""
+    if server.startswith("unix:"):
+        return Origin("unix", server.removeprefix("unix:"), 0)
+    scheme, _, rest = server.partition("://")
+    has_port = ":" in rest.rpartition("]")[2]
+    address = parse_address(rest if has_port else f"{rest}:{DEFAULT_PORTS[scheme]}")
+    return Origin(scheme, address.host, address.port)
+
+
+def address_policy(config: Config, listener: Listener, addresses: Iterable[str]) -> AddressPolicy:
+    """What the clients of a proxy may make us reach. `addresses` are the real ones of all listeners."""
+    return AddressPolicy(
+        loopback_only=is_loopback_only(listener),
+        allow=listener.allow_upstream,
+        own=[parse_address(address) for address in addresses],
+    )
+
+
+def _limits_in_words(options: LimitOptions) -> str:
+    words = []
+    if options.max_body_bytes:
+        words.append(f"content up to {options.max_body_bytes} bytes")
+    if options.max_exchanges_per_client:
+        words.append(f"{options.max_exchanges_per_client} exchanges per client")
+    return ", ".join(words)

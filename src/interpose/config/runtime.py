@@ -1,0 +1,343 @@
+"""What serves in one process: the listeners of a configuration, their servers, and everything they share.
+
+`WorkerRuntime` is what `engine.worker` drives in a worker process and `config.serve` in this one. A reload builds new chains beside
+the running ones (`prepare`) and swaps them in (`commit`): connections ask their server for its handler anew for every request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from interpose.config import build
+from interpose.config.model import Config, Listener, Upstream
+from interpose.config.parts import Parts
+from interpose.core.failure import Failure, Side
+from interpose.core.handler import Handler
+from interpose.core.stream import Stream, StreamHandler
+from interpose.engine.client import Dial, UpstreamClient
+from interpose.engine.memory_ladder import MemoryLevel
+from interpose.engine.pace import Timeouts
+from interpose.engine.serve import HttpServer
+from interpose.engine.tunnel import Tunnels
+from interpose.filters.access_log import AccessLog
+from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
+from interpose.filters.script import Script
+from interpose.net.certificate import Identities, Identity
+from interpose.net.dial import Dialler, DialOptions
+from interpose.net.listen import Listening, ListenOptions
+from interpose.net.resolve import Resolver, ResolveOptions
+from interpose.net.terminate import TlsTermination
+from interpose.protocol.client_hello import read_client_hello
+from interpose.protocol.head import HeadLimits, HeadParser
+from interpose.storage.line_writer import LineWriter
+
+log = logging.getLogger("interpose")
+
+DRAIN_LOOK_S = 0.05
+
+_NOT_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 42\r\nConnection: close\r\n\r\n"
+    b"This port speaks HTTPS. Use https:// here.\n"[:42]
+)
+
+
+class Chain(NamedTuple):
+    """What a commit swaps in for one listener."""
+
+    listener: Listener
+    handler: Handler
+    render: ErrorAnswer
+    parser: HeadParser
+    timeouts: Timeouts
+    access_log: AccessLog | None
+    identities: Identities | None
+
+
+class Prepared(NamedTuple):
+    """A configuration built whole, without effect yet."""
+
+    config: Config
+    chains: dict[str, Chain]
+
+
+class Running:
+    """One listener at work."""
+
+    def __init__(self, server: HttpServer, entry: StreamHandler) -> None:
+        self.server = server
+        self.entry = entry
+        self.listening: Listening | None = None
+        self.sockets: list[Any] = []
+
+
+class WorkerRuntime:
+    """Everything that serves in one process. See `engine.worker.Runtime` for what each method promises."""
+
+    def __init__(self, config: Config, number: int = 0) -> None:
+        self._config = config
+        self._number = number
+        self._parts = Parts()
+        self._running: dict[str, Running] = {}
+        self._tunnels: Tunnels | None = None
+        self._addresses: list[str] = []
+        self._level = MemoryLevel.OK
+        self._upstream_parser = HeadParser()
+
+    # --- starting and changing -------------------------------------------------------------------------------------
+
+    async def start(self, sockets: Mapping[str, Sequence[Any]]) -> None:
+        """Serve on `sockets`. ValueError when the configuration cannot be built."""
+        self._tunnels = Tunnels(self._config.timeouts.tunnel_timeout_s)
+        await self.commit(self.prepare(self._config), sockets)
+
+    def prepare(self, config: Config) -> object:
+        """Build the chains of `config`. ValueError, a sentence, when something that they need is broken."""
+        self._parts.begin()
+        means = build.Means(self._parts, self._dial_for, self._open_tunnels(), self._upstream_parser)
+        chains = {}
+        for listener in config.listeners:
+            limits = config.limits_of(listener)
+            head_limits = HeadLimits(
+                max(limits.max_field_bytes, limits.max_target_bytes), limits.max_head_bytes, limits.max_fields
+            )
+            identities = None
+            if listener.tls is not None:
+                files = (listener.tls.certificate, listener.tls.key)
+                identities = self._parts.get(Identities, files, lambda files=files: Identities([Identity(*files)]))  # type: ignore[misc]
+            chains[listener.name] = Chain(
+                listener,
+                build.handler_of(config, listener, means),
+                ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym)),
+                HeadParser(head_limits, merge_slashes=listener.role == "gateway"),
+                Timeouts(**{name: getattr(config.timeouts_of(listener), name) for name in Timeouts.__struct_fields__}),
+                build.access_log(config, self._parts) if config.log.access != "off" else None,
+                identities,
+            )
+        return Prepared(config, chains)
+
+    async def commit(self, prepared: object, sockets: Mapping[str, Sequence[Any]]) -> None:
+        """Swap in what was prepared."""
+        assert isinstance(prepared, Prepared)
+        self._config = prepared.config
+        for name, chain in prepared.chains.items():
+            running = self._running.get(name)
+            if running is None:
+                running = self._running[name] = self._begin(chain)
+            self._swap(running, chain)
+        for name in [name for name in self._running if name not in prepared.chains]:
+            gone = self._running.pop(name)
+            if gone.listening is not None:
+                gone.listening.close()
+        await self.listen(sockets)
+        for part in self._parts.unasked():
+            _let_go(part)
+
+    async def listen(self, sockets: Mapping[str, Sequence[Any]]) -> None:
+        """Accept on exactly these sockets."""
+        for name, running in self._running.items():
+            wanted = list(sockets.get(name, ()))
+            if wanted == running.sockets and running.listening is not None:
+                continue
+            before, running.listening = running.listening, None
+            running.sockets = wanted
+            if wanted:
+                listener = next(listener for listener in self._config.listeners if listener.name == name)
+                limits = self._config.limits_of(listener)
+                options = ListenOptions(
+                    max_connections=limits.max_connections, max_connections_per_client=limits.max_connections_per_client
+                )
+                running.listening = Listening([sock.dup() for sock in wanted], running.entry, options)
+                await running.listening.start()
+            if before is not None:
+                before.close()
+        self._addresses = [
+            address
+            for running in self._running.values()
+            if running.listening
+            for address in running.listening.addresses
+        ]
+
+    def _begin(self, chain: Chain) -> Running:
+        server = HttpServer(
+            chain.listener.name, chain.handler, chain.render, chain.parser, chain.timeouts, self._number
+        )
+        entry: StreamHandler = server
+        if chain.identities is not None:
+            entry = TlsTermination(
+                chain.identities.choose,
+                server,
+                read_client_hello,
+                handshake_timeout_s=chain.timeouts.handshake_timeout_s,
+                not_tls=_NOT_TLS,
+            )
+        return Running(server, entry)
+
+    def _swap(self, running: Running, chain: Chain) -> None:
+        server = running.server
+        server.handler = chain.handler
+        server.render = chain.render
+        server.parser = chain.parser
+        server.timeouts = chain.timeouts
+        server.observe_refused = None if chain.access_log is None else chain.access_log.without_request
+
+    def _open_tunnels(self) -> Tunnels:
+        assert self._tunnels is not None
+        return self._tunnels
+
+    def _dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
+        """How a proxy listener, or an upstream, reaches servers."""
+        resolver = self._parts.get(
+            Resolver,
+            config.dns,
+            lambda: Resolver(
+                ResolveOptions(
+                    servers=config.dns.servers, timeout_s=config.dns.timeout_s, max_names=config.dns.max_names
+                )
+            ),
+        )
+        if isinstance(what, Listener):
+            options = DialOptions(connect_timeout_s=config.connections.connect_timeout_s)
+            return _Policed(resolver, options, self, config, what)
+        connections = config.connections_of(what)
+        return Dialler(
+            resolver,
+            DialOptions(connect_timeout_s=connections.connect_timeout_s, verify=what.verify, ca_file=what.ca_file),
+        )
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The real address of each listener."""
+        return {
+            name: running.listening.addresses[0]
+            for name, running in self._running.items()
+            if running.listening is not None
+        }
+
+    @property
+    def own_addresses(self) -> list[str]:
+        """The real addresses of all listeners of this process."""
+        return self._addresses
+
+    # --- while it runs ---------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Sweep deadlines, look at files that may have changed."""
+        for running in self._running.values():
+            running.server.tick(now)
+        for client in self._parts.every(UpstreamClient):
+            client.tick(now)
+        for script in self._parts.every(Script):
+            script.tick()
+        for identities in self._parts.every(Identities):
+            for warning in identities.refresh():
+                log.warning("%s", warning)
+        self._open_tunnels().tick(now)
+
+    def relieve(self, level: MemoryLevel) -> None:
+        """Give up what this level of memory says."""
+        before, self._level = self._level, level
+        for running in self._running.values():
+            if level >= MemoryLevel.SHED:
+                running.server.close_idle()
+            running.server.overload = _OVERLOAD if level >= MemoryLevel.REFUSE else None
+            if running.listening is not None:
+                if level >= MemoryLevel.STOP > before:
+                    running.listening.pause()
+                elif level < MemoryLevel.STOP <= before:
+                    running.listening.resume()
+        if level >= MemoryLevel.SHED:
+            for client in self._parts.every(UpstreamClient):
+                client.close_idle()
+
+    def reopen_logs(self) -> None:
+        """Open log files anew."""
+        for writer in self._parts.every(LineWriter):
+            writer.reopen()
+
+    def counters(self) -> dict[str, float]:
+        """Counts for the status."""
+        servers = [running.server for running in self._running.values()]
+        listenings = [running.listening for running in self._running.values() if running.listening is not None]
+        return {
+            "connections": float(sum(len(server.connections) for server in servers)),
+            "connections_total": float(sum(server.accepted for server in servers)),
+            "exchanges": float(sum(server.running_exchanges for server in servers)),
+            "exchanges_total": float(sum(server.exchanges for server in servers)),
+            "failures_total": float(sum(server.failures for server in servers)),
+            "refused_connections_total": float(sum(listening.refused for listening in listenings)),
+            "upstream_connections": float(sum(client.open_connections for client in self._parts.every(UpstreamClient))),
+            "tunnels": float(len(self._open_tunnels())),
+            "log_lines_dropped_total": float(sum(writer.dropped for writer in self._parts.every(LineWriter))),
+            "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
+        }
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    async def drain(self, grace_s: float) -> None:
+        """Accept no more; let running exchanges and tunnels end, for at most `grace_s`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace_s
+        servers = [running.server for running in self._running.values()]
+        for running in self._running.values():
+            running.server.is_draining = True
+            if running.listening is not None:
+                running.listening.close()
+        while loop.time() < end:
+            if not any(server.running_exchanges for server in servers) and not len(self._open_tunnels()):
+                break
+            await asyncio.sleep(DRAIN_LOOK_S)
+        for server in servers:
+            server.close_idle()
+
+    async def stop(self) -> None:
+        """Cut what is left, write out what is buffered."""
+        for running in self._running.values():
+            if running.listening is not None:
+                running.listening.close()
+                running.listening.cut()
+            running.server.cut()
+        self._running.clear()
+        self._open_tunnels().close()
+        self._parts.begin()
+        for part in self._parts.unasked():
+            if isinstance(part, Resolver):
+                await part.close()
+            else:
+                _let_go(part)
+        await asyncio.sleep(0)  # transports that were aborted tell their streams in the next turn of the loop
+        await asyncio.sleep(0)
+
+
+class _Policed:
+    """Dials for the clients of a proxy listener: the policy is made when the real addresses of all listeners are known."""
+
+    def __init__(
+        self, resolver: Resolver, options: DialOptions, runtime: WorkerRuntime, config: Config, listener: Listener
+    ) -> None:
+        self._dialler = Dialler(resolver, options)
+        self._runtime = runtime
+        self._config = config
+        self._listener = listener
+        self._known: list[str] | None = None
+
+    def __call__(self, origin: Any, attempt: Any = None, *, configured: bool = False) -> Any:
+        """See `engine.client.Dial`."""
+        addresses = self._runtime.own_addresses
+        if addresses is not self._known:
+            self._known = addresses
+            self._dialler.policy = build.address_policy(self._config, self._listener, addresses)
+        return self._dialler(origin, attempt, configured=configured)
+
+
+def _let_go(part: Any) -> None:
+    """End a part that nothing asks for any more."""
+    if isinstance(part, UpstreamClient):
+        part.close_idle()
+    elif isinstance(part, LineWriter):
+        part.close()
+
+
+_OVERLOAD = Failure("destination_unavailable", Side.INTERNAL, "The proxy is short of memory; try again in a moment.")

@@ -1,0 +1,69 @@
+"""`interpose.serve`: the same parts as in a worker, in the process and loop of whoever calls. For tests and embedding."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from interpose.config.load import verified
+from interpose.config.model import Config
+from interpose.config.runtime import WorkerRuntime
+from interpose.net.listen import bind
+
+TICK_S = 1.0
+
+
+class Running:
+    """A configuration at work. `addresses` are the real ones, by listener: `running.addresses["proxy"]`."""
+
+    def __init__(self, runtime: WorkerRuntime) -> None:
+        self._runtime = runtime
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """`host:port`, or `unix:path`, by the name of the listener."""
+        return self._runtime.addresses
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """Counts, as `interpose status` has them."""
+        return self._runtime.counters()
+
+    async def reload(self, config: Config) -> None:
+        """Change to `config` in place; its listeners must be the ones that run. ValueError leaves everything as it is."""
+        sockets = {name: running.sockets for name, running in self._runtime._running.items()}
+        await self._runtime.commit(self._runtime.prepare(verified(config)), sockets)
+
+
+@asynccontextmanager
+async def serve(config: Config) -> AsyncIterator[Running]:
+    """Run `config` while inside. ConfigError or ValueError when it cannot be."""
+    config = verified(config)
+    sockets = {}
+    runtime = WorkerRuntime(config)
+    ticking: asyncio.Task[None] | None = None
+    try:
+        for listener in config.listeners:
+            sockets[listener.name] = [bind(listener.address)]
+        await runtime.start(sockets)
+        ticking = asyncio.create_task(_tick(runtime))
+        yield Running(runtime)
+    finally:
+        if ticking is not None:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+        await runtime.drain(config.process.grace_s if ticking is not None else 0)
+        await runtime.stop()
+        for group in sockets.values():
+            for sock in group:
+                sock.close()
+
+
+async def _tick(runtime: WorkerRuntime) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(TICK_S)
+        runtime.tick(loop.time())
