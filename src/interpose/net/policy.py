@@ -115,15 +115,16 @@ class AddressPolicy:
 
     def _judge(self, address: IPAddress) -> Refusal | None:
         for face in faces(address):
-            carried = "" if face == address else f" (it carries {face})"
             if (what := _find(face, self._never)) is not None:
-                why = f"{address}{carried} is an address that is never reached: {what}."
+                why = f"{_and_carried(address, face)} is an address that is never reached: {what}."
                 return Refusal("destination_ip_prohibited", what, why)
+        if self._loopback_only:
+            return None
+        for face in faces(address):
             what = _find(face, _PRIVATE_TABLE)
-            if what is None or self._loopback_only or any(face in network for network in self._allow):
-                continue
-            why = f"{address}{carried} is not a public address ({what}); allow_upstream would allow it."
-            return Refusal("destination_ip_prohibited", what, why)
+            if what is not None and not any(face in network for network in self._allow):
+                why = f"{_and_carried(address, face)} is not a public address ({what}); allow_upstream would allow it."
+                return Refusal("destination_ip_prohibited", what, why)
         return None
 
 
@@ -171,6 +172,10 @@ def _find(address: IPAddress, table: list[tuple[Network, str]]) -> str | None:
         if address in network:
             return what
     return None
+
+
+def _and_carried(address: IPAddress, face: IPAddress) -> str:
+    return str(address) if face == address else f"{address} (it carries {face})"
 
 
 def _is_among(address: IPAddress, port: int, addresses: list[SocketAddress]) -> bool:

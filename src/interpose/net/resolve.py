@@ -60,6 +60,13 @@ class Answer(NamedTuple):
     ttl_s: float
 
 
+class NameUnknown(Failure):
+    """The name servers know that there is no such name, or no address of it; not a sign of trouble."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__("dns_error", Side.UPSTREAM, f"The name '{host}' has no address.")
+
+
 Lookup = Callable[[str], Awaitable[Answer]]
 """Asks for a name once; raises `Failure` (dns_timeout, dns_error)."""
 
@@ -70,12 +77,18 @@ _NOSORT = 1 << 7
 
 
 class _Entry:
-    __slots__ = ("answer", "expires", "failure", "question")
+    """What is known of one name. The answer is good until `good_until`; nobody asks again before `ask_at`.
+
+    They differ when the last question went unanswered (`is_stale`): then the old answer serves while it is asked again.
+    """
+
+    __slots__ = ("answer", "ask_at", "failure", "good_until", "is_stale", "question")
 
     def __init__(self) -> None:
         self.answer: tuple[IPAddress, ...] = ()
         self.failure: Failure | None = None
-        self.expires = float("-inf")
+        self.good_until = self.ask_at = float("-inf")
+        self.is_stale = False
         self.question: asyncio.Task[tuple[IPAddress, ...]] | None = None
 
 
@@ -113,12 +126,16 @@ class Resolver:
         entry = self._entries.get(host)
         if entry is None:
             entry = self._remember(host)
+        now = self._clock()
         if entry.question is None:
-            if self._clock() < entry.expires:
+            if now < entry.ask_at:
                 if entry.failure is not None:
                     raise Failure(entry.failure.kind, entry.failure.side, entry.failure.detail)
                 return entry.answer
             entry.question = asyncio.get_running_loop().create_task(self._ask(host, entry))
+            entry.question.add_done_callback(_retrieve)
+        if entry.is_stale and now < entry.good_until + self._options.stale_s:
+            return entry.answer
         # The question outlives who asked first: others may wait for it as well.
         return await asyncio.shield(entry.question)
 
@@ -146,15 +163,17 @@ class Resolver:
             addresses, ttl_s = await self._lookup(host)
         except Failure as failure:
             now = self._clock()
-            if entry.answer and now < entry.expires + options.stale_s and failure.kind != "dns_error":
+            entry.ask_at = now + options.negative_ttl_s
+            entry.is_stale = not isinstance(failure, NameUnknown) and now < entry.good_until + options.stale_s
+            if entry.is_stale:
                 return entry.answer
             entry.failure = failure
-            entry.expires = now + options.negative_ttl_s
             raise
         else:
             entry.answer = addresses[:MAX_ADDRESSES]
             entry.failure = None
-            entry.expires = self._clock() + min(max(ttl_s, options.min_ttl_s), options.max_ttl_s)
+            entry.is_stale = False
+            entry.good_until = entry.ask_at = self._clock() + min(max(ttl_s, options.min_ttl_s), options.max_ttl_s)
             return entry.answer
         finally:
             entry.question = None
@@ -162,6 +181,12 @@ class Resolver:
     async def _ask_system(self, host: str) -> Answer:
         assert self._system is not None
         return await self._system(host)
+
+
+def _retrieve(question: asyncio.Task[tuple[IPAddress, ...]]) -> None:
+    """Nobody may be left who waits for the answer."""
+    if not question.cancelled():
+        question.exception()
 
 
 class SystemLookup:
@@ -174,11 +199,11 @@ class SystemLookup:
     async def __call__(self, host: str) -> Answer:
         """Ask for both families at once."""
         options = self._options
-        if self._resolver is None:
-            self._resolver = aiodns.DNSResolver(
-                nameservers=options.servers or None, timeout=options.timeout_s, tries=options.tries
-            )
         try:
+            if self._resolver is None:
+                self._resolver = aiodns.DNSResolver(
+                    nameservers=options.servers or None, timeout=options.timeout_s, tries=options.tries
+                )
             async with asyncio.timeout(options.timeout_s * options.tries):
                 result = await self._resolver.getaddrinfo(
                     host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM, flags=_NOSORT
@@ -186,10 +211,10 @@ class SystemLookup:
         except TimeoutError:
             detail = f"No name server answered for '{host}' within {options.timeout_s * options.tries:g} s."
             raise Failure("dns_timeout", Side.UPSTREAM, detail) from None
-        except aiodns.error.DNSError as error:
+        except (aiodns.error.DNSError, pycares.AresError) as error:
             raise _failure(host, error) from None
         if not result.nodes:
-            raise Failure("dns_error", Side.UPSTREAM, f"The name '{host}' has no address.")
+            raise NameUnknown(host)
         return Answer(tuple(_addresses(result.nodes)), min(node.ttl for node in result.nodes))
 
     async def close(self) -> None:
@@ -205,10 +230,10 @@ def _addresses(nodes: Iterable[pycares.AddrInfoNode]) -> Iterable[IPAddress]:
         yield ipaddress.ip_address(host.decode("ascii") if isinstance(host, bytes) else host)
 
 
-def _failure(host: str, error: aiodns.error.DNSError) -> Failure:
+def _failure(host: str, error: Exception) -> Failure:
     number, words = error.args[0], str(error.args[-1]).rstrip(".").lower()
     if number in (pycares.errno.ARES_ETIMEOUT, pycares.errno.ARES_ECONNREFUSED):
         return Failure("dns_timeout", Side.UPSTREAM, f"No name server answered for '{host}': {words}.")
     if number in (pycares.errno.ARES_ENOTFOUND, pycares.errno.ARES_ENODATA):
-        return Failure("dns_error", Side.UPSTREAM, f"The name '{host}' has no address.")
+        return NameUnknown(host)
     return Failure("dns_error", Side.UPSTREAM, f"The name '{host}' could not be looked up: {words}.")

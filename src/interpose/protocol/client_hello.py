@@ -65,7 +65,7 @@ def _message(data: bytes) -> bytes | None:
     if data and data[0] != _HANDSHAKE:
         raise NotTls("tls_protocol_error", Side.DOWNSTREAM, "The client does not speak TLS on a port that does.")
     parts = []
-    place = held = 0
+    place = held = claimed = 0
     for _ in range(MAX_RECORDS):
         head = data[place : place + 5]
         if len(head) > 1 and head[1] != 3:
@@ -80,6 +80,7 @@ def _message(data: bytes) -> bytes | None:
         part = data[place + 5 : place + 5 + length]
         parts.append(part)
         held += len(part)
+        claimed += length
         place += 5 + length
         if held >= 4:
             message = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -88,10 +89,10 @@ def _message(data: bytes) -> bytes | None:
             end = 4 + int.from_bytes(message[1:4], "big")
             if end > MAX_BYTES:
                 raise _malformed(f"its ClientHello claims {end} bytes, the limit is {MAX_BYTES}")
+            if claimed > end:
+                raise _malformed("more stands in the record of its ClientHello")
             if held == end:
                 return message[4:]
-            if held > end:
-                raise _malformed("more follows its ClientHello before the answer")
         if len(part) < length:
             return None
     raise _malformed(f"its ClientHello comes in more than {MAX_RECORDS} records")
