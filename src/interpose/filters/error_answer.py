@@ -61,6 +61,9 @@ ADVICE: dict[str | int, str] = {
 }
 OTHERWISE = "If it stays, tell whoever runs the proxy and name the reference below."
 
+# What is nobody's fault: the proxy decided, so the way ends at the proxy.
+REFUSALS = ("http_request_denied", "destination_ip_prohibited")
+
 # RFC 9651, 3.3.3 and 3.3.4: what a string may hold, and what may stand without quotes.
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _SF_TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*")
@@ -118,7 +121,7 @@ class ErrorAnswer:
         return self._page.substitute(
             status=failure.status,
             phrase=phrase_of(failure.status),
-            path=way(failure.side),
+            path=way(failure),
             says=escape(says(failure)),
             detail=f'<p class="detail">{escape(detail)}</p>\n' if detail else "",
             advice=escape(advice(failure)),
@@ -127,13 +130,13 @@ class ErrorAnswer:
         ).encode("utf-8", "replace")
 
 
-def way(side: Side) -> str:
-    """The stations from client to server as list items, the one at fault marked."""
+def way(failure: Failure) -> str:
+    """The stations from client to server as list items, marked where the request's way ends."""
     states = {
         Side.DOWNSTREAM: ("at-fault", "broken", "unused"),
         Side.INTERNAL: ("", "at-fault", "unused"),
         Side.UPSTREAM: ("", "", "broken at-fault"),
-    }[side]
+    }[Side.INTERNAL if failure.kind in REFUSALS else failure.side]
     names = ("You", "Proxy", "Server")
     return "".join(f'<li class="{state}"><i></i>{name}</li>' for name, state in zip(names, states, strict=True))
 
