@@ -136,5 +136,7 @@ def configured(read: Callable[[], Made], *, from_flags: bool) -> Made:
     try:
         return read()
     except ConfigError as error:
-        problems = said_of_flags(error.problems) if from_flags else tuple(map(str, error.problems))
+        problems = said_of_flags(error.problems) if from_flags else map(str, error.problems)
         raise Refused(*numbered(problems)) from None
+    except ValueError as error:  # from building: each line is a sentence
+        raise Refused(*numbered(str(error).split("\n"))) from None

@@ -19,7 +19,7 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
     """The status as people read it; what an instance does not tell is shown as a dash."""
     listeners = table(
         ("Listener", "Role", "Address"),
-        [(_text(row, "name"), _text(row, "role"), _text(row, "address")) for row in _rows(status, "listeners")],
+        [(_text(row, "name"), _text(row, "role"), _text(row, "url")) for row in _rows(status, "listeners")],
     )
     workers = table(
         ("Worker", "Process", "State", *_WORKER_NUMBERS),
@@ -36,7 +36,7 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
         ],
         numbers=_WORKER_NUMBERS,
     )
-    return Group(headline(status), Text(), listeners, workers)
+    return Group(headline(status), *failed_reload(status), Text(), listeners, workers)
 
 
 def headline(status: Mapping[str, Any]) -> Text:
@@ -48,6 +48,18 @@ def headline(status: Mapping[str, Any]) -> Text:
     if status.get("ready") is False:
         line.append("  not ready", "bold red")
     return line
+
+
+def failed_reload(status: Mapping[str, Any]) -> list[Text]:
+    """Why the configuration that runs is not the one in the file, when the last reload failed."""
+    reloads = status.get("reloads")
+    errors = reloads.get("errors") if isinstance(reloads, dict) else None
+    if not isinstance(errors, list) or not errors:
+        return []
+    return [
+        Text("The last reload failed; the old configuration goes on.", "bold red"),
+        *(Text(f"  {e}") for e in errors),
+    ]
 
 
 def duration(seconds: object) -> str:

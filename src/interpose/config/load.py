@@ -1,6 +1,7 @@
 """A file, or plain values, to a `Config`; everything that is wrong with it at once.
 
-    file -> text -> tables (tomllib) -> structs (convert, kinds) -> names and overrides filled in -> rules -> Config
+    file -> text -> tables (tomllib) -> structs (convert, kinds) -> names and overrides filled in
+         -> contents of other files, rules -> Config
 
 `ConfigError` carries every problem with its key path, value and fix, and the line where the file has it.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from interpose.config.contents import unusable_files
 from interpose.config.convert import convert
 from interpose.config.kinds import kinds
 from interpose.config.model import Config, Listener, Route
@@ -50,7 +52,7 @@ def config_of(raw: dict[str, Any], *, base: Path | None = None, name: str = "") 
     problems: list[Problem] = []
     config: Config = convert(raw, Config, kinds(base or Path.cwd()), problems)
     config = with_names(with_overrides(config, raw), name)
-    problems += broken_rules(config, problems)
+    problems += [*unusable_files(config), *broken_rules(config, problems)]
     if problems:
         raise ConfigError(problems)
     routes = tuple(msgspec.structs.replace(route, name=route.name or name_of(route)) for route in config.routes)

@@ -81,7 +81,7 @@ def said_of_flags(problems: Sequence[Problem]) -> tuple[str, ...]:
     for problem in problems:
         flag = next((flag for place, flag in _FLAGS if place.fullmatch(problem.where)), problem.where)
         value = "" if isinstance(problem.value, Absent) else f" {shown(problem.value)}"
-        message = _KEYS_IN_WORDS.sub(lambda found: _FLAG_OF_KEY[found[0]], problem.message)
+        message = _KEYS_IN_WORDS.sub(lambda found: _FLAG_OF_KEY.get(found[0], "another listener"), problem.message)
         sentences[f"{flag}{value}: {message}"] = None
     return tuple(sentences)
 
@@ -106,4 +106,4 @@ _FLAGS = tuple(
     )
 )
 _FLAG_OF_KEY = {"allow_from": "--allow-from", "allow_upstream": "--allow-upstream", "auth": "--auth"}
-_KEYS_IN_WORDS = re.compile(r"\b(?:allow_from|allow_upstream|auth)\b")
+_KEYS_IN_WORDS = re.compile(r"\b(?:allow_from|allow_upstream|auth)\b|\blistener\[[0-9]+\]")

@@ -32,14 +32,17 @@ def broken_rules(config: Config, reported: Sequence[Problem]) -> list[Problem]:
         Problem(breach.where, breach.value, breach.message)
         for rule in _RULES
         for breach in rule(config)
-        if not any(_overlaps(place, needed) for place in broken for needed in (breach.where, *breach.needs))
+        if not any(_is_at(breach.where, place) or any(_overlaps(place, n) for n in breach.needs) for place in broken)
     ]
 
 
-def _overlaps(place: str, needed: str) -> bool:
-    """Whether one of two key paths is the other or holds it."""
-    short, long = sorted((place, needed), key=len)
-    return long == short or long.startswith((f"{short}.", f"{short}["))
+def _is_at(place: str, table: str) -> bool:
+    """Whether a key path is another, or lies below it."""
+    return place == table or place.startswith((f"{table}.", f"{table}["))
+
+
+def _overlaps(place: str, other: str) -> bool:
+    return _is_at(place, other) or _is_at(other, place)
 
 
 def _numbered(key: str, tables: Sequence[Any]) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,50 @@
+"""Whether the files that a configuration names hold what they should: certificates, keys, authorities, users.
+
+Scripts are not among them. Running one is the business of a worker, and of `interpose check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from interpose.config.model import Config
+from interpose.config.problem import Problem
+
+
+def unusable_files(config: Config) -> Iterator[Problem]:
+    """A problem for each file that is there and cannot be used. Without such files nothing is loaded to read them."""
+    for number, listener in enumerate(config.listeners, 1):
+        where = f"listener[{number}]"
+        if listener.tls is not None and listener.tls.certificate and listener.tls.key:
+            yield from _tried(f"{where}.tls.certificate", listener.tls.certificate, _pair(listener.tls.key))
+        if listener.auth:
+            yield from _tried(f"{where}.auth", listener.auth, _users)
+    for number, upstream in enumerate(config.upstreams, 1):
+        if upstream.ca_file:
+            yield from _tried(f"upstream[{number}].ca_file", upstream.ca_file, _authorities)
+
+
+def _tried(where: str, path: str, use: Callable[[str], object]) -> Iterator[Problem]:
+    try:
+        use(path)
+    except ValueError as error:
+        for sentence in str(error).split("\n"):
+            yield Problem(where, path, sentence.removesuffix("."))
+
+
+def _pair(key: str) -> Callable[[str], object]:
+    from interpose.net.tls import server_context
+
+    return lambda certificate: server_context(certificate, key)
+
+
+def _authorities(path: str) -> object:
+    from interpose.net.tls import client_context
+
+    return client_context(path)
+
+
+def _users(path: str) -> object:
+    from interpose.filters.auth import Auth, AuthOptions
+
+    return Auth(AuthOptions(file=path))
