@@ -8,7 +8,7 @@ what is printed is what runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from interpose.config.model import Answer, Config, Connections, Listener, Route, Script, Upstream
 from interpose.config.parts import Parts
@@ -22,12 +22,10 @@ from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamCli
 from interpose.engine.pool import ConnectionOptions
 from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
-from interpose.filters.access_log import AccessLog
+from interpose.filters.access_log import AccessLog, AccessLogOptions
 from interpose.filters.allow import Allow, AllowOptions
-from interpose.filters.auth import Auth, AuthOptions
 from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
-from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
 from interpose.filters.script import Script as ScriptFile
@@ -126,15 +124,18 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     is_proxy = listener.role == "proxy"
     limits = config.limits_of(listener)
     steps: list[Step] = []
+
     if config.log.access != "off":
         steps.append(Step(Phase.OBSERVE, "access log", config.log.access, lambda: access_log(config, parts)))
     if listener.allow_from:
         networks = listener.allow_from
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
     if listener.auth is not None:
+        from interpose.filters.auth import Auth, AuthOptions  # TEMP
         users = AuthOptions(file=listener.auth, proxy=is_proxy)
         steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: Auth(users)))
     if limits.max_body_bytes or limits.max_exchanges_per_client:
+        from interpose.filters.limits import Limit, LimitOptions  # TEMP
         options = LimitOptions(
             max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
         )
@@ -230,7 +231,11 @@ def access_log(config: Config, parts: Parts) -> AccessLog:
     """The access log's filter; its writer is shared by all listeners."""
     target = config.log.access
     writer = parts.get(LineWriter, target, lambda: LineWriter(target))
-    return parts.get(AccessLog, (target, config.log.format), lambda: AccessLog(config.log.format, writer.write))
+    return parts.get(
+        AccessLog,
+        (target, config.log.format),
+        lambda: AccessLog(AccessLogOptions(format=config.log.format), writer.write),
+    )
 
 
 # --- ends ----------------------------------------------------------------------------------------------------------
@@ -319,7 +324,7 @@ def address_policy(config: Config, listener: Listener, addresses: Iterable[str])
     )
 
 
-def _limits_in_words(options: LimitOptions) -> str:
+def _limits_in_words(options: Any) -> str:
     words = []
     if options.max_body_bytes:
         words.append(f"content up to {options.max_body_bytes} bytes")

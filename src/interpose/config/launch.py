@@ -90,11 +90,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _make_runtime(encoded: bytes, number: int) -> Runtime:
-    from interpose.config.build import runtime
+    from interpose.config.runtime import WorkerRuntime
 
     config = _decode(encoded)
     set_up_logging(config, f"worker {number}")
-    return runtime(config, number)
+    return WorkerRuntime(config, number)
 
 
 def _decode(encoded: bytes) -> Config:

@@ -16,8 +16,8 @@ class Parts:
     """Long-lived parts by key."""
 
     def __init__(self) -> None:
-        self._parts: dict[Hashable, Any] = {}
-        self._asked: set[Hashable] = set()
+        self._parts: dict[tuple[type, Hashable], Any] = {}
+        self._asked: set[tuple[type, Hashable]] = set()
 
     def get(self, kind: type[T], key: Hashable, make: Callable[[], T]) -> T:
         """The part of this kind for `key`, made when there is none."""
@@ -30,7 +30,7 @@ class Parts:
 
     def every(self, kind: type[T]) -> list[T]:
         """All parts of one kind."""
-        return [part for (kind_of_part, _), part in self._parts.items() if kind_of_part is kind]
+        return [part for key, part in self._parts.items() if key[0] is kind]
 
     def begin(self) -> None:
         """A new configuration begins to ask."""

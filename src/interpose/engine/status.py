@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import interpose
+from interpose.core.version import __version__
 from interpose.engine.child import Child
 from interpose.engine.crew import Crew
 from interpose.engine.listening_sockets import ListeningSockets
@@ -16,7 +16,7 @@ def status_of(reloading: Reload, crew: Crew, sockets: ListeningSockets) -> dict[
     """What runs and what it has done. Times are seconds since something began, never clock times."""
     return {
         "name": reloading.plan.name,
-        "version": interpose.__version__,
+        "version": __version__,
         "generation": crew.generation,
         "reloads": {
             "done": reloading.done,

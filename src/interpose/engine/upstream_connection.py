@@ -35,7 +35,7 @@ class UpstreamConnection:
     """
 
     __slots__ = (
-        "_body", "_buffer", "_decoder", "_exchange", "_framing", "_head", "_interim", "_is_event_stream", "_keep_alive", "_method", "_on_gone",
+        "_body", "_buffer", "_decoder", "_exchange", "_framing", "_head", "_interim", "_is_event_stream", "_keep_alive", "_loop", "_method", "_on_gone",
         "_on_idle", "_pace", "_parser", "_received", "_request_body", "_sender", "_waits_for_head", "attempt", "idle_since",
         "is_lost", "sent_at", "served", "stream",
     )  # fmt: skip
@@ -48,6 +48,7 @@ class UpstreamConnection:
         on_gone: Callable[[UpstreamConnection], None],
     ) -> None:
         self.stream = stream
+        self._loop = asyncio.get_running_loop()  # asking for it anew costs a system call (getpid)
         self._parser = parser
         self._on_idle = on_idle
         self._on_gone = on_gone
@@ -82,7 +83,7 @@ class UpstreamConnection:
 
         `content` is the whole body when it was complete in memory; otherwise `request.body` flows as it comes.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._exchange = exchange
         self._method = request.method
         self._keep_alive = False
@@ -91,7 +92,8 @@ class UpstreamConnection:
         self._pace = None
         self.attempt = attempt
         self.served += 1
-        waiter = self._head = loop.create_future()
+        waiter: asyncio.Future[Response] = loop.create_future()
+        self._head = waiter
         self._waits_for_head = True
         body = request.body
         self.sent_at = loop.time()
@@ -128,7 +130,7 @@ class UpstreamConnection:
         self._sender = None
         self._request_body = None
         if self._waits_for_head:
-            self.sent_at = asyncio.get_running_loop().time()
+            self.sent_at = self._loop.time()
 
     def request_broke(self, failure: Failure) -> None:
         """(sender) The client's body broke off: so does this connection."""
@@ -207,7 +209,7 @@ class UpstreamConnection:
         self._waits_for_head = False
         if self.attempt is not None:
             self.attempt.status = response.status
-            self.attempt.first_byte = asyncio.get_running_loop().time()
+            self.attempt.first_byte = self._loop.time()
         waiter = self._head
         if framing == 0:
             self._set(waiter, response)

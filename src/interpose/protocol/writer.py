@@ -13,7 +13,7 @@ from interpose.core.message import Request
 from interpose.core.target import Form
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
-_STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_STATUS_LINES = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
