@@ -39,6 +39,7 @@ def check(
     console.print(f"{printable(str(file))} is valid.\n")
     console.print(listener_table(config))
     for plan in plans:
+        console.print()
         console.print(route_table(plan))
 
 

@@ -36,7 +36,7 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
         ],
         numbers=_WORKER_NUMBERS,
     )
-    return Group(headline(status), *failed_reload(status), Text(), listeners, workers)
+    return Group(headline(status), *failed_reload(status), Text(), listeners, Text(), workers)
 
 
 def headline(status: Mapping[str, Any]) -> Text:

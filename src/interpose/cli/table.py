@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +14,15 @@ def table(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "", numbers: Sequence[str] = ()
 ) -> Table:
     """A table of plain texts: nothing in them is taken for markup. Columns in `numbers` are aligned to the right."""
-    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        padding=(0, 3, 0, 0),
+        pad_edge=False,
+    )
     for column in columns:
         made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
