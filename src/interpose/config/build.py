@@ -22,7 +22,7 @@ from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamCli
 from interpose.engine.pool import ConnectionOptions
 from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
-from interpose.filters.access_log import AccessLog, AccessLogOptions
+from interpose.filters.access_log import AccessLog
 from interpose.filters.allow import Allow, AllowOptions
 from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
@@ -132,10 +132,12 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
     if listener.auth is not None:
         from interpose.filters.auth import Auth, AuthOptions  # TEMP
+
         users = AuthOptions(file=listener.auth, proxy=is_proxy)
         steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: Auth(users)))
     if limits.max_body_bytes or limits.max_exchanges_per_client:
         from interpose.filters.limits import Limit, LimitOptions  # TEMP
+
         options = LimitOptions(
             max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
         )
@@ -234,7 +236,7 @@ def access_log(config: Config, parts: Parts) -> AccessLog:
     return parts.get(
         AccessLog,
         (target, config.log.format),
-        lambda: AccessLog(AccessLogOptions(format=config.log.format), writer.write),
+        lambda: AccessLog(config.log.format, writer.write),
     )
 
 

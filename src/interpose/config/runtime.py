@@ -265,7 +265,7 @@ class WorkerRuntime:
             "connections": float(sum(len(server.connections) for server in servers)),
             "connections_total": float(sum(server.accepted for server in servers)),
             "exchanges": float(sum(server.running_exchanges for server in servers)),
-            "exchanges_total": float(sum(server.exchanges for server in servers)),
+            "requests_total": float(sum(server.exchanges for server in servers)),
             "failures_total": float(sum(server.failures for server in servers)),
             "refused_connections_total": float(sum(listening.refused for listening in listenings)),
             "upstream_connections": float(sum(client.open_connections for client in self._parts.every(UpstreamClient))),
