@@ -3,8 +3,9 @@
     python fake_instance.py instance PLAN.json     the supervisor; PLAN.json is read again at each reload
     python fake_instance.py worker DESCRIPTOR      what the supervisor starts
 
-The runtime answers every request on every connection with the text of its configuration, its worker's number and its
-process id. Requests are heads without bodies; `/wait` is answered after `slow_s`, `/block` blocks the loop for `slow_s`.
+The runtime answers every request on every connection with the text of its configuration, its worker's number and
+its process id. Requests are heads without bodies; `/wait` is answered after `slow_s`, `/block` never
+but blocks the loop for `slow_s`; both send 102 at once.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ class Conversation(asyncio.Protocol):
         self.runtime = runtime
         self.transport: Any = None
         self.buffer = b""
-        self.busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -53,15 +53,18 @@ class Conversation(asyncio.Protocol):
         while b"\r\n\r\n" in self.buffer:
             head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
             if b" /wait " in head:
-                self.busy = True
+                self.transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
                 asyncio.get_running_loop().call_later(self.runtime.behaviour.slow_s, self.answer)
+            elif b" /block " in head:
+                self.transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+                asyncio.get_running_loop().call_later(0.01, self.block)
             else:
-                if b" /block " in head:
-                    time.sleep(self.runtime.behaviour.slow_s)
                 self.answer()
 
+    def block(self) -> None:
+        time.sleep(self.runtime.behaviour.slow_s)
+
     def answer(self) -> None:
-        self.busy = False
         runtime = self.runtime
         runtime.requests += 1
         text = f"{runtime.behaviour.text} {runtime.number} {os.getpid()}".encode()
@@ -125,7 +128,7 @@ class FakeRuntime:
         for server in self.servers.values():
             server.close()
         deadline = time.monotonic() + grace_s
-        while self.open and time.monotonic() < deadline:
+        while self.open and time.monotonic() < deadline:  # noqa: ASYNC110 - a fake may be simple
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -152,7 +155,7 @@ def run_instance(path: str) -> int:
     async def run() -> int:
         supervisor = Supervisor(
             read_plan(path),
-            command=(sys.executable, os.path.abspath(__file__), "worker"),
+            command=(sys.executable, __file__, "worker"),
             load=lambda: read_plan(path),
             serve_control=serve_control,
             log_format="json",

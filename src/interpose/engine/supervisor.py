@@ -103,8 +103,8 @@ class Supervisor:
     async def run(self) -> int:
         """Serve until drained."""
         plan = self.reloading.plan
-        state = StateDirectory(plan.state_dir, plan.name)
         try:
+            state = StateDirectory(plan.state_dir, plan.name)
             state.acquire()
         except ValueError as error:
             return self._refuse(error)

@@ -291,13 +291,13 @@ class Worker:
         assert self._link is not None
         assert self._runtime is not None
         values = self._runtime.counters()
-        values["memory_bytes"] = float(self._ladder.used_bytes or self._read_memory())
-        values["memory_level"] = float(self._ladder.level)
+        values["memory_bytes"] = self._ladder.used_bytes or self._read_memory()
+        values["memory_level"] = self._ladder.level
         if self._ladder.level >= MemoryLevel.STOP:
             values["accepting"] = 0.0
-        values["link_dropped_total"] = float(self._link.dropped)
+        values["link_dropped_total"] = self._link.dropped
         if self._watchdog is not None:
-            values["stalls_total"] = float(self._watchdog.lag.stalls)
+            values["stalls_total"] = self._watchdog.lag.stalls
             values["longest_stall_s"] = self._watchdog.lag.longest_s
         self._link.offer(Counters(values))
 

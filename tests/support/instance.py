@@ -1,0 +1,229 @@
+"""A running instance under test: its processes, what it says, its control socket; and a client that counts failures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+FAKE = Path(__file__).with_name("fake_instance.py")
+
+
+class Instance:
+    """`async with Instance(directory, plan) as instance` runs an instance of the fake runtime, ready when entered.
+
+    On leaving it must have ended or ends now, with nothing left of it: no process, no traceback.
+    """
+
+    def __init__(self, directory: Path, plan: dict[str, Any], *, wait: bool = True) -> None:
+        self.plan: dict[str, Any] = {"name": "t", "state_dir": str(directory / "state"), "workers": 2, "grace_s": 5.0}
+        self.plan["listeners"] = [{"name": "web", "role": "gateway", "address": "127.0.0.1:0"}]
+        self.plan.update(plan)
+        self.lines: list[str] = []
+        self.may_say_traceback = False
+        self._file = directory / "plan.json"
+        self._wait = wait
+        self._said = asyncio.Event()
+        self._pids: set[int] = set()
+
+    @property
+    def control(self) -> Path:
+        return Path(self.plan["state_dir"], self.plan["name"], "control.sock")
+
+    def write(self, **changes: Any) -> None:
+        """Write the plan as the next reload will read it."""
+        self._file.write_text(json.dumps({**self.plan, **changes}))
+
+    async def start(self) -> Instance:
+        self.write()
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, str(FAKE), "instance", str(self._file), stderr=asyncio.subprocess.PIPE
+        )
+        self._reading = asyncio.create_task(self._read())
+        if self._wait:
+            await self.says('"event": "ready"')
+        return self
+
+    async def __aenter__(self) -> Instance:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process.returncode is None:
+            self.process.terminate()
+        async with asyncio.timeout(15):
+            await self.process.wait()
+            await self._reading  # standard error ends with the last worker that has it
+        left = left_of(self._pids)
+        assert not left, f"processes left behind: {left}"
+        assert self.may_say_traceback or "Traceback" not in self.said, self.said
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(line.decode().rstrip("\n"))
+            self._said.set()
+        self._said.set()
+
+    @property
+    def said(self) -> str:
+        return "\n".join(self.lines)
+
+    async def says(self, text: str, *, times: int = 1) -> None:
+        """Wait until it has said `text`, so many times."""
+        async with asyncio.timeout(15):
+            while sum(text in line for line in self.lines) < times:
+                assert not self._reading.done(), f"it ended without saying {text!r}: {self.said}"
+                self._said.clear()
+                await self._said.wait()
+
+    @property
+    def ready_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines if '"event": "ready"' in line]
+
+    @property
+    def port(self) -> int:
+        return int(self.ready_lines[0]["address"].rpartition(":")[2])
+
+    async def ask(self, method: str, path: str) -> tuple[int, Any]:
+        """One question to the control API."""
+        async with asyncio.timeout(15):
+            reader, writer = await asyncio.open_unix_connection(str(self.control))
+            writer.write(f"{method} {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+        return int(head.split(b" ")[1]), json.loads(body)
+
+    async def status(self) -> dict[str, Any]:
+        status, content = await self.ask("GET", "/v1/status")
+        assert status == 200
+        self._pids.update(worker["pid"] for worker in content["workers"])
+        return content
+
+    async def pids(self) -> list[int]:
+        """Process ids of the workers that serve, by number."""
+        workers = (await self.status())["workers"]
+        return [worker["pid"] for worker in workers if worker["state"] == "serving"]
+
+    async def until(self, condition: Any) -> dict[str, Any]:
+        """The first status of which `condition` is true."""
+        async with asyncio.timeout(20):
+            while not condition(status := await self.status()):  # noqa: ASYNC110 - all one can do is ask again
+                await asyncio.sleep(0.02)
+        return status
+
+
+class Client:
+    """Requests over TCP. Raises what goes wrong: ConnectionError, EOFError, TimeoutError."""
+
+    def __init__(self, port: int, timeout_s: float = 10.0) -> None:
+        self.port = port
+        self.timeout_s = timeout_s
+        self.connections = 0
+        self.is_served = asyncio.Event()
+        """Set when a worker has begun with a request to `/wait` or `/block`."""
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def get(self, path: str = "/") -> str:
+        """The text of one answer, on the connection of the one before if that may be kept."""
+        async with asyncio.timeout(self.timeout_s):
+            if self._writer is None:
+                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
+                self.connections += 1
+            assert self._reader is not None
+            self._writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            try:
+                head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+                while head.startswith(b"http/1.1 102"):
+                    self.is_served.set()
+                    head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+            except asyncio.IncompleteReadError as error:
+                self.close()
+                raise EOFError(f"the connection ended after {error.partial!r}") from None
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
+            text = (await self._reader.readexactly(length)).decode()
+            if b"connection: close" in head:
+                self.close()
+            assert head.startswith(b"http/1.1 200"), (head, text)
+            return text
+
+    async def get_anew(self, path: str = "/") -> str:
+        """The text of one answer, on a new connection."""
+        self.close()
+        try:
+            return await self.get(path)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+
+
+async def started(*clients: Client, path: str = "/wait") -> list[asyncio.Task[str]]:
+    """A request to `path` by each of `clients`, once all of them are being served."""
+    tasks = [asyncio.create_task(client.get(path)) for client in clients]
+    async with asyncio.timeout(15):
+        for client in clients:
+            await client.is_served.wait()
+    return tasks
+
+
+class Load:
+    """`async with Load(port) as load`: clients that ask without pause, half of them on connections they keep.
+
+    `slowest_s` is about requests that were answered.
+    """
+
+    def __init__(self, port: int, clients: int = 8, *, keep: bool = True) -> None:
+        self.port = port
+        self.answers: list[str] = []
+        self.failures: list[str] = []
+        self.slowest_s = 0.0
+        self._clients = clients
+        self._keep = keep
+        self._over = False
+        self._enough = asyncio.Condition()
+
+    async def __aenter__(self) -> Load:
+        self._tasks = [asyncio.create_task(self._ask(keep=self._keep and n % 2 == 0)) for n in range(self._clients)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over = True
+        await asyncio.gather(*self._tasks)
+
+    async def more(self, count: int) -> None:
+        """Wait until so many more answers have come."""
+        wanted = len(self.answers) + count
+        async with asyncio.timeout(20), self._enough:
+            await self._enough.wait_for(lambda: len(self.answers) >= wanted)
+
+    async def _ask(self, keep: bool) -> None:
+        client = Client(self.port)
+        loop = asyncio.get_running_loop()
+        while not self._over:
+            began = loop.time()
+            try:
+                self.answers.append(await (client.get if keep else client.get_anew)())
+                self.slowest_s = max(self.slowest_s, loop.time() - began)
+            except (OSError, EOFError, TimeoutError) as error:
+                client.close()
+                self.failures.append(repr(error))
+            async with self._enough:
+                self._enough.notify_all()
+        client.close()
+
+
+def left_of(pids: set[int]) -> list[int]:
+    """Those of the processes that are still there."""
+    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+
+
+def kill(pid: int, number: int) -> None:
+    """Send a signal to one process of the instance."""
+    os.kill(pid, number)
