@@ -33,13 +33,6 @@ _UNSAFE_IN_WORD = re.compile(rb"[^\x21\x23-\x5b\x5d-\x7e]")
 _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 
-class AccessLogOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which line is written for each exchange."""
-
-    format: Literal["combined", "json"] = "combined"
-    """Lines as Apache and nginx write them, or one JSON object a line."""
-
-
 class JsonLine(msgspec.Struct, omit_defaults=True):
     """A line of the JSON format; what an exchange does not have is left out."""
 
@@ -79,10 +72,13 @@ class AccessLog:
     """The filter. `write` gets each line, as bytes with its line feed, and must return at once."""
 
     def __init__(
-        self, options: AccessLogOptions, write: Callable[[bytes], None], wall: Callable[[], float] = time.time
+        self,
+        format_: Literal["combined", "json"],
+        write: Callable[[bytes], None],
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._write = write
-        self._end = self._json if options.format == "json" else self._combined
+        self._end = self._json if format_ == "json" else self._combined
         self._wall = wall
         self._second_begins = 0.0
         self._second_ends = -1.0

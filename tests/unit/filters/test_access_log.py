@@ -12,7 +12,7 @@ from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
-from interpose.filters.access_log import AccessLog, AccessLogOptions
+from interpose.filters.access_log import AccessLog
 
 EXAMPLE = Authority("example.org")
 # What Apache's and nginx's own documentation, and every reader of such logs, take for a combined line.
@@ -47,7 +47,7 @@ async def answer(exchange: Exchange, request: Request) -> Response:
 
 def line(format_: str, of: Exchange, request: Request | None, outcome: Outcome, wall: float = 1763629579.0) -> str:
     lines: list[bytes] = []
-    log = AccessLog(AccessLogOptions(format=format_), lines.append, lambda: wall)  # type: ignore[arg-type]
+    log = AccessLog(format_, lines.append, lambda: wall)  # type: ignore[arg-type]
     if request is None:
         log.without_request(of)
     else:
@@ -173,7 +173,7 @@ def test_a_client_on_a_unix_socket_has_no_address() -> None:
 def test_f20_the_time_is_right_again_a_second_after_the_clock_jumped() -> None:
     lines: list[bytes] = []
     wall = 1763629579.25
-    log = AccessLog(AccessLogOptions(), lines.append, lambda: wall)
+    log = AccessLog("combined", lines.append, lambda: wall)
     for ended in (100.0, 100.7, 100.8):
         of = exchange()
         log.without_request(of)
@@ -187,7 +187,7 @@ def test_a_line_is_written_in_two_microseconds() -> None:
     target = Target(Form.ORIGIN, "http", EXAMPLE, "/")
     fields = [("User-Agent", "Mozilla/5.0"), *((f"X-Field-{n}", "value") for n in range(10))]
     lines: list[bytes] = []
-    log = AccessLog(AccessLogOptions(), lines.append)
+    log = AccessLog("combined", lines.append)
     log(of, get(target, *fields), forward=answer).close()  # type: ignore[arg-type,attr-defined]
     end = of._at_end.pop()
     best = 1.0

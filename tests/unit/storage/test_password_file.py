@@ -1,0 +1,105 @@
+import stat
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from interpose.storage import password_file
+from interpose.storage.password_file import PasswordFile, scrypt_entry
+
+# Made by `htpasswd -nbB -C 5 user pass`, by a program that is not ours.
+HTPASSWD = "user:$2y$05$lCZY/d0E0Gqx.gFe40hD6O7yOqFJC7b4IsllAMZL8BMFCEhxDgiFa"
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "users"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_what_htpasswd_wrote_is_read(tmp_path: Path) -> None:
+    users = PasswordFile(write(tmp_path, f"# who\r\n\n{HTPASSWD}\r\n"))
+    assert users.users == ["user"]
+    assert users.is_right("user", b"pass")
+    assert not users.is_right("user", b"Pass")
+    assert not users.is_right("user", b"")
+    assert not users.is_right("User", b"pass")
+
+
+def test_our_own_entries_are_read(tmp_path: Path) -> None:
+    line = scrypt_entry("bärbel", "pässword")
+    users = PasswordFile(write(tmp_path, line + ":a comment\n" + HTPASSWD))
+    assert users.is_right("bärbel", "pässword".encode())
+    assert not users.is_right("bärbel", b"password")
+    assert scrypt_entry("bärbel", "pässword") != line
+
+
+@pytest.mark.parametrize("password", ["a" * 72, "a" * 100, "\x00", "a\x00b", "ü" * 50])
+def test_odd_passwords_are_checked_and_do_not_raise(tmp_path: Path, password: str) -> None:
+    users = PasswordFile(write(tmp_path, HTPASSWD + "\n" + scrypt_entry("s", password)))
+    assert not users.is_right("user", password.encode())
+    assert users.is_right("s", password.encode())
+
+
+def test_a_long_password_is_cut_as_htpasswd_cuts_it(tmp_path: Path) -> None:
+    hashed = bcrypt.hashpw(b"a" * 72, bcrypt.gensalt(4)).decode()
+    assert PasswordFile(write(tmp_path, f"user:{hashed}")).is_right("user", b"a" * 90)
+
+
+def test_a19_an_unknown_user_costs_what_the_costliest_user_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+    monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: not checked.append(hashed))
+    cheap, costly = (bcrypt.hashpw(b"x", bcrypt.gensalt(cost)).decode() for cost in (4, 6))
+    users = PasswordFile(write(tmp_path, f"cheap:{cheap}\ncostly:{costly}"))
+    assert users.is_right("cheap", b"x")
+    assert not users.is_right("nobody", b"x")
+    assert checked == [cheap.encode(), costly.encode()]
+
+
+def damaged(position: int, character: str) -> str:
+    return HTPASSWD[:position] + character + HTPASSWD[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "has no users; add one with `htpasswd -B`"),
+        ("# nobody\n\n", "has no users; add one with `htpasswd -B`"),
+        (b"\xff", "is not UTF-8 text"),
+        (b"a" * (password_file.MOST_BYTES + 1), f"is larger than {password_file.MOST_BYTES} bytes"),
+        ("user", "line 1 is not `user:hash`; make it with `htpasswd -B`"),
+        (":hash", "line 1 is not `user:hash`; make it with `htpasswd -B`"),
+        (f"{HTPASSWD}\n{HTPASSWD}", "line 2 names 'user' a second time"),
+        ("u:$apr1$6uswdDIN$0z7aIZLzS2zof9MBqccQZ.", "line 1 has an MD5 hash for 'u', which is not accepted; {fix}"),
+        ("u:{SHA}UWuXg/ylF+7L0dBk2i0WUxCxl1k=", "line 1 has a SHA-1 hash for 'u', which is not accepted; {fix}"),
+        ("u:$6$Mu$TzbK", "line 1 has a hash of another kind (SHA-512 crypt) for 'u', which is not accepted; {fix}"),
+        ("u:$argon2id$v=19", "line 1 has a hash of another kind for 'u', which is not accepted; {fix}"),
+        ("u:xjjRD4XAhBl3g", "line 1 has a plain password or an old hash for 'u', which is not accepted; {fix}"),
+        ("u:", "line 1 has a plain password or an old hash for 'u', which is not accepted; {fix}"),
+        (HTPASSWD[:-1], "line 1 has a damaged hash for 'user', which is not accepted; {fix}"),
+        (damaged(33, "/"), "line 1 has a damaged hash for 'user', which is not accepted; {fix}"),
+        (HTPASSWD.replace("$05$", "$16$"), "line 1 has bcrypt with cost 16 for 'user'; 4 to 15 are accepted"),
+        (HTPASSWD.replace("$05$", "$03$"), "line 1 has bcrypt with cost 3 for 'user'; 4 to 15 are accepted"),
+        (
+            scrypt_entry("u", "p").replace("ln=15", "ln=20"),
+            "line 1 has scrypt with ln=20, r=8, p=1 for 'u'; make it anew with `htpasswd -B`",
+        ),
+        (scrypt_entry("u", "p")[:-1], "line 1 has a damaged hash for 'u', which is not accepted; {fix}"),
+        ("a\nb:c", "line 1 is not `user:hash`; make it with `htpasswd -B`\nline 2 has a plain password or an old hash "
+                   "for 'b', which is not accepted; {fix}"),
+    ],
+)  # fmt: skip
+def test_a_file_is_refused_with_every_line_and_its_fix(tmp_path: Path, text: str | bytes, says: str) -> None:
+    with pytest.raises(ValueError) as error:
+        PasswordFile(write(tmp_path, text))
+    assert str(error.value) == says.replace("{fix}", "write it anew with `htpasswd -B`")
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ValueError) as error:
+            PasswordFile(path)
+        assert str(error.value) == f"cannot be read: {reason}"
+    assert stat.S_ISDIR(tmp_path.stat().st_mode)
