@@ -123,7 +123,8 @@ async def fetch(address: str, target: str, host: str) -> bytes:
         ("proxy --listen nowhere", "--listen \"nowhere\": 'nowhere' has no port; write host:port, :port, [v6]:port or "
          "unix:path"),
         ("proxy --listen 0.0.0.0:8080", '--listen "0.0.0.0:8080": would let everybody who can reach this machine use '
-         "it to reach others; say who may with --allow-from (networks) or --auth (a file of users), or listen on 127.0.0.1"),
+         "it to reach others; say who may with --allow-from (networks) or --auth (a file of users), or listen on "
+         "127.0.0.1"),
         ("proxy --lisen :0", "no such option: --lisen"),
         ("proxy --cache 1G", "no such option: --cache"),
         ("proxy extra", "got unexpected extra argument"),

@@ -33,14 +33,14 @@ def check(
 
     config = configured(lambda: load(file), from_flags=False)
     plans = configured(lambda: planned(config), from_flags=False)
-    from rich.console import Console
+    from interpose.cli.table import console
 
-    console = Console(highlight=False, markup=False)
-    console.print(f"{printable(str(file))} is valid.\n")
-    console.print(listener_table(config))
+    out = console()
+    out.print(f"{printable(str(file))} is valid.\n")
+    out.print(listener_table(config))
     for plan in plans:
-        console.print()
-        console.print(route_table(plan))
+        out.print()
+        out.print(route_table(plan))
 
 
 def print_schema() -> None:

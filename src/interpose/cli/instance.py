@@ -18,11 +18,10 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     if as_json:
         _print_json(answer)
         return
-    from rich.console import Console
-
     from interpose.cli.status_view import status_view
+    from interpose.cli.table import console
 
-    Console(highlight=False, markup=False).print(status_view(answer))
+    console().print(status_view(answer))
 
 
 def reload(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:

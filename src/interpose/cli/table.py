@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 Cell = str | Text
+UNFOLDED = 200
+"""Columns where no terminal says how many it has: what is piped to grep should stay on its line."""
+
+
+def console() -> Console:
+    """Standard output, for tables and texts that are printed as they are."""
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, markup=False, width=None if has_width else UNFOLDED)
 
 
 def table(

@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
+from interpose.engine.pace import Timeouts
+
 Name = Annotated[str, Meta(extra={"kind": "name"})]
 Label = Annotated[str, Meta(extra={"kind": "label"})]
 File = Annotated[str, Meta(extra={"kind": "file"})]
@@ -24,12 +27,6 @@ HostPattern = Annotated[str, Meta(extra={"kind": "host"})]
 PathPrefix = Annotated[str, Meta(extra={"kind": "path"})]
 Method = Annotated[str, Meta(extra={"kind": "method"})]
 Token = Annotated[str, Meta(extra={"kind": "token"})]
-
-Seconds = Annotated[float, Meta(ge=0, le=86400)]
-Timeout = Annotated[float, Meta(gt=0, le=86400)]
-Count = Annotated[int, Meta(ge=0, le=1_000_000)]
-Bytes = Annotated[int, Meta(ge=0, le=1 << 50)]
-Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,28 +114,6 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Exchanges of one client address at the same time in one worker; above it the answer is 429. 0: no limit."""
 
 
-class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a client may take."""
-
-    handshake_timeout_s: Timeout = 10.0
-    """For the TLS handshake, in all."""
-
-    head_timeout_s: Timeout = 10.0
-    """For the head of a request, in all, from its first byte (from the connection's beginning for the first one)."""
-
-    body_timeout_s: Timeout = 30.0
-    """Without a byte of a request's body, and without a byte of the answer being taken."""
-
-    keep_alive_timeout_s: Timeout = 75.0
-    """For the next request on a connection."""
-
-    tunnel_timeout_s: Timeout = 3600.0
-    """Without a byte in either direction of a tunnel, an upgraded connection or an event stream."""
-
-    min_rate_bytes_per_s: Bytes = 500
-    """The slowest pace, after 10 s, of a request's body and of a client taking bytes that we have for it. 0: any."""
-
-
 class Connections(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Connections to origins."""
 
@@ -157,9 +132,6 @@ class Connections(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     max_idle: Count = 256
     """Unused connections that one worker keeps for one server."""
-
-    max_connections: Count = 0
-    """Connections of one worker to one server; above it exchanges wait. 0: no limit."""
 
 
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
