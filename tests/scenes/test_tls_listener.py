@@ -2,19 +2,18 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from tests.support.certificates import CertificateAuthority
+from tests.support.event_loops import LOOPS, Scene, run_scene, settle
 
 from interpose.core.failure import Failure
 from interpose.core.stream import Stream
@@ -23,27 +22,10 @@ from interpose.net.listen import Listening, bind
 from interpose.net.terminate import TlsTermination
 from interpose.protocol.client_hello import read_client_hello
 
-Scene = Callable[[], Coroutine[Any, Any, None]]
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-
 
 @pytest.fixture(params=LOOPS)
 def on_loop(request: pytest.FixtureRequest) -> Callable[[Scene], None]:
-    """Runs a scene on stock asyncio, then on uvloop; an error in a callback fails it."""
-
-    def run(scene: Scene) -> None:
-        async def guarded() -> None:
-            errors: list[dict[str, Any]] = []
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
-            async with asyncio.timeout(20):
-                await scene()
-            gc.collect()
-            assert errors == []
-
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
-            runner.run(guarded())
-
-    return run
+    return lambda scene: run_scene(request.param, scene)
 
 
 @pytest.fixture
@@ -90,10 +72,7 @@ async def tls_listener(identities: Identities, **options: Any) -> AsyncIterator[
     finally:
         listener.listening.close()
         listener.listening.cut()
-        for _ in range(1000):
-            if not listener.listening.streams:
-                break
-            await asyncio.sleep(0)
+        await settle(lambda: not listener.listening.streams)
         assert listener.listening.streams == set()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from msgspec import Struct
@@ -23,7 +23,7 @@ from interpose.net.errors import failure_of
 from interpose.net.listen import KEEPALIVE
 from interpose.net.policy import AddressPolicy, unmapped
 from interpose.net.stream import Owner, SocketStream
-from interpose.net.tls import client_context
+from interpose.net.tls import ClientContexts
 
 MAX_TRIES = 8
 
@@ -56,19 +56,23 @@ class Dialler:
         options: DialOptions | None = None,
         *,
         policy: AddressPolicy | None = None,
+        contexts: ClientContexts | None = None,
         owner: Owner | None = None,
     ) -> None:
         self.policy = policy
         self._resolve = resolve
         self._options = options or DialOptions()
         self._owner = owner
-        self._context: ssl.SSLContext | None = None
+        self._contexts = contexts or ClientContexts()
+
+    def prepare(self) -> None:
+        """Load the authorities now instead of with the first https origin. `ValueError` when they cannot be used."""
+        self._contexts(self._options.ca_file, self._options.verify)
 
     async def __call__(
         self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
     ) -> SocketStream:
         """A stream connected to `origin`, in TLS for https; `attempt` is told what happened. Else `Failure`."""
-        loop = asyncio.get_running_loop()
         addresses = None if origin.scheme == "unix" else await self._judged(origin, configured)
         stream: SocketStream | None = None
         try:
@@ -78,17 +82,18 @@ class Dialler:
                 else:
                     stream = await self._stream(await self._race(addresses, origin))
                 if origin.scheme == "https":
-                    await self._start_tls(stream, origin)
+                    context = self._contexts(self._options.ca_file, self._options.verify)
+                    await stream.start_tls(context, server_name=origin.host)
         except (OSError, TimeoutError) as error:
             if stream is not None:
                 stream.abort()
-            raise failure_of(error, str(origin)) from error
+            raise failure_of(error, str(origin), in_handshake=stream is not None) from error
         except BaseException:
             if stream is not None:
                 stream.abort()
             raise
         if attempt is not None:
-            attempt.connected = loop.time()
+            attempt.connected = time.monotonic()
             attempt.peer = stream.info.peer
             attempt.local = stream.info.local
             attempt.tls = stream.info.tls
@@ -156,14 +161,6 @@ class Dialler:
             sock.close()
             raise
         return stream
-
-    async def _start_tls(self, stream: SocketStream, origin: Origin) -> None:
-        if self._context is None:
-            self._context = client_context(self._options.ca_file, verify=self._options.verify)
-        try:
-            await stream.start_tls(self._context, server_name=origin.host)
-        except OSError as error:
-            raise failure_of(error, str(origin), in_handshake=True) from error
 
 
 def in_turn(addresses: Iterable[IPAddress]) -> list[IPAddress]:

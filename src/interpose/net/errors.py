@@ -62,5 +62,5 @@ def failure_of(error: BaseException, server: str, *, side: Side = Side.UPSTREAM,
 
 
 def _verification(error: ssl.SSLCertVerificationError) -> str:
-    words = (error.verify_message or error.reason or "unknown reason").strip(" .'\"")
+    words = (error.verify_message or error.reason or "unknown reason").strip(" .")
     return words[:1].lower() + words[1:]

@@ -13,6 +13,20 @@ HANDSHAKE_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
 
 
+class ClientContexts:
+    """Contexts for connections to origins, one for each pair of settings: loading authorities takes time and memory."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[tuple[str | None, bool], ssl.SSLContext] = {}
+
+    def __call__(self, ca_file: str | None, verify: bool) -> ssl.SSLContext:
+        """See `client_context`."""
+        key = (ca_file, verify)
+        if key not in self._contexts:
+            self._contexts[key] = client_context(ca_file, verify=verify)
+        return self._contexts[key]
+
+
 def client_context(ca_file: str | None = None, *, verify: bool = True) -> ssl.SSLContext:
     """The context for connections to origins: TLS 1.2 or later, certificate and name verified.
 
