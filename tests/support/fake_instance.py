@@ -54,12 +54,17 @@ class Conversation(asyncio.Protocol):
             head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
             if b" /wait " in head:
                 self.transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-                asyncio.get_running_loop().call_later(self.runtime.behaviour.slow_s, self.answer)
+                self.runtime.waiting += 1
+                asyncio.get_running_loop().call_later(self.runtime.behaviour.slow_s, self.answer_late)
             elif b" /block " in head:
                 self.transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
                 asyncio.get_running_loop().call_later(0.01, self.block)
             else:
                 self.answer()
+
+    def answer_late(self) -> None:
+        self.runtime.waiting -= 1
+        self.answer()
 
     def block(self) -> None:
         time.sleep(self.runtime.behaviour.slow_s)
@@ -81,6 +86,7 @@ class FakeRuntime:
         self.open: set[Conversation] = set()
         self.servers: dict[Any, asyncio.Server] = {}
         self.requests = 0
+        self.waiting = 0
         self.draining = False
         self.levels: list[MemoryLevel] = []
 
@@ -123,12 +129,12 @@ class FakeRuntime:
     def counters(self) -> dict[str, float]:
         return {"connections": float(len(self.open)), "requests_total": float(self.requests)}
 
-    async def drain(self, grace_s: float) -> None:
+    async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
         self.draining = True
         for server in self.servers.values():
             server.close()
         deadline = time.monotonic() + grace_s
-        while self.open and time.monotonic() < deadline:  # noqa: ASYNC110 - a fake may be simple
+        while (self.open if keep_idle else self.waiting) and time.monotonic() < deadline:  # noqa: ASYNC110 - a fake may be simple
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:

@@ -111,7 +111,11 @@ class WorkerRuntime:
                 listener,
                 build.handler_of(config, listener, means),
                 ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym)),
-                HeadParser(head_limits, merge_slashes=listener.role == "gateway"),
+                HeadParser(
+                    head_limits,
+                    merge_slashes=listener.role == "gateway",
+                    underscores=listener.role == "proxy",
+                ),
                 Timeouts(**{name: getattr(config.timeouts_of(listener), name) for name in Timeouts.__struct_fields__}),
                 build.access_log(config, self._parts) if config.log.access != "off" else None,
                 identities,
@@ -276,8 +280,11 @@ class WorkerRuntime:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    async def drain(self, grace_s: float) -> None:
-        """Accept no more; let running exchanges and tunnels end, for at most `grace_s`."""
+    async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
+        """Accept no more; let running exchanges and tunnels end, for at most `grace_s`.
+
+        With `keep_idle` idle connections are waited for as well: they end with their next answer.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + grace_s
         servers = [running.server for running in self._running.values()]
@@ -286,7 +293,8 @@ class WorkerRuntime:
             if running.listening is not None:
                 running.listening.close()
         while loop.time() < end:
-            if not any(server.running_exchanges for server in servers) and not len(self._open_tunnels()):
+            is_busy = any(len(s.connections) if keep_idle else s.running_exchanges for s in servers)
+            if not is_busy and not len(self._open_tunnels()):
                 break
             await asyncio.sleep(DRAIN_LOOK_S)
         for server in servers:

@@ -153,11 +153,11 @@ class Child:
         if self._link is not None:
             self._link.send(message)
 
-    def drain(self, grace_s: float) -> None:
+    def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
         """Let it finish and end."""
         if self.state is not State.GONE:
             self.state = State.DRAINING
-            self.send(Drain(grace_s))
+            self.send(Drain(grace_s, keep_idle))
 
     def kill(self) -> None:
         """End it now."""

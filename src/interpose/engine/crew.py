@@ -42,6 +42,10 @@ PREPARE_TIMEOUT_S = 30.0
 """How long all workers may take to prepare or commit a reload."""
 
 
+OVERTIME_S = 0.9
+"""How long a worker may take to end beyond its grace."""
+
+
 class Slot:
     """The place of one worker."""
 
@@ -152,16 +156,15 @@ class Crew:
             child.errors = (f"A process cannot be started: {error}.",)
             self._gone(child)
 
-    def _dismiss(self, child: Child, grace_s: float | None = None) -> None:
-        """Let `child` drain; it has no slot any more."""
+    def _dismiss(self, child: Child) -> None:
+        """Let `child` drain; it has no slot any more, and others accept in its place."""
         assert self._plan is not None
         self.leaving.add(child)
         if child.state is State.STARTING:
             child.kill()
         else:
-            grace_s = self._plan.grace_s if grace_s is None else grace_s
-            child.drain(grace_s)
-            self._run(self._kill_after(child, grace_s + 3.0))
+            child.drain(self._plan.grace_s, keep_idle=True)
+            self._run(self._kill_after(child, self._plan.grace_s + OVERTIME_S))
 
     async def _kill_after(self, child: Child, seconds: float) -> None:
         try:
@@ -233,7 +236,8 @@ class Crew:
         delay_s = slot.backoff.delay_s(child.served_s)
         slot.restarts += 1
         why = " ".join(child.errors) or _how_it_ended(child.status)
-        log.error("worker %d (process %d) %s; it is restarted in %.0f s", child.slot, child.pid, why, delay_s)
+        when = f"in {delay_s:.0f} s" if delay_s else "at once"
+        log.error("worker %d (process %d) %s; it is restarted %s", child.slot, child.pid, why, when)
         self._spawn_soon(child.slot, delay_s)
 
     # --- who accepts from what -------------------------------------------------------------------------------------
@@ -354,7 +358,7 @@ class Crew:
                 child.kill()
             else:
                 child.drain(grace_s)
-        await asyncio.gather(*(self._kill_after(child, grace_s + 1.5) for child in children))
+        await asyncio.gather(*(self._kill_after(child, grace_s + OVERTIME_S) for child in children))
         await asyncio.gather(*(child.gone() for child in children))
 
     def kill(self) -> None:

@@ -78,9 +78,14 @@ class Abandon(Message, frozen=True):
 
 
 class Drain(Message, frozen=True):
-    """Stop accepting, let exchanges finish for `grace_s`, exit. A second one may shorten the grace."""
+    """Stop accepting, let exchanges finish for `grace_s`, exit. A second one may shorten the grace.
+
+    With `keep_idle` connections without an exchange are not cut either, but end with their next answer: another worker
+    takes over, and no client is to notice.
+    """
 
     grace_s: float
+    keep_idle: bool = False
 
 
 class ReopenLogs(Message, frozen=True):

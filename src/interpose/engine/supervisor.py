@@ -175,8 +175,11 @@ class Supervisor:
             if now - before > 1.0 + LOOK_S:
                 self.crew.forgive(now)
             before = now
-            self.crew.look(now)
-            await self._turn_away_if_alone(now)
+            try:
+                self.crew.look(now)
+                await self._turn_away_if_alone(now)
+            except Exception:
+                log.exception("the look at the workers failed")
 
     async def _turn_away_if_alone(self, now: float) -> None:
         if self.phase is not Phase.SERVING or self.crew.serving:

@@ -52,6 +52,9 @@ SUPERVISOR_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUS
 TICK_S = 1.0
 """The coarse tick: deadlines are swept, memory is looked at, counters are sent."""
 
+OVERTIME_S = 0.3
+"""What draining and stopping may take beyond the grace."""
+
 Sockets = Mapping[str, Sequence[Any]]
 """Listener name -> its bound and listening sockets, objects of `net` that are only passed on here."""
 
@@ -86,8 +89,9 @@ class Runtime(Protocol):
         `accepting` = 0.0 says that new connections are left in the queue at the moment; other workers then take them.
         """
 
-    async def drain(self, grace_s: float) -> None:
-        """Accept no more, let each connection end after its answer; after `grace_s` cut what is left."""
+    async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
+        """Accept no more; each answer from now on is the last of its connection. Return when no exchange runs any more,
+        with `keep_idle` when no connection is open any more, or after `grace_s`."""
 
     async def stop(self) -> None:
         """Cut everything that is left and write out what is buffered."""
@@ -151,7 +155,7 @@ class Worker:
                     self._watchdog.start()
                     ticking = asyncio.create_task(self._tick_for_ever())
                 elif isinstance(order, Drain):
-                    self._drain(order.grace_s)
+                    self._drain(order.grace_s, order.keep_idle)
                 elif self._runtime is not None:
                     await self._follow(order, self._runtime)
             if self._draining is None:
@@ -233,22 +237,23 @@ class Worker:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def _drain(self, grace_s: float) -> None:
+    def _drain(self, grace_s: float, keep_idle: bool = False) -> None:
         """Begin to drain, or shorten what remains of the grace when that was begun before."""
         if self._runtime is None:
             self._finished.set()
             return
-        before, self._draining = self._draining, asyncio.create_task(self._drain_within(grace_s, self._runtime))
+        before, self._draining = self._draining, asyncio.create_task(self._drain_within(grace_s, keep_idle))
         if before is not None:
             before.cancel()
 
-    async def _drain_within(self, grace_s: float, runtime: Runtime) -> None:
+    async def _drain_within(self, grace_s: float, keep_idle: bool) -> None:
+        assert self._runtime is not None
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s + TICK_S):
-                    await runtime.drain(grace_s)
-            async with asyncio.timeout(TICK_S):
-                await runtime.stop()
+                async with asyncio.timeout(grace_s + OVERTIME_S):
+                    await self._runtime.drain(grace_s, keep_idle=keep_idle)
+            async with asyncio.timeout(OVERTIME_S):
+                await self._runtime.stop()
         except Exception:
             log.exception("a worker could not end in order")
             self._status = 1
