@@ -356,10 +356,10 @@ async def test_exec_says_when_there_is_no_such_command(state: dict[str, str], tm
     said = await interpose("exec", "no-such-command", env=state)
     assert said == Said(127, "", "interpose: there is no command 'no-such-command'.\n")
     file = tmp_path / "not-a-program"
-    file.write_bytes(b"\x7fELF nonsense")
+    file.write_text("#!/no/such/interpreter\n")
     file.chmod(0o755)
     said = await interpose("exec", str(file), env=state)
-    assert (said.status, said.err) == (126, f"interpose: {str(file)!r} cannot be run: exec format error.\n")
+    assert (said.status, said.err) == (126, f"interpose: {str(file)!r} cannot be run: no such file or directory.\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,13 +6,16 @@ import sys
 
 from interpose.cli.say import complain
 
-DONE, FAILED, MISUSED = 0, 1, 2
-"""Exit statuses: done, failed while running, bad usage or configuration."""
+DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses: done, failed while running, bad usage or configuration; Ctrl-C before there was anything to drain."""
 
 
 def main() -> None:
     """Run the command that the arguments name, and exit."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def run(arguments: list[str]) -> int:
@@ -34,8 +37,8 @@ def run(arguments: list[str]) -> int:
         sentence = error.format_message().rstrip(".") or "give a command; see interpose --help"
         complain(f"{sentence[0].lower()}{sentence[1:]}.")
         return MISUSED
-    except (typer.Abort, KeyboardInterrupt):
-        return 130
+    except typer.Abort:
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; what is buffered for it must not complain again at exit.
         import os

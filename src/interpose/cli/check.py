@@ -54,9 +54,13 @@ def print_schema() -> None:
 
 
 def planned(config: Config) -> Sequence[RoutePlan]:
-    """The order of filters for each route; building them also finds what only they can find wrong."""
+    """The order of filters for each route. ConfigError tells of every script that cannot be loaded."""
     from interpose.config.build import plan
+    from interpose.config.contents import unusable_scripts
+    from interpose.config.problem import ConfigError
 
+    if problems := list(unusable_scripts(config)):
+        raise ConfigError(problems)
     return plan(config)
 
 

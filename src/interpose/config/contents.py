@@ -1,6 +1,7 @@
 """Whether the files that a configuration names hold what they should: certificates, keys, authorities, users.
 
-Scripts are not among them. Running one is the business of a worker, and of `interpose check`.
+Scripts are apart: to look into one is to run it, which is for workers and for `interpose check`, not for the
+supervisor.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ def unusable_files(config: Config) -> Iterator[Problem]:
             yield from _tried(f"upstream[{number}].ca_file", upstream.ca_file, _authorities)
 
 
+def unusable_scripts(config: Config) -> Iterator[Problem]:
+    """A problem for each script that cannot be loaded."""
+    for number, script in enumerate(config.scripts, 1):
+        yield from _tried(f"script[{number}].file", script.file, _filters)
+    for number, route in enumerate(config.routes, 1):
+        for place, file in enumerate(route.scripts, 1):
+            yield from _tried(f"route[{number}].scripts[{place}]", file, _filters)
+
+
 def _tried(where: str, path: str, use: Callable[[str], object]) -> Iterator[Problem]:
     try:
         use(path)
@@ -42,6 +52,12 @@ def _authorities(path: str) -> object:
     from interpose.net.tls import client_context
 
     return client_context(path)
+
+
+def _filters(path: str) -> object:
+    from interpose.filters.script import Script, ScriptOptions
+
+    return Script(ScriptOptions(file=path))
 
 
 def _users(path: str) -> object:

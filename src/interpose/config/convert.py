@@ -20,6 +20,10 @@ Kinds = Mapping[str, Callable[[str], str]]
 """For each kind of text: gives its canonical form; ValueError says what is wrong and what to write instead."""
 
 
+MOST_UNKNOWN_KEYS = 50
+"""Keys of one table that are worth a guess each; with more of them it is another kind of file."""
+
+
 def convert(raw: dict[str, Any], model: type, kinds: Kinds, problems: list[Problem]) -> Any:
     """The struct `model` made of `raw`; what is wrong is appended to `problems` and stands at its default.
 
@@ -81,9 +85,12 @@ class _Descent:
                 self.report(where, raw, f"must be {advice.wanted(type_, where)}")
             return None
         known = {field.encode_name: field for field in type_.fields}
-        for key, value in raw.items():
-            if key not in known:
-                self.report(_join(where, key), value, advice.unknown_key(key, where, type_, self.tables))
+        unknown = [key for key in raw if key not in known]
+        for key in unknown[:MOST_UNKNOWN_KEYS]:
+            self.report(_join(where, key), raw[key], advice.unknown_key(key, where, type_, self.tables))
+        if len(unknown) > MOST_UNKNOWN_KEYS:
+            message = f"{len(unknown) - MOST_UNKNOWN_KEYS} more keys are not known here"
+            self.report(_join(where, unknown[MOST_UNKNOWN_KEYS]), ABSENT, message)
         given: dict[str, Any] = {}
         for name, field in known.items():
             place = _join(where, name)

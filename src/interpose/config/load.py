@@ -21,7 +21,7 @@ from interpose.config.contents import unusable_files
 from interpose.config.convert import convert
 from interpose.config.kinds import kinds
 from interpose.config.model import Config, Listener, Route
-from interpose.config.position import line_of
+from interpose.config.position import line_of, positions
 from interpose.config.problem import ABSENT, ConfigError, Problem
 from interpose.config.rules import broken_rules
 
@@ -40,10 +40,13 @@ def load(path: str | Path) -> Config:
         raise ConfigError([_syntax_problem(str(error), text, source)]) from None
     except RecursionError:
         raise ConfigError([Problem("", ABSENT, "is nested too deeply to be read", source)]) from None
+    except ValueError:  # Python's limit of 4300 digits, which tomllib does not know
+        raise ConfigError([Problem("", ABSENT, "holds a number of thousands of digits", source)]) from None
     try:
         return config_of(raw, base=Path(path).absolute().parent, name=_NOT_IN_NAMES.sub("-", Path(path).stem))
     except ConfigError as error:
-        located = [p._replace(source=source, line=line_of(text, p.where)) for p in error.problems]
+        places = positions(text)
+        located = [p._replace(source=source, line=line_of(places, p.where)) for p in error.problems]
         raise ConfigError(sorted(located, key=lambda p: p.line or 0)) from None
 
 

@@ -7,6 +7,7 @@ about text that tomllib has read without complaint, and says None rather than gu
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?")
 _KEY = re.compile(
@@ -15,9 +16,8 @@ _KEY = re.compile(
 _STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|#.*')
 
 
-def line_of(text: str, where: str) -> int | None:
-    """The line (from 1) of the value at `where`, or of the nearest table around it that has one."""
-    places = positions(text)
+def line_of(places: Mapping[str, int], where: str) -> int | None:
+    """The line (from 1) of the value at `where`, or of the nearest table around it, of those in `places`."""
     while where:
         if where in places:
             return places[where]

@@ -159,3 +159,18 @@ def test_help_loads_nothing_that_only_a_running_proxy_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stderr.strip() == ""
+
+
+def test_check_tells_of_every_script_that_cannot_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "syntax.py").write_text("def broken(:\n")
+    (tmp_path / "empty.py").write_text("")
+    file = tmp_path / "site.toml"
+    file.write_text(
+        '[[script]]\nfile = "syntax.py"\n[[listener]]\naddress = ":0"\nrole = "gateway"\n'
+        '[[route]]\nanswer = {}\nscripts = ["empty.py"]\n'
+    )
+    assert cli.run(["check", str(file)]) == 2
+    problems = capsys.readouterr().err.splitlines()
+    assert problems[0] == "interpose: 2 problems:"
+    assert f"{tmp_path}/syntax.py:1: " in problems[1]
+    assert problems[2].endswith(f"{tmp_path}/empty.py: no function is marked with @interpose.filter")

@@ -56,6 +56,7 @@ def test_a19_f15_everything_wrong_is_told_with_its_place_and_its_fix(text: str, 
         (b"\n# \xff", "holds a byte in line 2 that is not UTF-8: 0xff"),
         (b"#" * (MAX_FILE_BYTES + 1), "is larger than 1048576 bytes, the limit for a configuration"),
         (b"a = " + b"[" * 5000, "is nested too deeply to be read"),
+        (b"a = " + b"1" * 5000, "holds a number of thousands of digits"),
         (b"# nothing but a remark\n", "listener: is missing; add a [[listener]] table with address and role"),
     ],
 )
@@ -210,3 +211,20 @@ def test_state_lives_where_it_is_told_to_else_where_the_platform_has_it(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert str(state_dir(given)) == expected
+
+
+def test_f15_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError, match=r"site\.toml: cannot be read: permission denied"):
+        load(tmp_path / "site.toml")
+    with pytest.raises(ConfigError, match=r'file = "/own\.py": cannot be read: permission denied'):
+        config_of({"listener": [{"address": ":0", "role": "proxy"}], "script": [{"file": "/own.py"}]})
+
+
+def test_a_table_full_of_unknown_keys_is_not_guessed_at_for_ever(tmp_path: Path) -> None:
+    found = problems_in("[process]\n" + "".join(f"key{n} = 1\n" for n in range(50_000)) + PROXY, tmp_path)
+    assert len(found) == 51
+    assert found[50] == "52: process.key50: 49950 more keys are not known here"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interpose.config.position import line_of
+from interpose.config.position import line_of, positions
 
 TEXT = """\
 # a remark with [brackets] and a = sign
@@ -59,5 +59,5 @@ status = 200
     ],
 )
 def test_a_key_path_is_found_on_its_line_or_on_that_of_its_table(where: str, line: int | None) -> None:
-    assert line_of(TEXT, where) == line
-    assert line_of(TEXT.replace("\n", "\r\n"), where) == line
+    assert line_of(positions(TEXT), where) == line
+    assert line_of(positions(TEXT.replace("\n", "\r\n")), where) == line
