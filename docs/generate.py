@@ -1,27 +1,38 @@
-"""Writes docs/configuration.md from the structs of the model, so that no option is without its row. Run by script/manual."""
+"""Writes the pages of options, from the structs of the model and from the commands, so that none is without its row.
+
+script/manual runs it. What is not a table stands in `configuration.intro.md` and `commands.intro.md`.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from typer.main import get_command
 
+from interpose.cli.commands import app
 from interpose.config.advice import wanted
 from interpose.config.convert import type_of
 from interpose.config.model import Config
 from interpose.config.problem import shown
 
-PAGE = Path(__file__).with_name("configuration.md")
-INTRODUCTION = Path(__file__).with_name("configuration.intro.md")
+DOCS = Path(__file__).parent
 
 
-def page() -> str:
-    """The whole page."""
-    return INTRODUCTION.read_text("utf-8").rstrip("\n") + "\n\n" + "\n".join(sections()).rstrip("\n") + "\n"
+def pages() -> dict[str, str]:
+    """Each page by its file's name."""
+    return {"configuration.md": page("configuration", sections()), "commands.md": page("commands", command_sections())}
+
+
+def page(name: str, lines: Iterable[str]) -> str:
+    """The introduction of a page and what is made from the source."""
+    introduction = (DOCS / f"{name}.intro.md").read_text("utf-8")
+    return introduction.rstrip("\n") + "\n\n" + "\n".join(lines).rstrip("\n") + "\n"
 
 
 def sections() -> Iterator[str]:
@@ -104,6 +115,34 @@ def docstrings(cls: type) -> dict[str, str]:
     return found
 
 
+def command_sections() -> Iterator[str]:
+    """One section for each command, in the order of `interpose --help`."""
+    for name, command in get_command(app).commands.items():
+        arguments = [param for param in command.params if param.param_type_name == "argument"]
+        options = [param for param in command.params if param.param_type_name == "option"]
+        usage = " ".join(["interpose", name, "[OPTIONS]", *(param.metavar or param.name for param in arguments)])
+        yield f"## `{usage}`"
+        yield ""
+        yield " ".join(command.help.split())
+        yield ""
+        yield "| Option | Default | Effect |"
+        yield "|---|---|---|"
+        for param in options:
+            written = f"`{param.opts[0]}`" if param.metavar is None else f"`{param.opts[0]} {param.metavar}`"
+            effect = param.help.replace("\\[", "[").replace("|", "\\|")
+            yield f"| {written} | {default_of(param)} | {effect} |"
+        yield ""
+
+
+def default_of(param: Any) -> str:
+    """What holds without an option."""
+    if isinstance(param.show_default, str):
+        return param.show_default
+    default = param.default[0] if isinstance(param.default, list) and param.default else param.default
+    return f"`{default}`" if default not in (None, "", [], False) else ""
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
-    print(f"{PAGE} written.")
+    for name, text in pages().items():
+        (DOCS / name).write_text(text, "utf-8")
+        print(f"docs/{name} written.")
