@@ -235,16 +235,27 @@ class _Mapped:
         self.body = Body.streaming(self, None)
 
     def write(self, chunk: bytes) -> bool:
-        changed = self._transform(chunk)
-        if changed:
-            self.body.feed(changed)
+        self._feed(chunk)
         return not self._paused
 
     def end(self, trailers: Fields | None) -> None:
-        rest = self._transform(None)
-        if rest:
-            self.body.feed(rest)
+        self._feed(None)
         self.body.finish(trailers)
+
+    def _feed(self, chunk: bytes | None) -> None:
+        """Pass on what the transform makes of `chunk`. An error of its own ends this body and goes no further."""
+        if self.body.ended:
+            return
+        try:
+            changed = self._transform(chunk)
+        except Exception as error:
+            failure = Failure("proxy_internal_error", Side.INTERNAL, f"Changing the content failed: {error!r}")
+            failure.__cause__ = error
+            self.body.fail(error if isinstance(error, Failure) else failure)
+            self._inner.close()
+            return
+        if changed:
+            self.body.feed(changed)
 
     def abort(self, failure: Failure) -> None:
         self.body.fail(failure)

@@ -131,7 +131,7 @@ class AccessLog:
             exchange.client[0] if exchange.client[1] else "unix:",
             status,
             body_bytes,
-            (ended - exchange.started) * 1e6 // 1 / 1e3,
+            round((ended - exchange.started) * 1000, 3),
         )
         if taken is not None:
             line.method = taken.method
@@ -148,7 +148,7 @@ class AccessLog:
         if exchange.attempts:
             last = exchange.attempts[-1]
             line.attempts = len(exchange.attempts)
-            line.upstream = last.origin if last.peer is None else str(last.peer)
+            line.upstream = str(last.origin) if last.peer is None else str(last.peer)
         if failure is not None:
             line.failure = failure.kind
             line.side = failure.side

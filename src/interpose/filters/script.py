@@ -31,7 +31,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from interpose.core.body import Body
-from interpose.core.exchange import Exchange
+from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.handler import Filter, Handler, Phase
 from interpose.core.message import Request, Response
@@ -172,10 +172,16 @@ class Step:
             raise self._blame(exchange, error) from error
         if not through.was_called:
             self._note(exchange, f"answered {response.status}")
-        elif through.bodies and through.bodies != [response.body]:
-            # A body that was not returned may still feed the one that was, so it is closed at the very end.
-            exchange.at_end(lambda outcome: through.close_bodies())
+        elif through.bodies != [response.body]:
+            # A body that was not returned may still feed the one that was, through a transform of the script's.
+            exchange.at_end(lambda outcome: self._end(exchange, through, outcome))
         return response
+
+    def _end(self, exchange: Exchange, through: Through, outcome: Outcome) -> None:
+        through.close_bodies()
+        cause = outcome.failure.__cause__ if outcome.failure is not None else None
+        if cause is not None and last_line_in(str(self._path), cause):
+            self._blame(exchange, cause)
 
     def _note(self, exchange: Exchange, why: str) -> None:
         if "filter" not in exchange.notes:
@@ -217,8 +223,7 @@ class Through:
         except Exception as error:
             self.raised = error
             raise
-        if not response.body.ended:
-            self.bodies.append(response.body)
+        self.bodies.append(response.body)
         return response
 
     def close_bodies(self) -> None:

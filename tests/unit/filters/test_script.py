@@ -51,13 +51,19 @@ class Origin:
 class Nowhere:
     """Reads a body to its end, as a client does."""
 
-    on_drain = None
+    def __init__(self) -> None:
+        self.on_drain = None
+        self.got: list[object] = []
 
     def write(self, chunk: bytes) -> bool:
+        self.got.append(chunk)
         return True
 
-    def end(self, trailers: Fields | None) -> None: ...
-    def abort(self, failure: Failure) -> None: ...
+    def end(self, trailers: Fields | None) -> None:
+        self.got.append("end")
+
+    def abort(self, failure: Failure) -> None:
+        self.got.append(failure.kind)
 
 
 @pytest.fixture
@@ -268,6 +274,51 @@ async def test_a_body_that_is_not_passed_on_is_closed(
     assert origin.cancelled == cancelled_at_once
     of.finish(Outcome(200, 0, None, 1.0))
     assert origin.cancelled == cancelled_at_end
+
+
+SPOIL = """
+def spoil(chunk):
+    return chunk.upper() if chunk != b"bad" else 1 / 0
+
+@filter
+async def change(exchange, request, forward):
+    response = await forward(exchange, request)
+    response.body = response.body.map(spoil)
+    return response
+"""
+
+
+async def test_f23_an_error_while_content_streams_breaks_it_off_and_names_the_line(
+    tmp_path: Path, origin: Origin, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = script(tmp_path, SPOIL)
+    of = exchange()
+    response = await handler(mine, origin)(of, request())
+    reader = Nowhere()
+    response.body.pipe(reader)
+    for chunk in (b"good", b"bad", b"good"):
+        origin.bodies[0].feed(chunk)
+    assert reader.got == [b"GOOD", "proxy_internal_error"]
+    assert origin.cancelled == 1
+    of.finish(Outcome(200, 4, response.body.failure, 1.0))
+    where = f"mine.py:{FIRST + 1}"
+    says = f"{where} in change: ZeroDivisionError: division by zero"
+    assert of.notes["why"] == says
+    assert caplog.messages == [f"exchange 1-2a: script {tmp_path}/{says}"]
+
+
+async def test_f23_an_error_in_content_that_had_all_arrived_names_the_line_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def end(exchange: Exchange, request: Request) -> Response:
+        return Response(200, Fields(), Body(b"bad"))
+
+    of = exchange()
+    response = await handler(script(tmp_path, SPOIL), end)(of, request())
+    with pytest.raises(Failure) as failed:
+        await response.body.read(100)
+    of.finish(Outcome(500, 0, failed.value, 1.0))
+    assert len(caplog.messages) == 1
 
 
 async def test_a_client_that_leaves_while_the_script_waits_leaves_no_body_open(tmp_path: Path, origin: Origin) -> None:
