@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Address, Receiver, StreamHandler, StreamInfo, TlsInfo
 from interpose.net.errors import failure_of
-from interpose.net.tls import upgrade
+from interpose.net.tls import ended_in_order, upgrade
 
 PULL_LIMIT = 65536
 
@@ -82,11 +82,14 @@ class SocketStream(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The peer sends no more. True keeps our own direction open; TLS cannot be half-closed."""
+        transport = self._transport
+        if transport is None or not ended_in_order(transport):
+            return False  # and `connection_lost` follows, without an end before it
         self._eof = True
         if self._receiver is not None:
             self._receiver.end_received()
         self._wake()
-        return self._transport is not None and self._transport.can_write_eof()
+        return transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The transport's buffer is above its high-water mark."""
@@ -135,9 +138,10 @@ class SocketStream(asyncio.Protocol):
 
     def write(self, data: bytes) -> bool:
         """See `Stream.write`."""
-        if self._transport is not None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():  # uvloop raises when it is
             self._written += len(data)
-            self._transport.write(data)
+            transport.write(data)
         return not self._full
 
     def end(self) -> None:

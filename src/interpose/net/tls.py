@@ -119,6 +119,20 @@ async def upgrade(
     return upgraded
 
 
+def ended_in_order(transport: asyncio.Transport) -> bool:
+    """Whether the peer said that it sends no more: in TLS by close_notify, without which something may be missing.
+
+    uvloop tells the two apart by itself, stock asyncio reports both as an end.
+    """
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        return not tls.read(1)
+    except ssl.SSLError:
+        return False
+
+
 def _feed(transport: asyncio.Transport, protocol: asyncio.Protocol, received: bytes) -> None:
     tls_protocol: Any = transport.get_protocol()
     if transport.is_closing() or tls_protocol is protocol:

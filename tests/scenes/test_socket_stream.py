@@ -1,0 +1,266 @@
+"""A SocketStream keeps the promises of `Stream`, in plain and in TLS, on both event loops."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from tests.support.certificates import CertificateAuthority
+from tests.support.event_loops import LOOPS, Scene, run_scene, settle
+
+from interpose.core.failure import Failure
+from interpose.core.stream import Stream
+from interpose.core.target import Origin
+from interpose.net.address import ip_address
+from interpose.net.dial import Dialler, DialOptions
+from interpose.net.listen import Listening, bind
+from interpose.net.stream import SocketStream
+from interpose.net.tls import server_context
+
+Pair = tuple[SocketStream, SocketStream]
+
+
+@pytest.fixture(params=LOOPS)
+def on_loop(request: pytest.FixtureRequest) -> Callable[[Scene], None]:
+    return lambda scene: run_scene(request.param, scene)
+
+
+@pytest.fixture(params=["http", "https"])
+def connected(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[], "contextlib.AbstractAsyncContextManager[Pair]"]:
+    """Makes a pair of streams: the dialled one and the accepted one."""
+    authority = CertificateAuthority(tmp_path)
+    identity = authority.issue("localhost")
+
+    async def resolve(host: str) -> list[object]:
+        return [ip_address("127.0.0.1")]
+
+    @contextlib.asynccontextmanager
+    async def connect() -> AsyncIterator[Pair]:
+        accepted: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+        listening = Listening([bind("127.0.0.1:0")], accepted.set_result)
+        await listening.start()
+        port = listening.sockets[0].getsockname()[1]
+        dial = Dialler(resolve, DialOptions(ca_file=authority.file))  # type: ignore[arg-type]
+        dialling = asyncio.create_task(dial(Origin(request.param, "localhost", port)))
+        server = await accepted
+        assert isinstance(server, SocketStream)
+        if request.param == "https":
+            await server.start_tls(server_context(*identity))
+        client = await dialling
+        listening.close()
+        yield client, server
+        client.abort()
+        server.abort()
+        await settle(lambda: client.is_lost and server.is_lost)
+
+    return connect
+
+
+class Ear:
+    """A receiver that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.said: list[str] = []
+        self.failure: Failure | None = None
+
+    def bytes_received(self, data: bytes) -> None:
+        assert data
+        self.data += data
+
+    def end_received(self) -> None:
+        self.said.append("end")
+
+    def writable(self) -> None:
+        self.said.append("writable")
+
+    def connection_lost(self, failure: Failure | None) -> None:
+        self.said.append("lost")
+        self.failure = failure
+
+
+Connected = Callable[[], "contextlib.AbstractAsyncContextManager[Pair]"]
+
+
+def test_what_was_peeked_at_is_read_and_then_pushed(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            client.write(b"hello")
+            assert (await server.peek(5)) == b"hello"
+            assert await server.read(2) == b"he"
+            assert await server.peek(1) == b"llo"
+            ear = Ear()
+            server.attach(ear)
+            assert ear.data == b"llo"
+            client.write(b" again")
+            await settle(lambda: ear.data == b"llo again")
+            assert ear.data == b"llo again"
+
+    on_loop(scene)
+
+
+def test_an_orderly_end_is_told_from_a_loss(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            ear = Ear()
+            server.attach(ear)
+            client.write(b"all")
+            client.end()
+            await settle(lambda: "end" in ear.said)
+            assert (ear.data, ear.said[:1]) == (b"all", ["end"])
+            server.close()
+            await settle(lambda: client.is_lost and server.is_lost)
+            assert ear.said == ["end", "lost"]
+
+    on_loop(scene)
+
+
+def test_f1_a_reset_is_no_orderly_end(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            ear = Ear()
+            server.attach(ear)
+            client.write(b"part")
+            await settle(lambda: bool(ear.data))
+            client.abort()
+            await settle(lambda: server.is_lost)
+            assert ear.said == ["lost"]
+
+    on_loop(scene)
+
+
+def test_f1_tls_that_is_cut_below_is_no_orderly_end(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    """Without close_notify somebody on the way may have cut the end off."""
+
+    async def scene() -> None:
+        async with connected() as (client, server):
+            if client.info.tls is None:
+                return
+            ear = Ear()
+            server.attach(ear)
+            client.write(b"part")
+            await settle(lambda: bool(ear.data))
+            assert client._transport is not None
+            sock = client._transport.get_extra_info("socket")
+            with socket.socket(fileno=socket.dup(sock.fileno())) as below:
+                below.shutdown(socket.SHUT_WR)
+            await settle(lambda: server.is_lost)
+            assert ear.said == ["lost"]
+
+    on_loop(scene)
+
+
+def test_writing_to_what_is_gone_raises_nothing(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            for gone in (client, server):
+                if gone is client:
+                    client.abort()
+                for _ in range(50):
+                    gone.write(b"x")
+                    gone.write(b"")
+                    gone.pause()
+                    gone.resume()
+                    gone.end()
+                    assert gone.unsent_bytes >= 0
+                    await asyncio.sleep(0)
+                gone.close()
+                gone.abort()
+                gone.write(b"x")
+                await settle(lambda stream=gone: stream.is_lost)  # type: ignore[misc]
+                gone.write(b"x")
+                gone.close()
+                gone.abort()
+                assert await gone.read() == b""
+
+    on_loop(scene)
+
+
+def test_f14_a_slow_reader_stops_the_writer(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            ear = Ear()
+            client.attach(ear)
+            server.pause()
+            written = 0
+            while client.write(b"x" * 65536):
+                written += 65536
+                assert written < 64 << 20
+                await asyncio.sleep(0)
+            ears = Ear()
+            server.attach(ears)
+            server.resume()
+            await settle(lambda: "writable" in ear.said, 20_000)
+            assert ear.said == ["writable"]
+            client.end()
+            await settle(lambda: "end" in ears.said, 20_000)
+            assert len(ears.data) == written + 65536
+
+    on_loop(scene)
+
+
+def test_a_task_ends_with_its_stream_and_a_stream_with_its_task(
+    on_loop: Callable[[Scene], None], connected: Connected
+) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            ended = asyncio.Event()
+
+            async def forever() -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.set()
+
+            server.run(forever())
+            await asyncio.sleep(0)
+            client.abort()
+            await ended.wait()
+            await settle(lambda: server.is_lost)
+            assert server.is_lost
+        async with connected() as (client, server):
+
+            async def short() -> None:
+                server.write(b"bye")
+
+            server.run(short())
+            assert await client.read() == b"bye"
+            assert await client.read() == b""
+
+    on_loop(scene)
+
+
+def test_a_task_may_give_the_stream_to_another(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+
+            async def second() -> None:
+                server.write(await server.read())
+
+            async def first() -> None:
+                server.run(second())
+
+            server.run(first())
+            await settle(lambda: False, 20)
+            client.write(b"ping")
+            assert await client.read() == b"ping"
+            assert await client.read() == b""
+
+    on_loop(scene)
+
+
+def test_tls_on_a_stream_that_is_gone_is_a_failure(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            server.abort()
+            client.abort()
+            await settle(lambda: server.is_lost and client.is_lost)
+            with pytest.raises(Failure, match="gone before TLS"):
+                await client.start_tls(ssl.create_default_context(), server_name="x")
+
+    on_loop(scene)
