@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from interpose.config.model import Config
-from interpose.config.problem import Problem
+from interpose.config.problem import ABSENT, Problem
 
 
 def unusable_files(config: Config) -> Iterator[Problem]:
@@ -39,7 +39,7 @@ def _tried(where: str, path: str, use: Callable[[str], object]) -> Iterator[Prob
         use(path)
     except ValueError as error:
         for sentence in str(error).split("\n"):
-            yield Problem(where, path, sentence.removesuffix("."))
+            yield Problem(where, ABSENT, sentence.removesuffix("."))  # the sentence names the file
 
 
 def _pair(key: str) -> Callable[[str], object]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-_MOST_SHOWN = 80
+_MOST_SHOWN = 160
 """Characters of a value that a message repeats."""
 
 
