@@ -76,13 +76,18 @@ def _why_unusable(certificate: str, key: str, error: ssl.SSLError) -> str:
             return f"The certificate {certificate} is too weak ({_words(error)}); clients would refuse it."
         case _:
             pass
-    with open(key, "rb") as file:
-        content = file.read(65536)
-    if b"ENCRYPTED" in content:
+    if b"-----BEGIN CERTIFICATE-----" not in _content(certificate):
+        return f"The certificate {certificate} holds no certificate in PEM."
+    if b"ENCRYPTED" in _content(key):
         return f"The key {key} has a passphrase; give one without."
-    if b"PRIVATE KEY-----" not in content:
+    if b"PRIVATE KEY-----" not in _content(key):
         return f"The key {key} holds no private key in PEM."
     return f"The certificate {certificate} and the key {key} cannot be used: {_words(error)}."
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(65536)
 
 
 async def upgrade(
@@ -148,5 +153,5 @@ def _feed(transport: asyncio.Transport, protocol: asyncio.Protocol, received: by
 
 def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).lower().replace("_", " ")
+        return (error.reason or "a part is damaged").lower().replace("_", " ")
     return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
