@@ -146,7 +146,6 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         pseudonym=config.process.pseudonym,
         identity=not is_proxy,
         trusted=listener.trusted,
-        reject_underscores=not is_proxy,
     )
     trusts = f"trusts {', '.join(listener.trusted)}" if listener.trusted else "trusts nobody"
     detail = f"Via {way.pseudonym}" if is_proxy else f"Via {way.pseudonym}, X-Forwarded-*, Forwarded; {trusts}"

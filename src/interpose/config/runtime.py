@@ -54,6 +54,7 @@ class Chain(NamedTuple):
     timeouts: Timeouts
     access_log: AccessLog | None
     identities: Identities | None
+    needs_tasks: bool
 
 
 class Prepared(NamedTuple):
@@ -119,6 +120,7 @@ class WorkerRuntime:
                 Timeouts(**{name: getattr(config.timeouts_of(listener), name) for name in Timeouts.__struct_fields__}),
                 build.access_log(config, self._parts) if config.log.access != "off" else None,
                 identities,
+                bool(build.scripts_of(config, listener)) or any(r.scripts for r in build.routes_of(config, listener)),
             )
         return Prepared(config, chains)
 
@@ -184,6 +186,7 @@ class WorkerRuntime:
         server.handler = chain.handler
         server.render = chain.render
         server.parser = chain.parser
+        server.needs_tasks = chain.needs_tasks
         server.timeouts = chain.timeouts
         server.observe_refused = None if chain.access_log is None else chain.access_log.without_request
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
 from interpose.core.stream import Address, TlsInfo
+from interpose.core.target import Origin
 
 log = logging.getLogger("interpose")
 
@@ -44,7 +45,7 @@ class Attempt:
         "tls",
     )
 
-    def __init__(self, origin: str, started: float) -> None:
+    def __init__(self, origin: Origin, started: float) -> None:
         self.origin = origin
         self.started = started
         self.connected = 0.0

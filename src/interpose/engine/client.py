@@ -63,7 +63,7 @@ class UpstreamClient:
         content = body.take() if body.ended else b""
         was_complete = body.ended
         while True:
-            attempt = Attempt(str(origin), self._clock())
+            attempt = Attempt(origin, self._clock())
             attempt.fields = request.fields
             exchange.attempts.append(attempt)
             connection = self._pool.take(origin)
@@ -74,7 +74,7 @@ class UpstreamClient:
                 else:
                     attempt.reused = True
                     attempt.peer = connection.stream.info.peer
-                response = await connection.send(exchange, request, attempt, absolute=False, content=content)
+                response: Response = await connection.send(exchange, request, attempt, content)
             except Failure as failure:
                 attempt.failure = failure
                 if reused and may_retry(
@@ -86,6 +86,10 @@ class UpstreamClient:
                 ):
                     continue
                 raise
+            except asyncio.CancelledError:
+                if connection is not None:
+                    connection.abort()
+                raise
             if response.status == 101:
                 response.then = self._tunnels.between(exchange, connection.stream)
             return response
@@ -93,10 +97,11 @@ class UpstreamClient:
     async def connect(self, exchange: Exchange, request: Request) -> Response:
         """A tunnel to the authority of a CONNECT request (RFC 9110, 9.3.6)."""
         authority = request.target.authority
-        attempt = Attempt(str(authority), self._clock())
+        origin = Origin("tcp", authority.host, authority.port or 443)
+        attempt = Attempt(origin, self._clock())
         exchange.attempts.append(attempt)
         try:
-            stream = await self._dial(Origin("tcp", authority.host, authority.port or 443), attempt)
+            stream = await self._dialled(origin, attempt)
         except Failure as failure:
             attempt.failure = failure
             raise
@@ -104,8 +109,19 @@ class UpstreamClient:
         response.then = self._tunnels.between(exchange, stream)
         return response
 
+    async def _dialled(self, origin: Origin, attempt: Attempt) -> Stream:
+        """A stream to `origin`, dialled in a task of its own: what runs an exchange need not be one (see `engine.run`)."""
+        dialling = asyncio.ensure_future(self._dial(origin, attempt, configured=self._configured))
+        try:
+            return await dialling
+        except asyncio.CancelledError:
+            dialling.cancel()
+            if dialling.done() and not dialling.cancelled() and dialling.exception() is None:
+                dialling.result().abort()
+            raise
+
     async def _connect(self, origin: Origin, attempt: Attempt) -> UpstreamConnection:
-        stream = await self._dial(origin, attempt, configured=self._configured)
+        stream = await self._dialled(origin, attempt)
         connection = UpstreamConnection(stream, self._parser, self._idle, self._gone)
         self._open[connection] = origin
         return connection

@@ -81,6 +81,8 @@ class Crew:
         """What workers that are gone had counted."""
         self.start_errors: tuple[str, ...] = ()
         """Why the last worker that could not start could not."""
+        self.has_begun = False
+        """Whether all workers have served at some time."""
         self.generation = 1
         self.records = 0
         self._command = command
@@ -197,6 +199,7 @@ class Crew:
         if slot is None or slot.successor is not child:
             return
         before, slot.child, slot.successor = slot.child, child, None
+        self.has_begun = self.has_begun or self.is_whole
         self.rebalance()
         if before is not None:
             self._dismiss(before)
@@ -205,9 +208,9 @@ class Crew:
     def _replace(self, child: Child, reason: str) -> None:
         slot = self.slots.get(child.slot)
         if slot is not None and slot.child is child and slot.successor is None and not self._is_ending:
-            log.info("worker %d (process %d) is replaced: %s", child.slot, child.pid, reason)
+            log.warning("worker %d (process %d) is replaced: %s", child.slot, child.pid, reason)
             slot.restarts += 1
-            self._spawn_soon(child.slot)
+            self._spawn_soon(child.slot, slot.backoff.delay_s(child.served_s))
 
     def _gone(self, child: Child) -> None:
         child.state = State.GONE
@@ -233,6 +236,8 @@ class Crew:
             self.start_errors = child.errors or (f"A worker ended with status {child.status} before it served.",)
         if self._is_ending or slot.successor is not None:
             return
+        if not self.has_begun and child.served_since is None:
+            return  # somebody is watching, and is told at once instead
         delay_s = slot.backoff.delay_s(child.served_s)
         slot.restarts += 1
         why = " ".join(child.errors) or _how_it_ended(child.status)

@@ -15,8 +15,9 @@ been read (the rest is thrown away, within limits, or the connection closes), th
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Awaitable
+from types import CoroutineType
 
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange, Outcome
@@ -27,6 +28,7 @@ from interpose.core.stream import Stream
 from interpose.engine.answer import plan_answer
 from interpose.engine.pace import Pace, Timeouts
 from interpose.engine.response_writer import ResponseWriter
+from interpose.engine.run import Run, Runs, as_task
 from interpose.engine.serving import Serving
 from interpose.protocol import head, writer
 from interpose.protocol.framing import CHUNKED, BadFraming, Decoder, decoder_for
@@ -45,7 +47,7 @@ class ServerConnection:
 
     __slots__ = (
         "_body", "_buffer", "_decoder", "_discarded", "_exchange", "_head_since", "_keep_alive", "_pace", "_received", "_request",
-        "_response", "_server", "_state", "_stream", "_task", "_unread_since", "_wants_continue", "_writer",
+        "_response", "_run", "_server", "_state", "_stream", "_unread_since", "_wants_continue", "_writer",
     )  # fmt: skip
 
     def __init__(self, server: Serving, stream: Stream) -> None:
@@ -58,7 +60,7 @@ class ServerConnection:
         self._exchange: Exchange | None = None
         self._request: Request | None = None
         self._response: Response | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._run: Runs | None = None
         self._decoder: Decoder | None = None
         self._body: Body | None = None
         self._writer: ResponseWriter | None = None
@@ -111,11 +113,11 @@ class ServerConnection:
         gone = Failure("connection_terminated", Side.DOWNSTREAM, "The client left before the end of its answer.")
         if self._body is not None:
             self._body.fail(gone)
-        if self._task is not None:
-            self._task.cancel()
         if self._response is not None:
             self._response.body.close()
         self._finish_exchange(gone)
+        if self._run is not None:
+            self._run.cancel()
 
     def _read_head(self, data: bytes) -> None:
         """Collect a head; once it is whole, begin its exchange."""
@@ -172,7 +174,7 @@ class ServerConnection:
                 self._read_body(rest)
         else:
             self._buffer = rest
-        self._task = server.loop.create_task(self._answer(exchange, request))
+        self._run_handler(exchange, request)
 
     def _read_body(self, data: bytes) -> None:
         assert self._decoder is not None and self._body is not None
@@ -236,28 +238,38 @@ class ServerConnection:
 
     # --- the answer ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, exchange: Exchange, request: Request) -> None:
+    def _run_handler(self, exchange: Exchange, request: Request) -> None:
+        server = self._server
         try:
-            server = self._server
             if server.overload is not None:
                 raise server.overload
-            response = await server.handler(exchange, request)
-        except Failure as failure:
-            self._answer_failure(failure)
-        except asyncio.CancelledError:
-            raise
+            answering = server.handler(exchange, request)
         except Exception as error:
-            log.exception("exchange %s", exchange.id)
-            self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, f"{type(error).__name__} in a filter."))
+            self._handler_ended(None, error)
+            return
+        coroutine = answering if type(answering) is CoroutineType else _awaiting(answering)
+        if server.needs_tasks:
+            self._run = as_task(server.loop, coroutine, self._handler_ended)
         else:
-            self._task = None
-            if self._exchange is exchange:
-                self._send(exchange, request, response, None)
-            else:
+            run = self._run = Run(coroutine, self._handler_ended)
+            run.start()
+
+    def _handler_ended(self, response: Response | None, error: BaseException | None) -> None:
+        self._run = None
+        exchange = self._exchange
+        if exchange is None:  # the client left meanwhile
+            if response is not None:
                 response.body.close()
+        elif response is not None:
+            self._send(exchange, self._request, response, None)
+        elif isinstance(error, Failure):
+            self._answer_failure(error)
+        else:
+            log.error("exchange %s", exchange.id, exc_info=error)
+            detail = f"{type(error).__name__} in a filter."
+            self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, detail))
 
     def _answer_failure(self, failure: Failure) -> None:
-        self._task = None
         exchange = self._exchange
         if exchange is None:
             return
@@ -480,3 +492,7 @@ class ServerConnection:
         else:
             exchange.notes["why"] = f"the client stopped reading: {complaint}"
             self._stream.abort()
+
+
+async def _awaiting(answering: Awaitable[Response]) -> Response:
+    return await answering

@@ -38,7 +38,7 @@ class Census(Protocol):
 class Serving:
     """Shared by all connections of a listener. A reload swaps `handler`, `render`, `parser` and `timeouts` in place.
 
-    `overload` is why no new exchange may begin now, when that is so. `observe_refused` hears of requests that cannot be read.
+    `needs_tasks` says that handlers hold code of users (see `engine.run`). `overload` is why no new exchange may begin now, when that is so. `observe_refused` hears of requests that cannot be read.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Serving:
         self.connections: set[Census] = set()
         self.is_draining = False
         self.overload: Failure | None = None
+        self.needs_tasks = False
         self.observe_refused: Callable[[Exchange], None] | None = None
         self.accepted = 0
         self.exchanges = 0

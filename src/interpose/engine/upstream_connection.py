@@ -19,6 +19,7 @@ from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.engine.pace import Pace
+from interpose.engine.run import Signal
 from interpose.protocol import head, writer
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE, BadFraming, Decoder, decoder_for, encode_chunk, encode_end
 
@@ -36,7 +37,7 @@ class UpstreamConnection:
 
     __slots__ = (
         "_body", "_buffer", "_decoder", "_exchange", "_framing", "_head", "_interim", "_is_event_stream", "_keep_alive", "_loop", "_method", "_on_gone",
-        "_on_idle", "_pace", "_parser", "_received", "_request_body", "_sender", "_waits_for_head", "attempt", "idle_since",
+        "_on_idle", "_pace", "_parser", "_received", "_request_body", "_sender", "_upgrade", "_waits_for_head", "attempt", "idle_since",
         "is_lost", "sent_at", "served", "stream",
     )  # fmt: skip
 
@@ -53,10 +54,11 @@ class UpstreamConnection:
         self._on_idle = on_idle
         self._on_gone = on_gone
         self._buffer: bytes | bytearray = b""
-        self._head: asyncio.Future[Response] | None = None
+        self._head: Signal | None = None
         self._waits_for_head = False
         self._exchange: Exchange | None = None
         self._method = ""
+        self._upgrade: str | None = None
         self._decoder: Decoder | None = None
         self._framing = 0
         self._body: Body | None = None
@@ -76,24 +78,24 @@ class UpstreamConnection:
 
     # --- the request -----------------------------------------------------------------------------------------------
 
-    async def send(
-        self, exchange: Exchange, request: Request, attempt: Attempt, *, absolute: bool, content: bytes
-    ) -> Response:
-        """Send `request` and return its final answer, whose body streams on. Raises `Failure`.
+    def send(
+        self, exchange: Exchange, request: Request, attempt: Attempt, content: bytes, *, absolute: bool = False
+    ) -> Signal:
+        """Send `request`; the signal gets its final answer, whose body streams on, or a `Failure`.
 
         `content` is the whole body when it was complete in memory; otherwise `request.body` flows as it comes.
         """
         loop = self._loop
         self._exchange = exchange
         self._method = request.method
+        self._upgrade = request.upgrade
         self._keep_alive = False
         self._interim = 0
         self._received = 0
         self._pace = None
         self.attempt = attempt
         self.served += 1
-        waiter: asyncio.Future[Response] = loop.create_future()
-        self._head = waiter
+        waiter = self._head = Signal(loop)
         self._waits_for_head = True
         body = request.body
         self.sent_at = loop.time()
@@ -111,11 +113,7 @@ class UpstreamConnection:
                 loop.call_later(CONTINUE_TIMEOUT_S, self._go_on_with_body, self._sender)
             else:
                 self._go_on_with_body(self._sender)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self._abort()
-            raise
+        return waiter
 
     def _go_on_with_body(self, sender: RequestSender) -> None:
         """Let the request's body flow, unless it does already or the exchange is over."""
@@ -148,7 +146,7 @@ class UpstreamConnection:
             elif self._waits_for_head:
                 self._read_head(data)
             else:  # nobody asked (THREATS A7)
-                self._abort()
+                self.abort()
         except Failure as failure:
             self._fail(failure)
             self.stream.abort()
@@ -163,7 +161,7 @@ class UpstreamConnection:
             self._answer_ended(b"")
             return
         self._fail(self._broken_off())
-        self._abort()
+        self.abort()
 
     def writable(self) -> None:
         """The origin takes bytes again."""
@@ -212,12 +210,12 @@ class UpstreamConnection:
             self.attempt.first_byte = self._loop.time()
         waiter = self._head
         if framing == 0:
-            self._set(waiter, response)
             self._answer_ended(rest)
+            self._set(waiter, response)
         elif framing > 0 and len(rest) == framing:
             response.body = Body(rest)
-            self._set(waiter, response)
             self._answer_ended(b"")
+            self._set(waiter, response)
         else:
             self._framing = framing
             self._decoder = decoder_for(framing, self._parser.field)
@@ -270,7 +268,9 @@ class UpstreamConnection:
 
     def _switch(self, response: Response, rest: bytes) -> None:
         """The origin switches protocols: the stream belongs to whoever asked for it."""
-        if response.status == 101 and (self._exchange is None or response.upgrade is None or self._sender is not None):
+        if response.status == 101 and (
+            self._upgrade is None or response.upgrade != self._upgrade or self._sender is not None
+        ):
             raise bad_response("The origin switched protocols without being asked to.", "http_upgrade_failed")
         waiter, self._head = self._head, None
         self._waits_for_head = False
@@ -279,7 +279,7 @@ class UpstreamConnection:
         self._set(waiter, response)
 
     @staticmethod
-    def _set(waiter: asyncio.Future[Response] | None, response: Response) -> None:
+    def _set(waiter: Signal | None, response: Response) -> None:
         if waiter is not None and not waiter.done():
             waiter.set_result(response)
         else:
@@ -298,7 +298,7 @@ class UpstreamConnection:
     def cancel(self) -> None:
         """Nobody wants the rest of the answer: an unread answer costs the connection."""
         self._body = None
-        self._abort()
+        self.abort()
 
     # --- endings ---------------------------------------------------------------------------------------------------
 
@@ -332,7 +332,8 @@ class UpstreamConnection:
         if body is not None:
             body.close()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Break off whatever runs; the connection is lost."""
         self.is_lost = True
         self._fail(self._broken_off())
         self.stream.abort()

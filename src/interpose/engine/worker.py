@@ -60,7 +60,10 @@ Sockets = Mapping[str, Sequence[Any]]
 
 
 class Runtime(Protocol):
-    """What serves in a worker. Errors of `start` and `prepare` are ValueErrors whose lines are sentences."""
+    """What serves in a worker. Errors of `start` and `prepare` are ValueErrors whose lines are sentences.
+
+    Sockets remain the worker's, which closes them when they are no longer granted; a runtime accepts on copies.
+    """
 
     async def start(self, sockets: Sockets) -> None:
         """Serve on `sockets`."""
@@ -242,6 +245,7 @@ class Worker:
         if self._runtime is None:
             self._finished.set()
             return
+        close_all(list(self._sockets.values()))  # or the next instance could not bind while the last exchanges run
         before, self._draining = self._draining, asyncio.create_task(self._drain_within(grace_s, keep_idle))
         if before is not None:
             before.cancel()

@@ -6,15 +6,16 @@ import msgspec
 
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
-from interpose.core.failure import bad_request
-from interpose.core.fields import FieldLine, Fields
+from interpose.core.fields import Fields
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
 from interpose.core.networks import Networks
-from interpose.core.target import Form
+from interpose.core.target import Authority, Form
 from interpose.protocol import forwarding
 
 _MAX_TRAILS = 4096
+_WATCHED = forwarding.IDENTITY | {b"via"}
+_NOTHING = forwarding.Trail((), b"", b"")
 
 
 class ForwardingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,8 +27,6 @@ class ForwardingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Whether the origin is told about the client (X-Forwarded-*, X-Real-IP, Forwarded). Gateways do, proxies do not."""
     trusted: tuple[str, ...] = ()
     """Networks (CIDR) whose word about the client is believed; from others such fields are deleted and set anew."""
-    reject_underscores: bool = True
-    """Refuse field names with an underscore, which some origins cannot tell from a dash."""
     via: bool = True
     """Whether Via is written. Without it loops through this proxy cannot be seen."""
 
@@ -40,48 +39,44 @@ class Forwarding:
         self._trusted = Networks(options.trusted)
         self._pseudonym = options.pseudonym.encode("ascii")
         self._via = (forwarding.via_line(0, options.pseudonym), forwarding.via_line(1, options.pseudonym))
-        self._trails: dict[tuple[str, str, int | None, str], forwarding.Trail] = {}
+        self._trails: dict[tuple[str, Authority, str], forwarding.Trail] = {}
 
     async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
         """See `core.handler.Filter`."""
         fields = request.fields
-        options = self._options
-        if options.identity:
-            self._add_identity(exchange, request)
-        if b"via" in {line[0] for line in fields.lines}:
-            forwarding.check_loop(fields.lines, self._pseudonym)
         if request.method in ("TRACE", "OPTIONS"):
             answer = _last_hop(request)
             if answer is not None:
                 return answer
-        if not options.via:
+        ours = self._trail(exchange.client.host, request) if self._options.identity else _NOTHING
+        plain = [line for line in fields.lines if line[0] not in _WATCHED]
+        if len(plain) != len(fields.lines):
+            forwarding.check_loop(fields.lines, self._pseudonym)
+            if ours is not _NOTHING:
+                trusted = exchange.client.host in self._trusted
+                plain = forwarding.with_identity(fields.lines, ours, trusted)
+            else:
+                plain = fields.lines
+        elif ours is not _NOTHING:
+            plain += ours.lines
+        fields.lines = plain
+        if not self._options.via:
             return await forward(exchange, request)
-        _append_via(fields, self._via[request.version])
+        plain.append(self._via[request.version])
         response = await forward(exchange, request)
-        _append_via(response.fields, self._via[1])
+        response.fields.lines.append(self._via[1])
         return response
 
-    def _add_identity(self, exchange: Exchange, request: Request) -> None:
-        fields = request.fields
-        if self._options.reject_underscores:
-            line = forwarding.has_underscore_name(fields.lines)
-            if line is not None:
-                exchange.refused_by("forwarding", "reject_underscores", line.name.decode())
-                raise bad_request(f"The field name {line.name.decode()} has an underscore, which is not accepted here.")
-        client = exchange.client.host
+    def _trail(self, client: str, request: Request) -> forwarding.Trail:
+        """The identity lines for this client, remembered."""
         authority = request.target.authority
-        key = (client, authority.host, authority.port, request.target.scheme)
+        key = (client, authority, request.target.scheme)
         ours = self._trails.get(key)
         if ours is None:
             if len(self._trails) >= _MAX_TRAILS:
                 self._trails.clear()
             ours = self._trails[key] = forwarding.trail(client, str(authority), request.target.scheme)
-        fields.lines = forwarding.with_identity(fields.lines, ours, client in self._trusted)
-
-
-def _append_via(fields: Fields, ours: FieldLine) -> None:
-    """Add our entry; several lines stay several, which is the same list (RFC 9110, 5.3)."""
-    fields.lines.append(ours)
+        return ours
 
 
 def _last_hop(request: Request) -> Response | None:

@@ -72,14 +72,6 @@ def with_identity(lines: list[FieldLine], ours: Trail, trusted: bool) -> list[Fi
     return kept
 
 
-def has_underscore_name(lines: list[FieldLine]) -> FieldLine | None:
-    """The first line whose name has an underscore: some origins cannot tell `X_Real_IP` from `X-Real-IP`."""
-    for line in lines:
-        if b"_" in line[0]:
-            return line
-    return None
-
-
 def via_line(minor: int, pseudonym: str) -> FieldLine:
     """Our own entry in Via."""
     if _PSEUDONYM.fullmatch(pseudonym) is None:

@@ -28,14 +28,23 @@ MAX_EXTENSIONS_BYTES = 16384
 MAX_TRAILERS_BYTES = 32768
 MAX_TRAILERS = 100
 
-# chunk-ext (RFC 9112, 7.1.1), read as: blanks, then ";" and whatever is visible. Their meaning is not ours and they are not sent on.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?)")
+# chunk-size [ chunk-ext ] (RFC 9112, 7.1.1). The meaning of extensions is not ours and they are not sent on, but a reader that
+# takes what is no extension for one may disagree with the next on where the line ends. Possessive, hence linear.
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
+_CHUNK_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,15})((?:[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+)"
+)
 
-# Trailers may not reach back into framing, routing, authentication or content processing (RFC 9110, 6.5.1).
-FORBIDDEN_TRAILERS: frozenset[bytes] = frozenset(
-    b"authorization cache-control connection content-encoding content-length content-range content-type cookie expect host "
-    b"keep-alive max-forwards pragma proxy-authenticate proxy-authorization proxy-connection range set-cookie te trailer "
-    b"transfer-encoding upgrade www-authenticate".split(b" ")
+# What a reader must know before the content is an error in a trailer section (THREATS A3).
+FRAMING_TRAILERS: frozenset[bytes] = frozenset(
+    b"connection content-length expect host http2-settings keep-alive max-forwards proxy-connection te trailer "
+    b"transfer-encoding upgrade".split(b" ")
+)
+# Other fields about routing, authentication or content processing are read, kept apart and not sent on (RFC 9110, 6.5.1).
+FORBIDDEN_TRAILERS: frozenset[bytes] = FRAMING_TRAILERS | frozenset(
+    b"authorization cache-control content-encoding content-range content-type cookie pragma proxy-authenticate "
+    b"proxy-authorization range set-cookie www-authenticate".split(b" ")
 )
 
 
@@ -207,7 +216,7 @@ class ChunkedDecoder:
         except Failure as failure:
             raise BadFraming(failure.detail, failure.status) from None
         self._trailer_bytes += len(raw) + 2
-        if line.key in FORBIDDEN_TRAILERS:
+        if line.key in FRAMING_TRAILERS:
             raise BadFraming(f"The field {line.name.decode()} may not be a trailer.")
         if len(self._trailer_lines) >= MAX_TRAILERS:
             raise BadFraming(f"There are more than {MAX_TRAILERS} trailers.", 431)

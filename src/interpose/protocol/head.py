@@ -1,8 +1,8 @@
 """Heads of HTTP/1 messages: start line and fields, from bytes to values (RFC 9112, 2-5), strict.
 
-A head is a list of lines, and nearly every line was seen before: browsers and servers repeat themselves. So a `HeadParser`, one
-for a worker, remembers lines by their exact bytes (bounded, short lines only), and a line that is remembered is already judged. Only
-a new line meets the grammar. What a line means for the connection is decided in one pass over those few with such a meaning.
+Clients and servers repeat themselves: nearly every field line was seen before, and often the whole field section. So a
+`HeadParser` remembers lines and sections by their exact bytes (bounded, short ones only), and what is remembered is
+already judged. Only new bytes meet the grammar.
 
 Departs from RFC 9112, 2.2: a bare LF does not end a line, since two readers that disagree on where a head ends are how requests
 are smuggled. Departs from 5.2: line folding is refused, in answers too.
@@ -11,7 +11,7 @@ are smuggled. Departs from 5.2: line folding is refused, in answers too.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from interpose.core.failure import Failure, bad_request, bad_response
 from interpose.core.fields import FieldLine, Fields, Memory
@@ -22,6 +22,10 @@ from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 from interpose.protocol.target import parse_authority, parse_target
 
 MAX_METHOD_BYTES = 32
+
+# Sections and start lines remembered by each parser, and how long they may be: at most 2 MiB, usually far less.
+MAX_REMEMBERED = 1024
+MAX_REMEMBERED_BYTES = 2048
 
 
 class HeadLimits(NamedTuple):
@@ -86,156 +90,153 @@ class ReceivedResponse(NamedTuple):
     keep_alive: bool
 
 
-class HeadParser:
-    """Parses heads and remembers lines. One for a worker, or one for a listener when listeners must not share.
+class Section(NamedTuple):
+    """A field section, read: the end-to-end lines, and what the others say.
 
-    `merge_slashes` makes `//a` and `/a` one path (gateways; the origins behind most of them do the same).
+    `length` is None without Content-Length; `is_chunked` says that Transfer-Encoding is there, exactly `chunked`.
     """
 
-    def __init__(self, limits: HeadLimits = DEFAULT_LIMITS, *, merge_slashes: bool = False) -> None:
+    lines: list[FieldLine]
+    host: bytes | None
+    length: int | None
+    is_chunked: bool
+    options: ConnectionOptions
+    upgrade: bytes
+    expect: bytes
+    te: bytes
+
+
+class HeadParser:
+    """Parses heads and remembers lines and sections: one for a listener, and one for all that a worker has upstream.
+
+    `merge_slashes` makes `//a` and `/a` one path (gateways; the origins behind most of them do the same). Without
+    `underscores` a field name may have none, since some origins cannot tell `X_Real_IP` from `X-Real-IP`.
+    """
+
+    def __init__(
+        self, limits: HeadLimits = DEFAULT_LIMITS, *, merge_slashes: bool = False, underscores: bool = True
+    ) -> None:
         self.limits = limits
+        self._merge_slashes = merge_slashes
+        self._underscores = underscores
         self._lines = Memory()
-        self._request_lines: dict[bytes, tuple[str, Target, int]] = {}
-        self._authorities: dict[bytes, Authority] = {}
+        self._request_sections: dict[bytes, Section] = {}
+        self._response_sections: dict[bytes, Section] = {}
+        self._starts: dict[tuple[bytes, bytes | None, str], tuple[str, Target, int]] = {}
+        self._status_lines: dict[bytes, tuple[int, int, bytes]] = {}
         self._options: dict[bytes, ConnectionOptions] = {}
-        self.merge_slashes = merge_slashes
 
     def request(self, head: bytes, scheme: str) -> ReceivedRequest:
         """The request in `head` (without the empty line that ends it), as it came over `scheme`.
 
         Raises `Failure` with the status to answer. Hop-by-hop fields, Host and framing are taken off the fields.
         """
-        lines = head.split(b"\r\n")
-        if len(lines) > self.limits.max_fields + 1:
-            raise bad_request(f"The request has more than {self.limits.max_fields} fields.", 431)
-        method, target, minor = self._request_lines.get(lines[0]) or self._request_line(lines[0])
-        known = self._lines
-        kept: list[FieldLine] = []
-        special: list[FieldLine] = []
-        for raw in lines[1:]:
-            line = known.get(raw)
-            if line is None:
-                line = self.field(raw)
-            if line[0] in _SPECIAL_IN_REQUEST:
-                special.append(line)
-            else:
-                kept.append(line)
-        host: bytes | None = None
-        length: int | None = None
-        codings = 0
-        options = _NO_OPTIONS
-        upgrade = expect = te = b""
-        for line in special:
-            match line[0]:
-                case b"host":
-                    if host is not None:
-                        raise bad_request("The request has more than one Host field.")
-                    host = line[2]
-                case b"connection":
-                    options = self._connection(line[2], options)
-                case b"content-length":
-                    if length is not None:
-                        raise bad_request("The request has more than one Content-Length.")
-                    length = number.decimal(line[2])
-                    if length is None:
-                        raise bad_request("The Content-Length is not 1 to 18 digits.")
-                case b"transfer-encoding":
-                    codings += 1
-                    if codings > 1 or line[2].lower() != b"chunked":
-                        raise bad_request("The only Transfer-Encoding understood is chunked, once.")
-                case b"upgrade":
-                    upgrade = line[2].lower()
-                case b"expect":
-                    if expect or line[2].lower() != b"100-continue":
-                        raise bad_request("The only expectation understood is 100-continue.", 417)
-                    expect = line[2]
-                case b"te":
-                    te = line[2].lower()
-                case _:
-                    pass
-        if codings:
-            if length is not None:
-                raise bad_request("The request has both Content-Length and Transfer-Encoding.")
-            if minor == 0:
+        first, _, rest = head.partition(b"\r\n")
+        section = self._request_sections.get(rest)
+        if section is None:
+            self._request_line(first)
+            section = self._section(rest, _SPECIAL_IN_REQUEST)
+            _remember(self._request_sections, rest, section)
+        lines, host, length, is_chunked, options, upgrade, expect, te = section
+        start = self._starts.get((first, host, scheme))
+        if start is None:
+            start = self._start(first, host, scheme)
+        method, target, minor = start
+        if minor:
+            if host is None:
+                raise bad_request("The request has no Host field.")
+            keep_alive = not options.close
+        else:
+            if is_chunked:
                 raise bad_request("HTTP/1.0 has no Transfer-Encoding.")
-        if options.others:
-            kept = [line for line in kept if line[0] not in options.others]
-        if host is None and minor:
-            raise bad_request("The request has no Host field.")
-        target = self._complete(target, host or b"", scheme)
-        framing = CHUNKED if codings else (length or 0)
-        request = Request(method, target, Fields.of(kept), version=minor)
-        if special:
-            if upgrade and options.upgrade and minor and not framing:
-                request.upgrade = _PASSING_UPGRADES.get(upgrade)
+            keep_alive = options.keep_alive and not options.close
+        framing = CHUNKED if is_chunked else (length or 0)
+        request = Request(method, target, Fields.of(lines.copy()), version=minor)
+        if upgrade and options.upgrade and minor and not framing:
+            request.upgrade = _PASSING_UPGRADES.get(upgrade)
+        if te:
             request.wants_trailers = te == b"trailers"
-            request.expects_continue = bool(expect) and minor > 0 and framing != 0
-        keep_alive = not options.close if minor else options.keep_alive and not options.close
+        if expect:
+            request.expects_continue = minor > 0 and framing != 0
         return ReceivedRequest(request, framing, keep_alive)
 
     def response(self, head: bytes, method: str) -> ReceivedResponse:
-        """The response in `head`, an answer to a `method` request; interim answers (1xx) too. Raises `Failure` (502)."""
-        lines = head.split(b"\r\n")
-        match = _STATUS_LINE.fullmatch(lines[0])
-        if match is None:
-            raise bad_response("The answer does not begin with an HTTP/1 status line.")
-        if len(lines) > self.limits.max_fields + 1:
-            raise bad_response(
-                f"The answer has more than {self.limits.max_fields} fields.", "http_response_header_section_size"
-            )
-        minor = 0 if match[1] == b"0" else 1
-        status = _STATUS[match[2]]
-        known = self._lines
-        kept: list[FieldLine] = []
-        special: list[FieldLine] = []
-        for raw in lines[1:]:
-            line = known.get(raw)
-            if line is None:
-                line = self._response_field(raw)
-            if line[0] in _SPECIAL_IN_RESPONSE:
-                special.append(line)
-            else:
-                kept.append(line)
-        length: int | None = None
-        codings = 0
-        upgrade = b""
-        options = _NO_OPTIONS
-        for line in special:
-            match line[0]:
-                case b"content-length":
-                    if length is not None:
-                        raise bad_response("The answer has more than one Content-Length.")
-                    length = number.decimal(line[2])
-                    if length is None:
-                        raise bad_response("The answer's Content-Length is not 1 to 18 digits.")
-                case b"connection":
-                    options = self._response_connection(line[2], options)
-                case b"transfer-encoding":
-                    codings += 1
-                    if codings > 1 or line[2].lower() != b"chunked":
-                        raise bad_response(
-                            "The answer's Transfer-Encoding is not chunked, once.", "http_response_transfer_coding"
-                        )
-                case b"upgrade":
-                    upgrade = line[2].lower()
-                case _:
-                    pass
-        if codings and (length is not None or minor == 0):
-            raise bad_response("The answer has Transfer-Encoding where it may not be.", "http_response_transfer_coding")
-        if options.others:
-            kept = [line for line in kept if line[0] not in options.others]
-        response = Response(status, Fields.of(kept), reason=match[3] or b"")
+        """The response in `head`, an answer to a `method` request; interim answers (1xx) too. `Failure` (502) else."""
+        first, _, rest = head.partition(b"\r\n")
+        status, minor, reason = self._status_lines.get(first) or self._status_line(first)
+        section = self._response_sections.get(rest)
+        if section is None:
+            try:
+                section = self._section(rest, _SPECIAL_IN_RESPONSE)
+            except Failure as failure:
+                raise _as_response(failure) from None
+            _remember(self._response_sections, rest, section)
+        lines, _, length, is_chunked, options, upgrade, _, _ = section
+        if is_chunked and minor == 0:
+            raise bad_response("HTTP/1.0 has no Transfer-Encoding.", "http_response_transfer_coding")
+        response = Response(status, Fields.of(lines.copy()), reason=reason)
         keep_alive = not options.close if minor else options.keep_alive and not options.close
         if status < 200 or status == 204 or status == 304 or method == "HEAD":
-            response.declared_length = length if status == 304 or (method == "HEAD" and status >= 200) else None
-            if status == 101:
-                response.upgrade = _PASSING_UPGRADES.get(upgrade) if options.upgrade else None
+            if status == 304 or (method == "HEAD" and status >= 200):
+                response.declared_length = length
+            elif status == 101 and options.upgrade:
+                response.upgrade = _PASSING_UPGRADES.get(upgrade)
             return ReceivedResponse(response, 0, keep_alive)
-        if codings:
+        if is_chunked:
             return ReceivedResponse(response, CHUNKED, keep_alive)
         if length is not None:
             return ReceivedResponse(response, length, keep_alive)
         return ReceivedResponse(response, UNTIL_CLOSE, False)
+
+    def _section(self, raw: bytes, special: frozenset[bytes]) -> Section:
+        """The field section `raw`, without the CRLF after its last line. `Failure` 400, 417 or 431."""
+        raw_lines = raw.split(b"\r\n") if raw else []
+        if len(raw_lines) > self.limits.max_fields:
+            raise bad_request(f"The request has more than {self.limits.max_fields} fields.", 431)
+        known = self._lines
+        kept: list[FieldLine] = []
+        host: bytes | None = None
+        length: int | None = None
+        is_chunked = False
+        options = _NO_OPTIONS
+        upgrade = expect = te = b""
+        for raw_line in raw_lines:
+            line = known.get(raw_line) or self.field(raw_line)
+            if line.key not in special:
+                kept.append(line)
+                continue
+            match line.key:
+                case b"host":
+                    if host is not None:
+                        raise bad_request("The request has more than one Host field.")
+                    host = line.value
+                case b"connection":
+                    options = self._connection(line.value, options)
+                case b"content-length":
+                    if length is not None:
+                        raise bad_request("The request has more than one Content-Length.")
+                    length = number.decimal(line.value)
+                    if length is None:
+                        raise bad_request("The Content-Length is not 1 to 18 digits.")
+                case b"transfer-encoding":
+                    if is_chunked or line.value.lower() != b"chunked":
+                        raise bad_request("The only Transfer-Encoding understood is chunked, once.")
+                    is_chunked = True
+                case b"upgrade":
+                    upgrade = line.value.lower()
+                case b"expect":
+                    if expect or line.value.lower() != b"100-continue":
+                        raise bad_request("The only expectation understood is 100-continue.", 417)
+                    expect = line.value
+                case b"te":
+                    te = line.value.lower()
+                case _:
+                    pass
+        if is_chunked and length is not None:
+            raise bad_request("The request has both Content-Length and Transfer-Encoding.")
+        if options.others:
+            kept = [line for line in kept if line.key not in options.others]
+        return Section(kept, host, length, is_chunked, options, upgrade, expect, te)
 
     def field(self, raw: bytes) -> FieldLine:
         """The line `raw` (without CRLF), remembered; `Failure` 400 or 431 when it is not a field line."""
@@ -248,15 +249,10 @@ class HeadParser:
         if match is None:
             raise bad_request(_what_is_wrong_with(raw))
         name = match[1]
+        if b"_" in name and not self._underscores:
+            raise bad_request(f"The field name {name.decode()} has an underscore, which is not accepted here.")
         value = match[2].rstrip(b" \t")
         return self._lines.keep(raw, FieldLine(name.lower(), name, value, b"%b: %b\r\n" % (name, value)))
-
-    def _response_field(self, raw: bytes) -> FieldLine:
-        try:
-            return self.field(raw)
-        except Failure as failure:
-            kind = "http_response_header_section_size" if failure.status == 431 else "http_protocol_error"
-            raise bad_response(failure.detail.replace("request", "answer"), kind) from None
 
     def check_open_request(self, data: bytes | bytearray, searched: int = 0) -> None:
         """Judge the beginning of a request head that is not whole yet: `Failure` when no more bytes can make it one.
@@ -276,8 +272,7 @@ class HeadParser:
         try:
             self._check_open(data, searched, 431)
         except Failure as failure:
-            kind = "http_response_header_section_size" if failure.status == 431 else "http_protocol_error"
-            raise bad_response(failure.detail.replace("request", "answer"), kind) from None
+            raise _as_response(failure) from None
 
     def _check_open(self, data: bytes | bytearray, searched: int, first_line_status: int) -> None:
         limits = self.limits
@@ -294,7 +289,8 @@ class HeadParser:
         if len(data) > limits.max_head_bytes:
             raise bad_request(f"The head of the request is larger than {limits.max_head_bytes} bytes.", 431)
 
-    def _request_line(self, raw: bytes) -> tuple[str, Target, int]:
+    def _request_line(self, raw: bytes) -> tuple[str, bytes, int]:
+        """Method, target as written, and minor version."""
         if len(raw) > self.limits.max_line_bytes:
             raise bad_request(f"The request line is longer than {self.limits.max_line_bytes} bytes.", 414)
         match = _REQUEST_LINE.fullmatch(raw)
@@ -304,25 +300,27 @@ class HeadParser:
             raise bad_request("Only HTTP/1.0 and HTTP/1.1 are spoken here.", 505)
         if len(match[1]) > MAX_METHOD_BYTES:
             raise bad_request(f"The method is longer than {MAX_METHOD_BYTES} bytes.", 501)
-        method = match[1].decode("ascii")
-        parsed = method, parse_target(method, match[2], self.merge_slashes), 0 if match[4] == b"0" else 1
-        if len(raw) <= Memory.MAX_LINE_BYTES:
-            if len(self._request_lines) >= Memory.MAX_LINES:
-                self._request_lines.clear()
-            self._request_lines[raw] = parsed
-        return parsed
+        return match[1].decode("ascii"), match[2], 0 if match[4] == b"0" else 1
 
-    def _complete(self, target: Target, host: bytes, scheme: str) -> Target:
-        """The target with scheme and authority (RFC 9110, 7.1; RFC 9112, 3.3); a Host that came along must be valid in any case."""
-        authority = self._authorities.get(host)
-        if authority is None:
-            authority = parse_authority(host) if host else Authority("")
-            if len(self._authorities) >= Memory.MAX_LINES:
-                self._authorities.clear()
-            self._authorities[host] = authority
-        if target.authority.host:
-            return target if target.scheme or target.form is Form.AUTHORITY else target._replace(scheme=scheme)
-        return Target(target.form, scheme, authority, target.path, target.query)
+    def _start(self, raw: bytes, host: bytes | None, scheme: str) -> tuple[str, Target, int]:
+        """Method, whole target and minor version (RFC 9110, 7.1; RFC 9112, 3.3). A Host must be valid in any case."""
+        method, written, minor = self._request_line(raw)
+        target = parse_target(method, written, self._merge_slashes)
+        authority = parse_authority(host) if host else Authority("")
+        if not target.authority.host:
+            target = target._replace(scheme=scheme, authority=authority)
+        start = method, target, minor
+        _remember(self._starts, (raw, host, scheme), start)
+        return start
+
+    def _status_line(self, raw: bytes) -> tuple[int, int, bytes]:
+        """Status, minor version and reason phrase."""
+        match = _STATUS_LINE.fullmatch(raw)
+        if match is None:
+            raise bad_response("The answer does not begin with an HTTP/1 status line.")
+        parsed = _STATUS[match[2]], 0 if match[1] == b"0" else 1, match[3] or b""
+        _remember(self._status_lines, raw, parsed)
+        return parsed
 
     def _connection(self, value: bytes, before: ConnectionOptions) -> ConnectionOptions:
         options = self._options.get(value)
@@ -334,11 +332,22 @@ class HeadParser:
                 self._options[value] = options
         return options if before is _NO_OPTIONS else _joined(before, options)
 
-    def _response_connection(self, value: bytes, before: ConnectionOptions) -> ConnectionOptions:
-        try:
-            return self._connection(value, before)
-        except Failure as failure:
-            raise bad_response(failure.detail) from None
+
+def _remember(memory: dict[Any, Any], key: Any, value: Any) -> None:
+    """Keep `value` under `key`, whose first bytes are short; a memory that is full forgets everything."""
+    raw = key[0] if isinstance(key, tuple) else key
+    if len(raw) <= MAX_REMEMBERED_BYTES:
+        if len(memory) >= MAX_REMEMBERED:
+            memory.clear()
+        memory[key] = value
+
+
+def _as_response(failure: Failure) -> Failure:
+    """What was found in an answer by code that speaks of requests."""
+    kind = "http_response_header_section_size" if failure.status == 431 else "http_protocol_error"
+    if "Transfer-Encoding" in failure.detail:
+        kind = "http_response_transfer_coding"
+    return bad_response(failure.detail.replace("request", "answer"), kind)
 
 
 def _connection_options(value: bytes) -> ConnectionOptions:

@@ -8,6 +8,7 @@ reserved is ever decoded: `%2F` stays `%2F`, and a route says whether it lets su
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from interpose.core.failure import bad_request
@@ -46,8 +47,10 @@ def parse_authority(raw: bytes) -> Authority:
         if port is None or not 0 < port < 65536:
             raise bad_request("The port of the request's host is not between 1 and 65535.")
     if literal is not None:
-        if literal.count(b":") < 2:
-            raise bad_request("The address in brackets is not an IPv6 address.")
+        try:
+            ipaddress.IPv6Address(literal.decode("ascii"))
+        except ValueError:
+            raise bad_request("The address in brackets is not an IPv6 address.") from None
         return Authority(literal.decode("ascii").lower(), port)
     host = name.decode("ascii").lower()
     if host.endswith(".") and len(host) > 1:
