@@ -37,6 +37,7 @@ WINDOW_S = 60.0
 LOOK_S = 1.0
 
 _BASIC = re.compile(rb"[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{1,1024}={0,2})")
+_UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 Render = Callable[[Exchange, Request, Failure], Response]
 
@@ -92,7 +93,7 @@ class Auth:
             if options.proxy
             else (b"authorization", "WWW-Authenticate", 401)
         )
-        realm = re.sub(r"[^\x20\x21\x23-\x5b\x5d-\x7e]", "", options.realm)
+        realm = _UNQUOTABLE.sub("", options.realm)
         self._challenge = f'Basic realm="{realm}", charset="UTF-8"'
         self._keyed = hashlib.blake2b(key=os.urandom(32), digest_size=32)
         self._known: dict[bytes, tuple[str, float]] = {}

@@ -10,6 +10,8 @@ from interpose.storage.password_file import PasswordFile, scrypt_entry
 # Made by `htpasswd -nbB -C 5 user pass`, by a program that is not ours.
 HTPASSWD = "user:$2y$05$lCZY/d0E0Gqx.gFe40hD6O7yOqFJC7b4IsllAMZL8BMFCEhxDgiFa"
 
+SCRYPT = "u:$scrypt$ln=15,r=8,p=1$tySI+gRkhQVNWZmnrbf5EA$YEapmVIiZxyp3PatIVN8v2OsjrvLLNs50WtIJYficds"
+
 
 def write(tmp_path: Path, text: str | bytes) -> Path:
     path = tmp_path / "users"
@@ -39,6 +41,10 @@ def test_odd_passwords_are_checked_and_do_not_raise(tmp_path: Path, password: st
     users = PasswordFile(write(tmp_path, HTPASSWD + "\n" + scrypt_entry("s", password)))
     assert not users.is_right("user", password.encode())
     assert users.is_right("s", password.encode())
+
+
+def test_an_entry_written_long_ago_is_still_read(tmp_path: Path) -> None:
+    assert PasswordFile(write(tmp_path, SCRYPT)).is_right("u", b"p")
 
 
 def test_a_long_password_is_cut_as_htpasswd_cuts_it(tmp_path: Path) -> None:
@@ -83,10 +89,10 @@ def damaged(position: int, character: str) -> str:
         (HTPASSWD.replace("$05$", "$16$"), "line 1 has bcrypt with cost 16 for 'user'; 4 to 15 are accepted"),
         (HTPASSWD.replace("$05$", "$03$"), "line 1 has bcrypt with cost 3 for 'user'; 4 to 15 are accepted"),
         (
-            scrypt_entry("u", "p").replace("ln=15", "ln=20"),
+            SCRYPT.replace("ln=15", "ln=20"),
             "line 1 has scrypt with ln=20, r=8, p=1 for 'u'; make it anew with `htpasswd -B`",
         ),
-        (scrypt_entry("u", "p")[:-1], "line 1 has a damaged hash for 'u', which is not accepted; {fix}"),
+        (SCRYPT[:-1], "line 1 has a damaged hash for 'u', which is not accepted; {fix}"),
         ("a\nb:c", "line 1 is not `user:hash`; make it with `htpasswd -B`\nline 2 has a plain password or an old hash "
                    "for 'b', which is not accepted; {fix}"),
     ],
