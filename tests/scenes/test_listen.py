@@ -13,8 +13,8 @@ import pytest
 from tests.support.event_loops import LOOPS, Scene, descriptors, run_scene, settle
 
 from interpose.core.stream import Stream
+from interpose.net.keepalive import KEEPALIVE
 from interpose.net.listen import (
-    KEEPALIVE,
     Listening,
     ListenOptions,
     address_of,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
+import errno
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -20,7 +20,7 @@ from interpose.core.failure import Failure, Side
 from interpose.core.target import Origin
 from interpose.net.address import IPAddress
 from interpose.net.errors import failure_of
-from interpose.net.listen import KEEPALIVE
+from interpose.net.keepalive import keep_alive
 from interpose.net.policy import AddressPolicy, unmapped
 from interpose.net.stream import Owner, SocketStream
 from interpose.net.tls import ClientContexts
@@ -78,9 +78,10 @@ class Dialler:
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 if addresses is None:
-                    stream = await self._connect_unix(origin)
+                    loop = asyncio.get_running_loop()
+                    _, stream = await loop.create_unix_connection(self._make_stream, origin.host)
                 else:
-                    stream = await self._stream(await self._race(addresses, origin))
+                    stream = await self._race(addresses, origin.port)
                 if origin.scheme == "https":
                     context = self._contexts(self._options.ca_file, self._options.verify)
                     await stream.start_tls(context, server_name=origin.host)
@@ -117,23 +118,23 @@ class Dialler:
             raise Failure(refused.kind, Side.INTERNAL, f"{origin} is refused: {refused.why}")
         return in_turn(allowed)
 
-    async def _race(self, addresses: list[IPAddress], origin: Origin) -> socket.socket:
-        """The first socket that connects to one of `addresses`."""
+    async def _race(self, addresses: list[IPAddress], port: int) -> SocketStream:
+        """The first stream that connects to one of `addresses`."""
         if len(addresses) == 1:
-            return await _connect(addresses[0], origin.port)
+            return await self._connect(addresses[0], port)
         loop = asyncio.get_running_loop()
         waiting = addresses[:MAX_TRIES]
-        running: set[asyncio.Task[socket.socket]] = set()
+        running: set[asyncio.Task[SocketStream]] = set()
         errors: list[OSError] = []
         try:
             while waiting or running:
                 if waiting:
-                    running.add(loop.create_task(_connect(waiting.pop(0), origin.port)))
+                    running.add(loop.create_task(self._connect(waiting.pop(0), port)))
                 timeout = self._options.stagger_s if waiting else None
                 done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 won = [task for task in done if task.exception() is None]
                 for late in won[1:]:
-                    late.result().close()
+                    late.result().abort()
                 if won:
                     return won[0].result()
                 errors += [error for task in done if isinstance(error := task.exception(), OSError)]
@@ -141,33 +142,26 @@ class Dialler:
         finally:
             for task in running:
                 task.cancel()
-                task.add_done_callback(_close_late)
+                task.add_done_callback(_abort_late)
 
-    async def _connect_unix(self, origin: Origin) -> SocketStream:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        try:
-            await asyncio.get_running_loop().sock_connect(sock, origin.host)
-        except BaseException:
-            sock.close()
-            raise
-        return await self._stream(sock)
-
-    async def _stream(self, sock: socket.socket) -> SocketStream:
-        try:
-            _, stream = await asyncio.get_running_loop().create_connection(
-                lambda: SocketStream(None, self._owner), sock=sock
-            )
-        except BaseException:
-            sock.close()
-            raise
+    async def _connect(self, address: IPAddress, port: int) -> SocketStream:
+        loop = asyncio.get_running_loop()
+        transport, stream = await loop.create_connection(self._make_stream, str(address), port)
+        if stream.info.local == stream.info.peer:  # the kernel may connect an ephemeral port of this machine to itself
+            stream.abort()
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
+        keep_alive(transport)
         return stream
+
+    def _make_stream(self) -> SocketStream:
+        return SocketStream(None, self._owner)
 
 
 def in_turn(addresses: Iterable[IPAddress]) -> list[IPAddress]:
     """Each of the addresses once, families taking turns, the first one's family first (RFC 8305, 4)."""
     unique = list(dict.fromkeys(addresses))
-    if not unique:
-        return []
+    if len(unique) < 2:
+        return unique
     same = [address for address in unique if address.version == unique[0].version]
     other = [address for address in unique if address.version != unique[0].version]
     mixed = [address for pair in zip(same, other, strict=False) for address in pair]
@@ -175,20 +169,7 @@ def in_turn(addresses: Iterable[IPAddress]) -> list[IPAddress]:
     return mixed + same[shorter:] + other[shorter:]
 
 
-async def _connect(address: IPAddress, port: int) -> socket.socket:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    try:
-        for option in KEEPALIVE:
-            sock.setsockopt(*option)
-        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _close_late(task: asyncio.Task[socket.socket]) -> None:
+def _abort_late(task: asyncio.Task[SocketStream]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         if task.exception() is None:
-            task.result().close()
+            task.result().abort()

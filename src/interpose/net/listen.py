@@ -23,20 +23,11 @@ from msgspec import Struct
 
 from interpose.core.stream import Stream, StreamHandler
 from interpose.net.address import LOOPBACK, SocketAddress, parse_address
+from interpose.net.keepalive import prepare_listener
 from interpose.net.stream import SocketStream
 
 BACKLOG = 4096
 RESERVED_DESCRIPTORS = 64
-
-# A peer that vanished is noticed after 90 s of silence, and after 30 s when it leaves what it was sent unacknowledged.
-KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-)
 
 
 class ListenOptions(Struct, frozen=True, kw_only=True):
@@ -129,8 +120,7 @@ class Listening:
         loop = asyncio.get_running_loop()
         for sock in self.sockets:
             if sock.family != socket.AF_UNIX:
-                for option in KEEPALIVE:  # accepted connections inherit these
-                    sock.setsockopt(*option)
+                prepare_listener(sock)
             # The event loop closes the socket it is given; ours stays open for `resume`.
             self._servers.append(await loop.create_server(self._make_stream, sock=sock.dup(), backlog=BACKLOG))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -111,21 +112,7 @@ class Resolver:
     async def __call__(self, host: str) -> tuple[IPAddress, ...]:
         """The addresses of `host`, at least one. `Failure` dns_timeout or dns_error when there is none."""
         host = host.lower().removesuffix(".")
-        literal = ip_address(host)
-        if literal is not None and "%" not in host:
-            return (literal,)
-        if looks_numeric(host):
-            detail = (
-                f"'{host[:100]}' is not an address in its usual form: four numbers from 0 to 255 with dots between."
-            )
-            raise Failure("destination_ip_prohibited", Side.DOWNSTREAM, detail)
-        if not is_name(host):
-            raise Failure("dns_error", Side.DOWNSTREAM, f"'{host[:100]}' is not a name that can be looked up.")
-        if host == "localhost" or host.endswith(".localhost"):
-            return LOCALHOST
-        entry = self._entries.get(host)
-        if entry is None:
-            entry = self._remember(host)
+        entry = self._entries.get(host) or self._remember(host)
         now = self._clock()
         if entry.question is None:
             if now < entry.ask_at:
@@ -149,12 +136,15 @@ class Resolver:
             await self._system.close()
 
     def _remember(self, host: str) -> _Entry:
+        known = _known(host)
         while len(self._entries) >= self._options.max_names:
             oldest = next((name for name, entry in self._entries.items() if entry.question is None), None)
             if oldest is None:
                 raise Failure("dns_error", Side.INTERNAL, "Too many names are being looked up at the same time.")
             del self._entries[oldest]
         entry = self._entries[host] = _Entry()
+        if known:
+            entry.answer, entry.ask_at = known, math.inf
         return entry
 
     async def _ask(self, host: str, entry: _Entry) -> tuple[IPAddress, ...]:
@@ -181,6 +171,19 @@ class Resolver:
     async def _ask_system(self, host: str) -> Answer:
         assert self._system is not None
         return await self._system(host)
+
+
+def _known(host: str) -> tuple[IPAddress, ...]:
+    """The addresses that `host` has without asking, none when it must be looked up; `Failure` when it cannot be."""
+    literal = ip_address(host)
+    if literal is not None and "%" not in host:
+        return (literal,)
+    if looks_numeric(host):
+        detail = f"'{host[:100]}' is no address in its usual form: four numbers from 0 to 255 with dots between."
+        raise Failure("destination_ip_prohibited", Side.DOWNSTREAM, detail)
+    if not is_name(host):
+        raise Failure("dns_error", Side.DOWNSTREAM, f"'{host[:100]}' is not a name that can be looked up.")
+    return LOCALHOST if host == "localhost" or host.endswith(".localhost") else ()
 
 
 def _retrieve(question: asyncio.Task[tuple[IPAddress, ...]]) -> None:
