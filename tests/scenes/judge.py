@@ -18,7 +18,7 @@ from ipaddress import IPv6Address
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
-STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9]) ([\t \x21-\x7e\x80-\xff]*)")
+STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: ([\t \x21-\x7e\x80-\xff]*))?")
 FIELD_NAME = re.compile(TOKEN)
 FIELD_VALUE = re.compile(rb"[\t \x21-\x7e\x80-\xff]*")
 CHUNK_LINE = re.compile(
@@ -170,7 +170,7 @@ def _response(wire: bytes, at: int, method: str, upgrade: str | None) -> tuple[R
             break
         interim.append(status)
     version = "1.0" if match[1] == b"0" else "1.1"
-    response = Response(version, fields, status=status, reason=match[3].decode("latin-1"), interim=interim)
+    response = Response(version, fields, status=status, reason=(match[3] or b"").decode("latin-1"), interim=interim)
     if status == 101:
         asked = upgrade is not None and response.options("upgrade") == [upgrade.lower()]
         if not asked or version == "1.0" or "upgrade" not in response.options("connection"):

@@ -33,7 +33,13 @@ MAX_TRAILERS = 100
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 _CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})((?:[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+)"
+    rb"([0-9A-Fa-f]{1,15})((?:[ \t]*+;[ \t]*+"
+    + _TOKEN
+    + rb"(?:[ \t]*+=[ \t]*+(?:"
+    + _TOKEN
+    + rb"|"
+    + _QUOTED
+    + rb"))?)*+)"
 )
 
 # What a reader must know before the content is an error in a trailer section (THREATS A3).

@@ -179,7 +179,7 @@ class HeadParser:
         if status < 200 or status == 204 or status == 304 or method == "HEAD":
             if status == 304 or (method == "HEAD" and status >= 200):
                 response.declared_length = length
-            elif status == 101 and options.upgrade:
+            elif status == 101 and options.upgrade and minor:
                 response.upgrade = _PASSING_UPGRADES.get(upgrade)
             return ReceivedResponse(response, 0, keep_alive)
         if is_chunked:
@@ -211,7 +211,7 @@ class HeadParser:
                         raise bad_request("The request has more than one Host field.")
                     host = line.value
                 case b"connection":
-                    options = self._connection(line.value, options)
+                    options = self._connection(line.value, options, special)
                 case b"content-length":
                     if length is not None:
                         raise bad_request("The request has more than one Content-Length.")
@@ -281,6 +281,8 @@ class HeadParser:
         if len(data) > limits.max_line_bytes:
             first = data.find(b"\r\n", 0, limits.max_line_bytes + 2)
             if first < 0:
+                if data.find(b" ", 0, MAX_METHOD_BYTES + 1) < 0:
+                    raise _too_long_a_method()
                 raise bad_request(
                     f"The first line of the request is longer than {limits.max_line_bytes} bytes.", first_line_status
                 )
@@ -292,6 +294,8 @@ class HeadParser:
     def _request_line(self, raw: bytes) -> tuple[str, bytes, int]:
         """Method, target as written, and minor version."""
         if len(raw) > self.limits.max_line_bytes:
+            if raw.find(b" ", 0, MAX_METHOD_BYTES + 1) < 0:
+                raise _too_long_a_method()
             raise bad_request(f"The request line is longer than {self.limits.max_line_bytes} bytes.", 414)
         match = _REQUEST_LINE.fullmatch(raw)
         if match is None:
@@ -299,14 +303,14 @@ class HeadParser:
         if match[3] != b"1":
             raise bad_request("Only HTTP/1.0 and HTTP/1.1 are spoken here.", 505)
         if len(match[1]) > MAX_METHOD_BYTES:
-            raise bad_request(f"The method is longer than {MAX_METHOD_BYTES} bytes.", 501)
+            raise _too_long_a_method()
         return match[1].decode("ascii"), match[2], 0 if match[4] == b"0" else 1
 
     def _start(self, raw: bytes, host: bytes | None, scheme: str) -> tuple[str, Target, int]:
         """Method, whole target and minor version (RFC 9110, 7.1; RFC 9112, 3.3). A Host must be valid in any case."""
         method, written, minor = self._request_line(raw)
         target = parse_target(method, written, self._merge_slashes)
-        authority = parse_authority(host) if host else Authority("")
+        authority = Authority("") if host is None else parse_authority(host)
         if not target.authority.host:
             target = target._replace(scheme=scheme, authority=authority)
         start = method, target, minor
@@ -318,18 +322,24 @@ class HeadParser:
         match = _STATUS_LINE.fullmatch(raw)
         if match is None:
             raise bad_response("The answer does not begin with an HTTP/1 status line.")
+        if len(raw) > self.limits.max_line_bytes:
+            raise bad_response(
+                f"The first line of the answer is longer than {self.limits.max_line_bytes} bytes.",
+                "http_response_header_section_size",
+            )
         parsed = _STATUS[match[2]], 0 if match[1] == b"0" else 1, match[3] or b""
         _remember(self._status_lines, raw, parsed)
         return parsed
 
-    def _connection(self, value: bytes, before: ConnectionOptions) -> ConnectionOptions:
+    def _connection(self, value: bytes, before: ConnectionOptions, special: frozenset[bytes]) -> ConnectionOptions:
         options = self._options.get(value)
         if options is None:
             options = _connection_options(value)
-            if options.others & _NOT_CONNECTION_OPTIONS:
-                raise bad_request("Connection names a field that is not its to remove.")
             if len(value) <= 64 and len(self._options) < 256:
                 self._options[value] = options
+        wrong = options.others & _NOT_CONNECTION_OPTIONS
+        if wrong and (special is _SPECIAL_IN_REQUEST or wrong != _TRANSFER_ENCODING):
+            raise bad_request("Connection names a field that is not its to remove.")
         return options if before is _NO_OPTIONS else _joined(before, options)
 
 
@@ -366,6 +376,10 @@ def _joined(one: ConnectionOptions, two: ConnectionOptions) -> ConnectionOptions
     )
 
 
+def _too_long_a_method() -> Failure:
+    return bad_request(f"The method is longer than {MAX_METHOD_BYTES} bytes.", 501)
+
+
 def _what_is_wrong_with(raw: bytes) -> str:
     name, colon, _ = raw.partition(b":")
     if raw[:1] in (b" ", b"\t"):
@@ -380,4 +394,5 @@ def _what_is_wrong_with(raw: bytes) -> str:
 
 
 _NO_OPTIONS = ConnectionOptions()
+_TRANSFER_ENCODING = frozenset((b"transfer-encoding",))  # content networks name it in answers; it ends here anyway
 _STATUS = {b"%d" % status: status for status in range(100, 600)}
