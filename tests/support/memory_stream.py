@@ -1,8 +1,8 @@
 """A `core.stream.Stream` in memory: the product has one end, the test is the other side.
 
-It behaves as a socket does where the difference could be seen: what comes while reading is paused waits, and is delivered
-from the loop, never from within `resume`; a loss is told from the loop; nothing is delivered after `close`; a `window`
-makes the other side take so many octets and no more until `take`.
+It behaves as a socket does where the difference could be seen: what comes while reading is paused waits, and is
+delivered from the loop, never from within `resume`; a loss is told from the loop; nothing is delivered after `close`; a
+`window` makes the other side take so many octets and no more until `take`.
 
     stream = MemoryStream()
     server(stream)

@@ -1,7 +1,7 @@
 """The product's verdict on every message of the corpus, driven through its real connections over a stream in memory.
 
-Each message is fed whole, octet by octet, cut in two at every octet, and with a request (an answer) behind it: the verdict
-must be the corpus' own each time, and what is refused is answered with the status that it says.
+Each message is fed whole, octet by octet, cut in two at every octet, and with a request (an answer) behind it: the
+verdict must be the corpus' own each time, and what is refused is answered with the status that it says.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def _refused_request(message: Message, talk: Conversation) -> Iterator[str]:
 
 
 def _broken_off_request(message: Message, talk: Conversation) -> Iterator[str]:
-    """A head that breaks off has nobody to answer to; a request whose body does is answered, and either way it is over."""
+    """A head that breaks off has nobody to answer to; a request whose body does is answered. Either way it is over."""
     statuses = _statuses(talk)[len(message.messages) :]
     began = len(talk.seen) > len(message.messages)
     if statuses != ([(message.status, True)] if began else []):
@@ -310,8 +310,7 @@ async def responses_of(message: Message, way: str, pieces: list[bytes], parser: 
     exchange = Exchange(1, 0, "listener", SERVER, 0.0)
     exchange.on_interim = lambda status, fields: interim.append(status)
     task = asyncio.create_task(_ask(connection, exchange, message))
-    while not stream.sent:
-        await asyncio.sleep(0)
+    await settle(lambda: len(stream.sent))
 
     def state() -> tuple[object, ...]:
         return task.done(), len(freed), stream.is_closed, len(interim)
