@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FAKE = Path(__file__).with_name("fake_instance.py")
+INTERPOSE = str(Path(sys.executable).with_name("interpose"))
 
 
 class Instance:
@@ -37,11 +39,13 @@ class Instance:
         """Write the plan as the next reload will read it."""
         self._file.write_text(json.dumps({**self.plan, **changes}))
 
+    def command(self) -> list[str]:
+        """What is run."""
+        return [sys.executable, str(FAKE), "instance", str(self._file)]
+
     async def start(self) -> Instance:
         self.write()
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, str(FAKE), "instance", str(self._file), stderr=asyncio.subprocess.PIPE
-        )
+        self.process = await asyncio.create_subprocess_exec(*self.command(), stderr=asyncio.subprocess.PIPE)
         self._reading = asyncio.create_task(self._read())
         if self._wait:
             await self.says('"event": "ready"')
@@ -113,6 +117,46 @@ class Instance:
             while not condition(status := await self.status()):  # noqa: ASYNC110 - all one can do is ask again
                 await asyncio.sleep(0.02)
         return status
+
+
+class RealInstance(Instance):
+    """The real program: `interpose run` on a file. A plan's keys are tables of it, `[process]` keys on their own.
+
+    Its gateway `web` passes everything to `origin`; log lines and messages are JSON.
+    """
+
+    PROCESS = ("name", "state_dir", "workers", "grace_s", "pre_drain_s", "memory_limit_bytes", "max_lag_s")
+
+    def __init__(self, directory: Path, origin: str, plan: dict[str, Any] | None = None, **kinds: Any) -> None:
+        super().__init__(directory, {"upstreams": [{"name": "o", "servers": [origin]}], **(plan or {})}, **kinds)
+        self.file = directory / "interpose.toml"
+        for listener in self.plan["listeners"]:
+            listener.setdefault("upstream", "o")
+
+    def command(self) -> list[str]:
+        return [INTERPOSE, "run", str(self.file)]
+
+    def write(self, **changes: Any) -> None:
+        plan = {**self.plan, **changes}
+        tables = {
+            "process": {key: plan[key] for key in self.PROCESS if key in plan},
+            "log": {"access": "off", "format": "json"},
+            "listener": plan["listeners"],
+            "upstream": plan["upstreams"],
+            "route": plan.get("routes", []),
+            "script": plan.get("scripts", []),
+        }
+        self.file.write_text(toml(tables))
+
+
+def toml(tables: dict[str, Any]) -> str:
+    """Tables and lists of tables with plain values, as TOML (whose plain values are those of JSON)."""
+    lines = []
+    for name, table in tables.items():
+        for one in table if isinstance(table, list) else [table]:
+            lines.append(f"[[{name}]]" if isinstance(table, list) else f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in one.items()]
+    return "\n".join(lines) + "\n"
 
 
 class Client:
@@ -221,7 +265,12 @@ class Load:
 
 def left_of(pids: set[int]) -> list[int]:
     """Those of the processes that are still there."""
-    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+    left = []
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="latin-1") as file:
+            if file.read().rpartition(")")[2].split()[0] != "Z":  # one whose parent was killed may wait for its reaper
+                left.append(pid)
+    return left
 
 
 def kill(pid: int, number: int) -> None:
