@@ -1,14 +1,15 @@
 """From a configuration to what runs: the only place where filters, handlers and servers are constructed.
 
-`chains` gives, for each listener, the handler that answers its requests: its filters in the order of their phases, around its router or
-its end. The order is decided by `listener_steps` and `route_steps`, which `interpose check` prints and `chains` builds from, so that
-what is printed is what runs.
+`chains` gives, for each listener, the handler that answers its requests: its filters in the order of their phases,
+around its router or its end. The order is decided by `listener_steps` and `route_steps`, which `interpose check`
+prints and `chains` builds from, so that what is printed is what runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from interpose.config.model import Answer, Config, Connections, Listener, Route, Script, Upstream
 from interpose.config.parts import Parts
@@ -24,8 +25,11 @@ from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.access_log import AccessLog
 from interpose.filters.allow import Allow, AllowOptions
+from interpose.filters.auth import Auth, AuthOptions
 from interpose.filters.destination import Destination, DestinationOptions
+from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
+from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
 from interpose.filters.script import Script as ScriptFile
@@ -61,7 +65,8 @@ class RoutePlan(NamedTuple):
 class Means:
     """What filters and clients are made with: long-lived parts, and how to reach origins.
 
-    `dial_for` makes a dialler for a listener's policy or an upstream's servers; `own_addresses` are those of all listeners.
+    `dial_for` makes a dialler for a listener's policy or an upstream's servers; `own_addresses` are those of all
+    listeners.
     """
 
     def __init__(
@@ -130,18 +135,31 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     if listener.allow_from:
         networks = listener.allow_from
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
+    if is_proxy:
+        steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
     if listener.auth is not None:
-        from interpose.filters.auth import Auth, AuthOptions  # TEMP
-
         users = AuthOptions(file=listener.auth, proxy=is_proxy)
-        steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: Auth(users)))
+        render = error_answer(config)
+        steps.append(
+            Step(
+                Phase.ADMIT,
+                "auth",
+                f"users in {listener.auth}",
+                lambda: parts.get(Auth, (users, listener.name), lambda: Auth(users, render)),
+            )
+        )
     if limits.max_body_bytes or limits.max_exchanges_per_client:
-        from interpose.filters.limits import Limit, LimitOptions  # TEMP
-
         options = LimitOptions(
             max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
         )
-        steps.append(Step(Phase.ADMIT, "limits", _limits_in_words(options), lambda: Limit(options)))
+        steps.append(
+            Step(
+                Phase.ADMIT,
+                "limits",
+                _limits_in_words(options),
+                lambda: parts.get(Limit, (options, listener.name), lambda: Limit(options)),
+            )
+        )
     way = ForwardingOptions(
         pseudonym=config.process.pseudonym,
         identity=not is_proxy,
@@ -156,7 +174,6 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
             ", ".join(map(str, ports.connect_ports)) if ports.connect_ports else "any port but 22, 25, 465, 587, 6379"
         )
         steps.append(Step(Phase.ADMIT, "destination", words, lambda: Destination(ports)))
-        steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
     steps += _script_steps(scripts_of(config, listener), parts, (Phase.OBSERVE, Phase.ADMIT))
     return sorted(steps, key=lambda step: step.phase)
 
@@ -196,12 +213,16 @@ def _script_steps(files: Iterable[str], parts: Parts, phases: tuple[Phase, ...])
     """A slot of each script in each of `phases`: empty ones stay, for functions that a changed file may have there."""
     steps = []
     for file in files:
-        script = parts.get(ScriptFile, file, lambda file=file: ScriptFile(ScriptOptions(file=file)))  # type: ignore[misc]
+        script = parts.get(ScriptFile, file, partial(_script, file))
         for phase in phases:
             names = ", ".join(name for where, name in script.functions if where is phase)
             detail = f"{file}: {names}" if names else ""
-            steps.append(Step(phase, "script", detail, lambda script=script, phase=phase: script.slot(phase)))  # type: ignore[misc]
+            steps.append(Step(phase, "script", detail, partial(script.slot, phase)))
     return steps
+
+
+def _script(file: str) -> ScriptFile:
+    return ScriptFile(ScriptOptions(file=file))
 
 
 def destination_of(config: Config, listener: Listener) -> DestinationOptions:
@@ -215,6 +236,11 @@ def is_loopback_only(listener: Listener) -> bool:
     """Whether only programs of this machine can reach the listener."""
     address = parse_address(listener.address)
     return address.is_unix or address.is_loopback
+
+
+def error_answer(config: Config) -> ErrorAnswer:
+    """What makes the answers that tell clients about failures."""
+    return ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym))
 
 
 def setup_page(config: Config, listener: Listener) -> SetupPage:
@@ -325,7 +351,7 @@ def address_policy(config: Config, listener: Listener, addresses: Iterable[str])
     )
 
 
-def _limits_in_words(options: Any) -> str:
+def _limits_in_words(options: LimitOptions) -> str:
     words = []
     if options.max_body_bytes:
         words.append(f"content up to {options.max_body_bytes} bytes")

@@ -90,10 +90,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _make_runtime(encoded: bytes, number: int) -> Runtime:
-    from interpose.config.runtime import WorkerRuntime
-
     config = _decode(encoded)
     set_up_logging(config, f"worker {number}")
+    from interpose.config.runtime import WorkerRuntime
+
     return WorkerRuntime(config, number)
 
 

@@ -1,7 +1,8 @@
 """What serves in one process: the listeners of a configuration, their servers, and everything they share.
 
-`WorkerRuntime` is what `engine.worker` drives in a worker process and `config.serve` in this one. A reload builds new chains beside
-the running ones (`prepare`) and swaps them in (`commit`): connections ask their server for its handler anew for every request.
+`WorkerRuntime` is what `engine.worker` drives in a worker process and `config.serve` in this one. A reload builds new
+chains beside the running ones (`prepare`) and swaps them in (`commit`): connections ask their server for its handler
+anew for every request.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from interpose.config import build
@@ -16,19 +18,19 @@ from interpose.config.model import Config, Listener, Upstream
 from interpose.config.parts import Parts
 from interpose.core.failure import Failure, Side
 from interpose.core.handler import Handler
-from interpose.core.stream import Stream, StreamHandler
+from interpose.core.stream import StreamHandler
 from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
 from interpose.engine.serve import HttpServer
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.access_log import AccessLog
-from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
+from interpose.filters.error_answer import ErrorAnswer
 from interpose.filters.script import Script
 from interpose.net.certificate import Identities, Identity
 from interpose.net.dial import Dialler, DialOptions
 from interpose.net.listen import Listening, ListenOptions
-from interpose.net.resolve import Resolver, ResolveOptions
+from interpose.net.resolve import ResolveOptions, Resolver
 from interpose.net.terminate import TlsTermination
 from interpose.protocol.client_hello import read_client_hello
 from interpose.protocol.head import HeadLimits, HeadParser
@@ -107,11 +109,11 @@ class WorkerRuntime:
             identities = None
             if listener.tls is not None:
                 files = (listener.tls.certificate, listener.tls.key)
-                identities = self._parts.get(Identities, files, lambda files=files: Identities([Identity(*files)]))  # type: ignore[misc]
+                identities = self._parts.get(Identities, files, partial(_identities, *files))
             chains[listener.name] = Chain(
                 listener,
                 build.handler_of(config, listener, means),
-                ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym)),
+                build.error_answer(config),
                 HeadParser(
                     head_limits,
                     merge_slashes=listener.role == "gateway",
@@ -323,7 +325,8 @@ class WorkerRuntime:
 
 
 class _Policed:
-    """Dials for the clients of a proxy listener: the policy is made when the real addresses of all listeners are known."""
+    """Dials for the clients of a proxy listener: the policy is made when the real addresses of all listeners are
+    known."""
 
     def __init__(
         self, resolver: Resolver, options: DialOptions, runtime: WorkerRuntime, config: Config, listener: Listener
@@ -341,6 +344,10 @@ class _Policed:
             self._known = addresses
             self._dialler.policy = build.address_policy(self._config, self._listener, addresses)
         return self._dialler(origin, attempt, configured=configured)
+
+
+def _identities(certificate: str, key: str) -> Identities:
+    return Identities([Identity(certificate, key)])
 
 
 def _let_go(part: Any) -> None:

@@ -1,4 +1,5 @@
-"""`interpose.serve`: the same parts as in a worker, in the process and loop of whoever calls. For tests and embedding."""
+"""`interpose.serve`: the same parts as in a worker, in the process and loop of whoever calls. For tests and
+embedding."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Running:
         return self._runtime.counters()
 
     async def reload(self, config: Config) -> None:
-        """Change to `config` in place; its listeners must be the ones that run. ValueError leaves everything as it is."""
+        """Change to `config` in place; its listeners must be the ones that run. ValueError leaves everything as it
+        is."""
         sockets = {name: running.sockets for name, running in self._runtime._running.items()}
         await self._runtime.commit(self._runtime.prepare(verified(config)), sockets)
 

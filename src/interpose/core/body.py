@@ -1,14 +1,14 @@
 """Bodies: the chunks of a message's content, once, and the trailers after them.
 
-A body has a producer (a connection that decodes framing, a file, a transform), told to pause and resume as its `Source`,
-and one consumer, which either *pulls* with `read` and `async for`, or gives a `Sink` to `pipe`, after which every chunk goes
-from the producer's callback straight into the sink: no task, no await, no queue. Until a consumer comes, at most
-HIGH_WATER octets are collected; then the source is paused.
+A body has a producer (a connection that decodes framing, a file, a transform), told to pause and resume as its
+`Source`, and one consumer, which either *pulls* with `read` and `async for`, or gives a `Sink` to `pipe`, after which
+every chunk goes from the producer's callback straight into the sink: no task, no await, no queue. Until a consumer
+comes, at most HIGH_WATER octets are collected; then the source is paused.
 
     producer: feed* (finish | fail)          consumer: pipe(sink) | read() | async for | close()
 
-What ends early is closed: `close` reaches the source, which drops its connection or its file. Exactly one of finish, fail
-and close ends a body, and later calls do nothing.
+What ends early is closed: `close` reaches the source, which drops its connection or its file. Exactly one of finish,
+fail and close ends a body, and later calls do nothing.
 """
 
 from __future__ import annotations
@@ -169,7 +169,8 @@ class Body:
                 self._source.pause()
 
     async def read(self, limit: int) -> bytes:
-        """The whole content. Raises `Failure` (413 for a request's) when it is longer than `limit` octets or breaks off."""
+        """The whole content. Raises `Failure` (413 for a request's) when it is longer than `limit` octets or breaks
+        off."""
         if self.length is not None and self.length > limit:
             raise too_large(limit)
         parts: list[bytes] = []
@@ -200,7 +201,8 @@ class Body:
                 self._waiter = None
 
     def map(self, transform: Transform) -> Body:
-        """The content changed by `transform` as it flows. The new length is unknown; weaken the ETag where there is one."""
+        """The content changed by `transform` as it flows. The new length is unknown; weaken the ETag where there is
+        one."""
         mapped = _Mapped(self, transform)
         return mapped.body
 

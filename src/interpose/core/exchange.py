@@ -18,8 +18,10 @@ log = logging.getLogger("interpose")
 class Outcome(NamedTuple):
     """How an exchange ended.
 
-    `status` is what the client was sent, 0 when it left before any answer; `body_bytes` the octets of content written to it;
-    `failure` why it ended early or was answered by us, None when all went well. `ended` and `Exchange.started` are monotonic.
+    `status` is what the client was sent, 0 when it left before any answer; `body_bytes` the octets of content written
+    to it;
+    `failure` why it ended early or was answered by us, None when all went well. `ended` and `Exchange.started` are
+    monotonic.
     """
 
     status: int
@@ -64,12 +66,13 @@ class Exchange:
     """What the filters of one request share. Local variables are for everything else.
 
     `number` counts in this worker; `parent` is the exchange whose tunnel carries this one. `client` is who connected;
-    `user` who it is, once authentication said so. `started` is monotonic. `authority` is the verified one of an intercepted tunnel.
+    `user` who it is, once authentication said so. `started` is monotonic. `authority` is the verified one of an
+    intercepted tunnel.
     """
 
     __slots__ = (
-        "_at_end", "_notes", "_waits", "attempts", "authority", "bytes_out", "client", "listener", "number", "on_interim",
-        "outcome", "parent", "scheme", "started", "tls", "user", "worker",
+        "_at_end", "_notes", "_waits", "attempts", "authority", "bytes_out", "client", "listener", "number",
+        "on_interim", "outcome", "parent", "scheme", "started", "tls", "user", "worker",
     )  # fmt: skip
 
     def __init__(

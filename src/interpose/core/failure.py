@@ -56,7 +56,7 @@ CONSEQUENCES: dict[str, Consequence] = {
 }
 
 
-class Failure(Exception):  # noqa: N818 - the field's word for it
+class Failure(Exception):
     """Something on the wire went wrong, in words that the answer, the log and a retry can use.
 
     `kind` is a key of CONSEQUENCES. `status` overrides the table where one kind has several answers

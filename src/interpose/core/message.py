@@ -1,8 +1,8 @@
 """Requests and responses, mutable and slotted.
 
 `forward` takes ownership of a request; a filter that forwards twice calls `request.copy()` first. End handlers never
-change a message. Fields are end-to-end only: what belongs to one connection was taken off by the reader, and what of it has a
-meaning further on stands here by name (`upgrade`, `wants_trailers`, `expects_continue`).
+change a message. Fields are end-to-end only: what belongs to one connection was taken off by the reader, and what of
+it has a meaning further on stands here by name (`upgrade`, `wants_trailers`, `expects_continue`).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Request:
 class Response:
     """One final response. `reason` is what the origin wrote, b"" for the standard phrase.
 
-    `then`, after a 2xx to CONNECT or a 101, takes over the client's stream once the head is written. For answers without
-    content (HEAD, 304) `declared_length` is the Content-Length that a GET would have had. `must_close` ends the client's
-    connection after this answer.
+    `then`, after a 2xx to CONNECT or a 101, takes over the client's stream once the head is written. For answers
+    without content (HEAD, 304) `declared_length` is the Content-Length that a GET would have had. `must_close` ends
+    the client's connection after this answer.
     """
 
     __slots__ = ("body", "declared_length", "fields", "must_close", "reason", "status", "then", "upgrade")

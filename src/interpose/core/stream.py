@@ -1,9 +1,9 @@
 """The shape below HTTP: a stream, what receives from it, what handles it.
 
-A `Stream` is the only way bytes enter or leave. It is read in one of two manners: *pulled* by a coroutine (`peek`, `read`), which
-is how openings are told apart and small servers are written, or *pushed* into a `Receiver` by callbacks, which is how HTTP and
-tunnels move bytes without a task or an await for each chunk. `attach` goes from the first to the second; what was peeked at or
-not yet read is delivered first.
+A `Stream` is the only way bytes enter or leave. It is read in one of two manners: *pulled* by a coroutine (`peek`,
+`read`), which is how openings are told apart and small servers are written, or *pushed* into a `Receiver` by
+callbacks, which is how HTTP and tunnels move bytes without a task or an await for each chunk. `attach` goes from the
+first to the second; what was peeked at or not yet read is delivered first.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class Stream(Protocol):
         """Continue in TLS: as the server on an accepted stream, as the client with `server_name` on a dialled one."""
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run `coroutine` as the task of this stream: cancelled when the connection is lost, its end closes the stream."""
+        """Run `coroutine` as the task of this stream: cancelled when the connection is lost, its end closes the
+        stream."""
 
 
 StreamHandler = Callable[[Stream], None]

@@ -21,7 +21,8 @@ class AnswerPlan(NamedTuple):
 
 
 def plan_answer(request: Request | None, response: Response, keep_alive: bool) -> AnswerPlan:
-    """The plan for `response` to `request` (None when it could not be read), whose body is closed or taken where possible."""
+    """The plan for `response` to `request` (None when it could not be read), whose body is closed or taken where
+    possible."""
     status = response.status
     body = response.body
     minor = 1 if request is None else request.version

@@ -27,7 +27,8 @@ class Dial(Protocol):
 
     def __call__(
         self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
-    ) -> Awaitable[Stream]: ...
+    ) -> Awaitable[Stream]:
+        """Connect."""
 
 
 class UpstreamClient:
@@ -110,7 +111,8 @@ class UpstreamClient:
         return response
 
     async def _dialled(self, origin: Origin, attempt: Attempt) -> Stream:
-        """A stream to `origin`, dialled in a task of its own: what runs an exchange need not be one (see `engine.run`)."""
+        """A stream to `origin`, dialled in a task of its own: what runs an exchange need not be one (see
+        `engine.run`)."""
         dialling = asyncio.ensure_future(self._dial(origin, attempt, configured=self._configured))
         try:
             return await dialling

@@ -1,4 +1,5 @@
-"""Whether a conversation moves: judged once a second from byte counts, so that the bytes themselves cost nothing extra."""
+"""Whether a conversation moves: judged once a second from byte counts, so that the bytes themselves cost nothing
+extra."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Pace:
         self._first = self._count = count
 
     def complaint(self, now: float, count: int, idle_timeout_s: float, min_rate: int) -> str | None:
-        """What is wrong with `count` bytes having moved by `now` (seconds, monotonic), in words; None when all is well."""
+        """What is wrong with `count` bytes having moved by `now` (seconds, monotonic), in words; None when all is
+        well."""
         if count != self._count:
             self._count = count
             self._moved = now

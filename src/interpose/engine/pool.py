@@ -1,7 +1,7 @@
 """Connections to origins that wait for the next exchange: a stack for each origin, the one used last on top.
 
-The stack keeps busy connections warm and lets the others grow old, so that a quiet hour ends with few. Deciding is separate
-from doing: `take` and `put` only move entries, and what must be closed is returned or closed by the caller.
+The stack keeps busy connections warm and lets the others grow old, so that a quiet hour ends with few. Deciding is
+separate from doing: `take` and `put` only move entries, and what must be closed is returned or closed by the caller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """For a connection to a server, TLS included."""
 
     answer_timeout_s: Timeout | None = None
-    """Until the first byte of an answer, from the last byte of the request. Without it: 60 for a gateway, 300 for a proxy."""
+    """Until the first byte of an answer, from the last byte of the request. Without it: 60 for a gateway, 300 for a
+    proxy."""
 
     body_timeout_s: Timeout = 60.0
     """Without a byte of an answer's body that has begun (not for event streams)."""

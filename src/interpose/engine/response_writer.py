@@ -16,7 +16,8 @@ class ResponseWriter:
     """Writes one body in the framing its head announced. The head leaves together with the first content there is.
 
     `done` is called once: with None after the last byte, else with the failure, after which the connection must be
-    broken off so that the client can see that something is missing. Content beyond a promised length is such a failure too.
+    broken off so that the client can see that something is missing. Content beyond a promised length is such a
+    failure too.
     """
 
     __slots__ = ("_done", "_exchange", "_head", "_is_chunked", "_remaining", "_stream", "_trailers_pass", "on_drain")

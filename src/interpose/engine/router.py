@@ -1,7 +1,8 @@
 """The router: a Handler that hands each request to the most specific route its canonical target matches.
 
-A name beats a wildcard, a longer wildcard a shorter one, any host comes last; for a host an exact path beats prefixes and
-a longer prefix a shorter one; for a path a route that names the method beats one that takes all. So the order of a file means nothing.
+A name beats a wildcard, a longer wildcard a shorter one, any host comes last; for a host an exact path beats prefixes
+and a longer prefix a shorter one; for a path a route that names the method beats one that takes all. So the order of
+a file means nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Router:
             table.sort(key=lambda entry: (not entry[0].exact, -len(entry[0].path), not entry[0].methods))
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
-        """See `core.handler.Handler`. `Failure` destination_not_found (404) when nothing matches, 405 when only methods differ."""
+        """See `core.handler.Handler`. `Failure` destination_not_found (404) when nothing matches, 405 when only
+        methods differ."""
         handler = self.find(request.method, request.target.authority.host, request.target.path)
         if handler is None:
             exchange.refused_by("router", "no route", str(request.target))

@@ -5,9 +5,9 @@ rounds of the event loop, one to begin and one after the answer's head has come.
 that head. So a `Run` takes the coroutine's first step at once, and whoever completes what it waits for takes the next
 one, in the same call.
 
-What it gives up: `asyncio.current_task()` is None inside, so `asyncio.timeout` and task groups cannot be used *directly*
-in handlers and filters of ours (what they await may be a task, and dialling is one). Scripts of users may use anything,
-so where there are any, exchanges are tasks (`as_task`).
+What it gives up: `asyncio.current_task()` is None inside, so `asyncio.timeout` and task groups cannot be used
+*directly* in handlers and filters of ours (what they await may be a task, and dialling is one). Scripts of users may
+use anything, so where there are any, exchanges are tasks (`as_task`).
 """
 
 from __future__ import annotations

@@ -3,14 +3,16 @@
 The life of a connection is a cycle of three states, told by `_state`:
 
     HEAD    waiting for a request head; what has come of it is in `_buffer`
-    BUSY    one exchange runs: its task waits for the handler, or its answer is being written, or both are done and the rest of the
-            request's body is still arriving
-    OVER    no more requests: the stream was handed to a tunnel, or only what is still to be thrown away is read before closing
+    BUSY    one exchange runs: the handler does, or its answer is being written, or both are done and the rest of
+            the request's body is still arriving
+    OVER    no more requests: the stream was handed to a tunnel, or only what is still to be thrown away is read
+            before closing
 
-Bytes that arrive while an exchange runs belong to its body (`_decoder`) or to the next request (`_buffer`, bounded: above the bound the
-client has to wait). An exchange is over when its answer is written *and* its request is read; then `_next` begins again.
-What may happen in any order: the client leaves (the task is cancelled, or the answer's body closed), the answer is ready before the body has
-been read (the rest is thrown away, within limits, or the connection closes), the body breaks off, a deadline passes (`tick`).
+Bytes that arrive while an exchange runs belong to its body (`_decoder`) or to the next request (`_buffer`, bounded:
+above the bound the client has to wait). An exchange is over when its answer is written *and* its request is read;
+then `_next` begins again. What may happen in any order: the client leaves (the handler is cancelled, or the answer's
+body closed), the answer is ready before the body has been read (the rest is thrown away, within limits, or the
+connection closes), the body breaks off, a deadline passes (`tick`).
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ class ServerConnection:
     """One client connection: a `Receiver` of its bytes and the `Source` of its requests' bodies."""
 
     __slots__ = (
-        "_body", "_buffer", "_decoder", "_discarded", "_exchange", "_head_since", "_keep_alive", "_pace", "_received", "_request",
-        "_response", "_run", "_server", "_state", "_stream", "_unread_since", "_wants_continue", "_writer",
+        "_body", "_buffer", "_decoder", "_discarded", "_exchange", "_head_since", "_keep_alive", "_pace", "_received",
+        "_request", "_response", "_run", "_server", "_state", "_stream", "_unread_since", "_wants_continue", "_writer",
     )  # fmt: skip
 
     def __init__(self, server: Serving, stream: Stream) -> None:
@@ -177,7 +179,8 @@ class ServerConnection:
         self._run_handler(exchange, request)
 
     def _read_body(self, data: bytes) -> None:
-        assert self._decoder is not None and self._body is not None
+        assert self._decoder is not None
+        assert self._body is not None
         self._received += len(data)
         try:
             content, rest = self._decoder.decode(data)
@@ -208,7 +211,8 @@ class ServerConnection:
             self._next()
 
     def _discard(self, size: int) -> None:
-        """Bytes of a body that nobody wants: read while that is cheap, then the client has to wait for the end of its answer."""
+        """Bytes of a body that nobody wants: read while that is cheap, then the client has to wait for the end of its
+        answer."""
         self._discarded += size
         if self._discarded > MAX_DRAIN_BYTES:
             if self._exchange is None:
@@ -412,13 +416,15 @@ class ServerConnection:
             self._read_head(bytes(data))
 
     def _may_drain(self) -> bool:
-        """Whether reading the rest of a request that was answered early is cheaper than a new connection (THREATS A4)."""
+        """Whether reading the rest of a request that was answered early is cheaper than a new connection (THREATS
+        A4)."""
         if self._wants_continue or self._body is None or self._body.length is None:
             return False
         return self._body.length - self._received <= MAX_DRAIN_BYTES
 
     def _close(self) -> None:
-        """Close so that the client can read its answer: with unread bytes in the kernel a plain close would reset the connection."""
+        """Close so that the client can read its answer: with unread bytes in the kernel a plain close would reset the
+        connection."""
         self._state = OVER
         if self._decoder is not None or self._unread_since or self._buffer:
             self._decoder = None

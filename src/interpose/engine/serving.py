@@ -38,7 +38,8 @@ class Census(Protocol):
 class Serving:
     """Shared by all connections of a listener. A reload swaps `handler`, `render`, `parser` and `timeouts` in place.
 
-    `needs_tasks` says that handlers hold code of users (see `engine.run`). `overload` is why no new exchange may begin now, when that is so. `observe_refused` hears of requests that cannot be read.
+    `needs_tasks` says that handlers hold code of users (see `engine.run`). `overload` is why no new exchange may
+    begin now, when that is so. `observe_refused` hears of requests that cannot be read.
     """
 
     def __init__(

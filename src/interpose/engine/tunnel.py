@@ -134,9 +134,12 @@ class Direction:
             self.stream.pause()
 
     def end_received(self) -> None:
-        """Pass the end on; the other direction goes on (half-close)."""
+        """Pass the end on; the other direction goes on (half-close). After both ends nobody else would close."""
         self.has_ended = True
         self._target.end()
+        if self.other.has_ended:
+            self._target.close()
+            self.stream.close()
 
     def writable(self) -> None:
         """This stream takes bytes again: read from the other one."""

@@ -1,10 +1,11 @@
 """One connection to an origin: a request out, its answer in, and back to the pool.
 
-The exchange waits for one future, the answer's head. The parser first finishes with everything that was received, so that when the
-waiter wakes a short answer is complete in memory and leaves in one write. From the head on the body is fed by callbacks.
+The exchange waits for one future, the answer's head. The parser first finishes with everything that was received, so
+that when the waiter wakes a short answer is complete in memory and leaves in one write. From the head on the body is
+fed by callbacks.
 
-Origins are as hostile as clients: heads and framing are read by the same strict code, interim answers are counted, and bytes that come
-when nothing was asked, or after the end of an answer, cost the connection.
+Origins are as hostile as clients: heads and framing are read by the same strict code, interim answers are counted,
+and bytes that come when nothing was asked, or after the end of an answer, cost the connection.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from collections.abc import Callable
 from interpose.core.body import Body
 from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure, Side, bad_response
-from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.engine.pace import Pace
+from interpose.engine.request_sender import RequestSender
 from interpose.engine.run import Signal
 from interpose.protocol import head, writer
-from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE, BadFraming, Decoder, decoder_for, encode_chunk, encode_end
+from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE, BadFraming, Decoder, decoder_for
 
 MAX_INTERIM = 8
 CONTINUE_TIMEOUT_S = 1.0
@@ -32,13 +33,14 @@ _EVENT_STREAM = b"text/event-stream"
 class UpstreamConnection:
     """A `Receiver` of an origin's bytes and the `Source` of its answers' bodies.
 
-    `on_idle(self)` is called when the connection can carry another exchange, `on_gone(self)` when it is lost while idle or busy.
+    `on_idle(self)` is called when the connection can carry another exchange, `on_gone(self)` when it is lost while
+    idle or busy.
     """
 
     __slots__ = (
-        "_body", "_buffer", "_decoder", "_exchange", "_framing", "_head", "_interim", "_is_event_stream", "_keep_alive", "_loop", "_method", "_on_gone",
-        "_on_idle", "_pace", "_parser", "_received", "_request_body", "_sender", "_upgrade", "_waits_for_head", "attempt", "idle_since",
-        "is_lost", "sent_at", "served", "stream",
+        "_body", "_buffer", "_decoder", "_exchange", "_framing", "_head", "_interim", "_is_event_stream",
+        "_keep_alive", "_loop", "_method", "_on_gone", "_on_idle", "_pace", "_parser", "_received", "_request_body",
+        "_sender", "_upgrade", "_waits_for_head", "attempt", "idle_since", "is_lost", "sent_at", "served", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -229,7 +231,8 @@ class UpstreamConnection:
                 self._set(waiter, response)
 
     def _read_body(self, data: bytes) -> None:
-        assert self._decoder is not None and self._body is not None
+        assert self._decoder is not None
+        assert self._body is not None
         try:
             content, rest = self._decoder.decode(data)
         except BadFraming as bad:
@@ -373,59 +376,3 @@ class UpstreamConnection:
     def _time_out(self, kind: str, detail: str) -> None:
         self._fail(Failure(kind, Side.UPSTREAM, detail, sent=True))
         self.stream.abort()
-
-
-class RequestSender:
-    """The sink of a request body: frames it and writes it to the origin, the head together with the first content."""
-
-    __slots__ = ("_connection", "_head", "_is_chunked", "_remaining", "has_begun", "is_over", "on_drain")
-
-    def __init__(self, connection: UpstreamConnection, framing: int, head_bytes: bytes) -> None:
-        self._connection = connection
-        self._head = head_bytes
-        self._is_chunked = framing == CHUNKED
-        self._remaining = framing
-        self.has_begun = False
-        self.is_over = False
-        self.on_drain: Callable[[], None] | None = None
-
-    def send_head(self) -> None:
-        """Send the head by itself, before any content."""
-        head_bytes, self._head = self._head, b""
-        if head_bytes:
-            self._connection.stream.write(head_bytes)
-
-    def write(self, chunk: bytes) -> bool:
-        """See `core.body.Sink`."""
-        if self.is_over:
-            return True
-        if self._is_chunked:
-            chunk = encode_chunk(chunk)
-        else:
-            self._remaining -= len(chunk)
-            if self._remaining < 0:
-                self.abort(Failure("http_request_error", Side.DOWNSTREAM, "The body is longer than announced."))
-                return True
-        if self._head:
-            chunk, self._head = self._head + chunk, b""
-        return self._connection.stream.write(chunk)
-
-    def end(self, trailers: Fields | None) -> None:
-        """See `core.body.Sink`."""
-        if self.is_over:
-            return
-        if not self._is_chunked and self._remaining:
-            self.abort(Failure("http_request_error", Side.DOWNSTREAM, "The body is shorter than announced."))
-            return
-        self.send_head()
-        if self._is_chunked:
-            self._connection.stream.write(encode_end(trailers))
-        self.is_over = True
-        self._connection.request_sent()
-
-    def abort(self, failure: Failure) -> None:
-        """See `core.body.Sink`."""
-        if not self.is_over:
-            self.is_over = True
-            self._head = b""
-            self._connection.request_broke(failure)

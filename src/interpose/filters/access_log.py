@@ -101,8 +101,16 @@ class AccessLog:
         request = referer = agent = "-"
         if taken is not None:
             method, target, version, lines = taken
-            request = f"{method} {as_written(target)} HTTP/1.{version}"
-            if '"' in request or "\\" in request or not (request.isascii() and request.isprintable()):
+            form, _, _, path, query = target
+            if form is Form.ORIGIN:
+                request = (
+                    f"{method} {path} HTTP/1.{version}"
+                    if query is None
+                    else f"{method} {path}?{query} HTTP/1.{version}"
+                )
+            else:
+                request = f"{method} {in_full(target)} HTTP/1.{version}"
+            if '"' in request or "\\" in request or not request.isprintable() or not request.isascii():
                 request = escaped(request.encode("utf-8", "replace"), _UNSAFE)
             texts = self._texts
             for line in lines:

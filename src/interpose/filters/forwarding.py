@@ -24,7 +24,8 @@ class ForwardingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     pseudonym: str = "interpose"
     """Our name in Via and Proxy-Status; a second hop with this name in Via is a loop."""
     identity: bool = True
-    """Whether the origin is told about the client (X-Forwarded-*, X-Real-IP, Forwarded). Gateways do, proxies do not."""
+    """Whether the origin is told about the client (X-Forwarded-*, X-Real-IP, Forwarded). Gateways do, proxies do
+    not."""
     trusted: tuple[str, ...] = ()
     """Networks (CIDR) whose word about the client is believed; from others such fields are deleted and set anew."""
     via: bool = True

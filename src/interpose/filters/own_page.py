@@ -12,7 +12,8 @@ from interpose.core.target import Form
 class OwnPage:
     """The filter: `page` answers requests in origin-form, and GETs whose URL turns out to lead back to this proxy.
 
-    The second is known only once the name was looked up, so it comes as the dialler's refusal. Other methods keep that refusal (508).
+    The second is known only once the name was looked up, so it comes as the dialler's refusal. Other methods keep
+    that refusal (508).
     """
 
     def __init__(self, page: Handler) -> None:

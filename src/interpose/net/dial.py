@@ -89,9 +89,11 @@ class Dialler:
             if stream is not None:
                 stream.abort()
             raise failure_of(error, str(origin), in_handshake=stream is not None) from error
-        except BaseException:
+        except BaseException as error:
             if stream is not None:
                 stream.abort()
+            if isinstance(error, ValueError):  # the file of authorities was good when `prepare` read it
+                raise Failure("proxy_configuration_error", Side.INTERNAL, str(error)) from error
             raise
         if attempt is not None:
             attempt.connected = time.monotonic()

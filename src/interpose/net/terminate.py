@@ -31,8 +31,9 @@ ReadHello = Callable[[bytes], Hello | None]
 class TlsTermination:
     """A stream handler that speaks TLS as the server, and then lets `handler` serve what is inside.
 
-    `choose` gives the context for a server name. `not_tls` is sent to clients whose first byte is no TLS, before the
-    connection is closed. `on_failure` hears of every handshake that came to nothing.
+    `choose` gives the context for a server name; it and `handler` may be changed while it runs. `not_tls` is sent to
+    clients whose first byte is no TLS, before the connection is closed. `on_failure` hears of every handshake that came
+    to nothing.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class TlsTermination:
         on_failure: Callable[[Stream, Failure], None] | None = None,
     ) -> None:
         self.handler = handler
-        self._choose = choose
+        self.choose = choose
         self._read_hello = read_hello
         self._handshake_timeout_s = handshake_timeout_s
         self._not_tls = not_tls
@@ -70,7 +71,7 @@ class TlsTermination:
         try:
             async with asyncio.timeout(limit_s):
                 hello = await self._hello(stream)
-                await stream.start_tls(self._choose(hello.server_name))
+                await stream.start_tls(self.choose(hello.server_name))
         except TimeoutError:
             stream.abort()
             detail = f"The client did not complete the TLS handshake within {limit_s:g} s."

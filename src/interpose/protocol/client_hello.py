@@ -1,8 +1,8 @@
 """The first message of TLS: whom the client wants, and in which protocols (RFC 8446, 4.1.2; RFC 6066; RFC 7301).
 
 Only looked at, never consumed: the TLS engine gets the same bytes. The grammar is checked strictly because a decision
-hangs on it, and what the engine might read differently must not be read at all. Work and memory are bounded: MAX_BYTES in
-MAX_RECORDS records at most, so that reading again after each byte that arrives costs little.
+hangs on it, and what the engine might read differently must not be read at all. Work and memory are bounded:
+MAX_BYTES in MAX_RECORDS records at most, so that reading again after each byte that arrives costs little.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What a hop does to the fields that describe the way of a message: Via, Forwarded, X-Forwarded-* (RFC 9110, 7.6; RFC 7239).
+"""What a hop does to the fields that describe the way of a message: Via, Forwarded, X-Forwarded-* (RFC 9110, 7.6; RFC
+7239).
 
-Pure functions of the message and of what is known about the client. Lines repeat for every request of a client to a host, so `Trail`
-remembers them.
+Pure functions of the message and of what is known about the client. Lines repeat for every request of a client to a
+host, so `Trail` remembers them.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ MAX_IDENTITY_BYTES = 8192
 
 # What a client could claim about itself. Origins believe these, so only trusted peers may send them (THREATS A11).
 IDENTITY: frozenset[bytes] = frozenset(
-    b"forwarded x-client-ip x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-server "
-    b"x-real-ip true-client-ip x-cluster-client-ip x-original-forwarded-for x-originating-ip x-remote-ip x-remote-addr".split(
-        b" "
+    (
+        b"forwarded",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-forwarded-server",
+        b"x-original-forwarded-for",
+        b"x-originating-ip",
+        b"x-real-ip",
+        b"x-remote-addr",
+        b"x-remote-ip",
     )
 )
 _APPENDED = (b"x-forwarded-for", b"forwarded")
@@ -37,7 +50,7 @@ class Trail(NamedTuple):
 
 def trail(client_host: str, authority: str, scheme: str) -> Trail:
     """The lines an origin gets about a client at `client_host` (an IP address, or "" for a Unix socket)."""
-    node = "unknown" if not client_host else client_host
+    node = client_host or "unknown"
     quoted_node = f'"[{node}]"' if ":" in node else node
     quoted_host = f'"{authority}"' if ":" in authority else authority
     forwarded = (
@@ -54,8 +67,9 @@ def trail(client_host: str, authority: str, scheme: str) -> Trail:
 def with_identity(lines: list[FieldLine], ours: Trail, trusted: bool) -> list[FieldLine]:
     """The request's lines with the client's identity on them.
 
-    From a peer that is not trusted everything that claims an identity is deleted and ours set. A trusted peer's claims stay, and
-    the two lists (X-Forwarded-For, Forwarded) get our entry appended; `Failure` 431 when they grow beyond any honest length.
+    From a peer that is not trusted everything that claims an identity is deleted and ours set. A trusted peer's
+    claims stay, and the two lists (X-Forwarded-For, Forwarded) get our entry appended; `Failure` 431 when they grow
+    beyond any honest length.
     """
     if not trusted:
         kept = [line for line in lines if line[0] not in IDENTITY]

@@ -1,7 +1,7 @@
 """Where a message's body ends (RFC 9112, 6 and 7): one module for reader, writer and cache.
 
-A framing is a number: the length in octets, 0 for no content, or one of two marks. Decoders take what the connection received
-and give back content and, once the body has ended, what follows it:
+A framing is a number: the length in octets, 0 for no content, or one of two marks. Decoders take what the connection
+received and give back content and, once the body has ended, what follows it:
 
     decode(data) -> (content, None)     the body goes on
                  -> (content, rest)     the body has ended; `rest` belongs to the next message
@@ -28,8 +28,9 @@ MAX_EXTENSIONS_BYTES = 16384
 MAX_TRAILERS_BYTES = 32768
 MAX_TRAILERS = 100
 
-# chunk-size [ chunk-ext ] (RFC 9112, 7.1.1). The meaning of extensions is not ours and they are not sent on, but a reader that
-# takes what is no extension for one may disagree with the next on where the line ends. Possessive, hence linear.
+# chunk-size [ chunk-ext ] (RFC 9112, 7.1.1). The meaning of extensions is not ours and they are not sent on, but a
+# reader that takes what is no extension for one may disagree with the next on where the line ends. Possessive, hence
+# linear.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 _CHUNK_LINE = re.compile(
@@ -47,14 +48,15 @@ FRAMING_TRAILERS: frozenset[bytes] = frozenset(
     b"connection content-length expect host http2-settings keep-alive max-forwards proxy-connection te trailer "
     b"transfer-encoding upgrade".split(b" ")
 )
-# Other fields about routing, authentication or content processing are read, kept apart and not sent on (RFC 9110, 6.5.1).
+# Other fields about routing, authentication or content processing are read, kept apart and not sent on (RFC 9110,
+# 6.5.1).
 FORBIDDEN_TRAILERS: frozenset[bytes] = FRAMING_TRAILERS | frozenset(
     b"authorization cache-control content-encoding content-range content-type cookie pragma proxy-authenticate "
     b"proxy-authorization range set-cookie www-authenticate".split(b" ")
 )
 
 
-class BadFraming(Exception):  # noqa: N818 - always turned into a Failure by the reader, who knows the side
+class BadFraming(Exception):
     """The bytes are not a body. `text` says what is wrong."""
 
     def __init__(self, text: str, status: int = 400) -> None:
@@ -112,14 +114,15 @@ class CloseDecoder:
 class LineParser(Protocol):
     """Reads one field line (`HeadParser.field`)."""
 
-    def __call__(self, raw: bytes) -> FieldLine: ...
+    def __call__(self, raw: bytes) -> FieldLine:
+        """The line; `Failure` when it is none."""
 
 
 class ChunkedDecoder:
     """The chunked transfer coding.
 
-    States: expecting a size line, inside a chunk (`_remaining` > 0), expecting the CRLF after one, in the trailer section.
-    Lines end with CRLF and nothing else. An incomplete line waits in `_line`, which its limit bounds.
+    States: expecting a size line, inside a chunk (`_remaining` > 0), expecting the CRLF after one, in the trailer
+    section. Lines end with CRLF and nothing else. An incomplete line waits in `_line`, which its limit bounds.
     """
 
     __slots__ = (
@@ -174,7 +177,8 @@ class ChunkedDecoder:
         return parts[0] if len(parts) == 1 else b"".join(parts), None
 
     def _next_line(self, data: bytes, place: int) -> tuple[bytes | None, int]:
-        """The line that begins at `place` (or began earlier) without its CRLF, and where it ends; None when it is not all there."""
+        """The line that begins at `place` (or began earlier) without its CRLF, and where it ends; None when it is not
+        all there."""
         end = data.find(b"\n", place)
         if end < 0:
             self._line += data[place:]
@@ -209,7 +213,7 @@ class ChunkedDecoder:
         self._extensions += len(match[2])
         if len(match[2]) > MAX_EXTENSION_BYTES or self._extensions > MAX_EXTENSIONS_BYTES:
             raise BadFraming(
-                f"Chunk extensions are longer than {MAX_EXTENSION_BYTES} bytes in one chunk or {MAX_EXTENSIONS_BYTES} in all."
+                f"Chunk extensions are longer than {MAX_EXTENSION_BYTES} bytes, or {MAX_EXTENSIONS_BYTES} in all."
             )
         length = number.hexadecimal(match[1])
         assert length is not None

@@ -4,8 +4,8 @@ Clients and servers repeat themselves: nearly every field line was seen before, 
 `HeadParser` remembers lines and sections by their exact bytes (bounded, short ones only), and what is remembered is
 already judged. Only new bytes meet the grammar.
 
-Departs from RFC 9112, 2.2: a bare LF does not end a line, since two readers that disagree on where a head ends are how requests
-are smuggled. Departs from 5.2: line folding is refused, in answers too.
+Departs from RFC 9112, 2.2: a bare LF does not end a line, since two readers that disagree on where a head ends are
+how requests are smuggled. Departs from 5.2: line folding is refused, in answers too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import re
 from typing import Any, NamedTuple
 
 from interpose.core.failure import Failure, bad_request, bad_response
-from interpose.core.fields import FieldLine, Fields, Memory
+from interpose.core.fields import HOP_BY_HOP, FieldLine, Fields, Memory
 from interpose.core.message import Request, Response
-from interpose.core.target import Authority, Form, Target
+from interpose.core.target import Authority, Target
 from interpose.protocol import number
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 from interpose.protocol.target import parse_authority, parse_target
@@ -47,20 +47,15 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 # RFC 9110, 7.6.1 names what Connection may list; these it may not, whoever asks (they would vanish, or ours would).
 _NOT_CONNECTION_OPTIONS = frozenset(
-    b"authorization cache-control content-encoding content-length content-type cookie expect forwarded host max-forwards "
-    b"proxy-authorization range set-cookie transfer-encoding via x-forwarded-for x-forwarded-host x-forwarded-port "
-    b"x-forwarded-proto x-real-ip".split(b" ")
+    b"authorization cache-control content-encoding content-length content-type cookie expect forwarded host "
+    b"max-forwards proxy-authorization range set-cookie transfer-encoding via x-forwarded-for x-forwarded-host "
+    b"x-forwarded-port x-forwarded-proto x-real-ip".split(b" ")
 )
 _PASSING_UPGRADES = {b"websocket": "websocket"}
 
-_SPECIAL_IN_REQUEST = frozenset(
-    b"connection content-length expect host http2-settings keep-alive proxy-connection te transfer-encoding upgrade".split(
-        b" "
-    )
-)
-_SPECIAL_IN_RESPONSE = frozenset(
-    b"connection content-length http2-settings keep-alive proxy-connection te transfer-encoding upgrade".split(b" ")
-)
+_SPECIAL_IN_REQUEST = HOP_BY_HOP | {b"expect", b"host"}
+_SPECIAL_IN_RESPONSE = HOP_BY_HOP
+
 
 DEFAULT_LIMITS = HeadLimits()
 

@@ -1,9 +1,10 @@
 """Request targets: read in their four forms, and brought to the one spelling that everything else uses.
 
-A path has many spellings (`/a/../b`, `/%62`, `//b`) and a rule that reads one while the origin reads another protects nothing.
-So the canonical path is made once, here, and is what rules, router, cache and the next hop get to see. It follows RFC 3986,
-6.2.2: percent-encoded unreserved characters are decoded, other triplets get upper-case digits, dot segments are removed. Nothing
-reserved is ever decoded: `%2F` stays `%2F`, and a route says whether it lets such a path pass (`hazard`).
+A path has many spellings (`/a/../b`, `/%62`, `//b`) and a rule that reads one while the origin reads another protects
+nothing. So the canonical path is made once, here, and is what rules, router, cache and the next hop get to see. It
+follows RFC 3986, 6.2.2: percent-encoded unreserved characters are decoded, other triplets get upper-case digits, dot
+segments are removed. Nothing reserved is ever decoded: `%2F` stays `%2F`, and a route says whether it lets such a
+path pass (`hazard`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Heads of HTTP/1 messages, from values to bytes.
 
-Framing comes from the body and connection fields from the connection; neither ever comes from the message's fields, which cannot
-hold them. Every field line was checked when it was made, so writing is joining.
+Framing comes from the body and connection fields from the connection; neither ever comes from the message's fields,
+which cannot hold them. Every field line was checked when it was made, so writing is joining.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ def response_head(
 ) -> bytes:
     """The head of an answer with its empty line.
 
-    `framing` is None where no framing field is written (1xx, 204, HEAD without a length, UNTIL_CLOSE). `connection` is the value of
-    the Connection field, b"" for none; `more` are finished field lines (with CRLF) that go last.
+    `framing` is None where no framing field is written (1xx, 204, HEAD without a length, UNTIL_CLOSE). `connection`
+    is the value of the Connection field, b"" for none; `more` are finished field lines (with CRLF) that go last.
     """
-    parts = [status_line(status, reason)]
-    parts += [line[3] for line in lines]
+    parts = [line[3] for line in lines]
     if framing is None or framing == UNTIL_CLOSE:
         pass
     elif framing == CHUNKED:
@@ -44,8 +43,10 @@ def response_head(
     if connection:
         parts.append(b"Connection: %b\r\n" % connection)
     parts.append(more)
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    start = (
+        b"HTTP/1.1 %d %b\r\n" % (status, reason) if reason else _STATUS_LINES.get(status) or status_line(status, b"")
+    )
+    return b"%b%b\r\n" % (start, b"".join(parts))
 
 
 def request_head(request: Request, framing: int, absolute: bool, more: bytes = b"") -> bytes:
@@ -55,7 +56,7 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
     method that usually has content says Content-Length: 0 when it has none (RFC 9110, 8.6).
     """
     target = request.target
-    form = target.form
+    form, _, _, path, query = target
     if form is Form.ASTERISK:
         wire_target = "*"
     elif form is Form.AUTHORITY:
@@ -63,10 +64,13 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
     elif absolute:
         wire_target = str(target)
     else:
-        wire_target = target.path if target.query is None else f"{target.path}?{target.query}"
+        wire_target = path if query is None else f"{path}?{query}"
     method = request.method
-    authority = target.authority
-    host = authority.host if authority.port is None and ":" not in authority.host else str(authority)
+    host, port = target.authority
+    if ":" in host:
+        host = f"[{host}]"
+    if port is not None:
+        host = f"{host}:{port}"
     parts = [f"{method} {wire_target} HTTP/1.1\r\nHost: {host}\r\n".encode("ascii")]
     parts += [line[3] for line in request.fields.lines]
     if framing == CHUNKED:

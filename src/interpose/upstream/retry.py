@@ -13,9 +13,9 @@ def may_retry(
 ) -> bool:
     """Whether the same request may go out again on a new connection.
 
-    Either nothing of it can have reached the origin (the kind of failure says so, or no byte was sent), or the connection was an
-    idle one that the origin may have closed in that moment, and sending an idempotent request twice does no harm (RFC 9110, 9.2.2;
-    RFC 9112, 9.3.1). Never once a byte of an answer came, nor when the body is gone.
+    Either nothing of it can have reached the origin (the kind of failure says so, or no byte was sent), or the
+    connection was an idle one that the origin may have closed in that moment, and sending an idempotent request twice
+    does no harm (RFC 9110, 9.2.2; RFC 9112, 9.3.1). Never once a byte of an answer came, nor when the body is gone.
     """
     if failure.side is not Side.UPSTREAM or answer_has_begun or not body_can_be_replayed:
         return False
