@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.certificates import CertificateAuthority, Pair
-from tests.support.event_loops import LOOPS, Scene, run_scene, settle
+from tests.support.event_loops import LOOPS, Scene, few_descriptors, run_scene, settle
 from tests.support.name_server import NXDOMAIN as NXDOMAIN_STATUS
 from tests.support.name_server import SERVFAIL as SERVFAIL_STATUS
 from tests.support.name_server import A, NameServer, Reply
@@ -196,6 +196,48 @@ def test_a_connection_that_nobody_accepts_times_out(on_loop: Callable[[Scene], N
             assert failure.detail == f"http://origin.test:{port} did not accept a connection in time."
 
     on_loop(scene)
+
+
+def test_f7_without_descriptors_a_dial_fails_in_words_and_later_ones_succeed(
+    on_loop: Callable[[Scene], None],
+) -> None:
+    async def scene() -> None:
+        async with origins() as some:
+            port = await some.listen("127.0.0.1")
+            for addresses in (("127.0.0.1",), ("127.0.0.1", "::1")):
+                dial = Dialler(resolves_to(*addresses))
+                await settle(lambda: False, 50)  # what is being closed is closed
+                with few_descriptors(0):
+                    failure = await failed(dial, Origin("http", "x", port))
+                assert (failure.kind, failure.side, failure.status) == ("connection_limit_reached", "internal", 503)
+                assert failure.detail == f"http://x:{port} was not connected to: no descriptors are left."
+                assert await echoed(await dial(Origin("http", "x", port))) == b"hello"
+
+    on_loop(scene)
+
+
+def test_a22_a_socket_that_connected_to_itself_is_no_connection() -> None:
+    """An ephemeral port may be chosen as the source of a connection to that very port."""
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as both_ends:
+            both_ends.setblocking(False)
+            both_ends.bind(("127.0.0.1", 0))
+            port = both_ends.getsockname()[1]
+
+            async def connect(factory: Callable[[], SocketStream], host: str, to: int) -> object:
+                await loop.sock_connect(both_ends, (host, to))
+                return await connected(factory, sock=both_ends.dup())
+
+            connected, loop.create_connection = loop.create_connection, connect  # type: ignore[method-assign,assignment]
+            try:
+                failure = await failed(Dialler(resolves_to("127.0.0.1")), Origin("http", "x", port))
+            finally:
+                loop.create_connection = connected  # type: ignore[method-assign]
+            assert failure.kind == "connection_refused"
+
+    run_scene("asyncio", scene)
 
 
 def test_who_gives_up_dialling_leaves_nothing_behind(on_loop: Callable[[Scene], None]) -> None:
@@ -435,6 +477,11 @@ def test_a_file_without_authorities_is_a_configuration_error(tmp_path: Path) -> 
                 (tmp_path / name).write_text("nothing")
             with pytest.raises(ValueError, match=words):
                 Dialler(resolves_to("127.0.0.1"), DialOptions(ca_file=str(tmp_path / name))).prepare()
+
+        attempt = Dialler(resolves_to("127.0.0.1"), DialOptions(ca_file=str(tmp_path / "missing.pem")))
+        async with origins() as some:
+            failure = await failed(attempt, Origin("https", "x", await some.listen("127.0.0.1")))
+            assert (failure.kind, failure.side) == ("proxy_configuration_error", "internal")
 
     run_scene("asyncio", scene)
 

@@ -6,11 +6,11 @@ import os
 import resource
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from tests.support.event_loops import LOOPS, Scene, descriptors, run_scene, settle
+from tests.support.event_loops import LOOPS, Scene, descriptors, few_descriptors, run_scene, settle
 
 from interpose.core.stream import Stream
 from interpose.net.keepalive import KEEPALIVE
@@ -293,19 +293,6 @@ def test_f4_a_listener_takes_over_the_socket_of_another(on_loop: Callable[[Scene
         await settle(lambda: not some.streams)
 
     on_loop(scene)
-
-
-@contextlib.contextmanager
-def few_descriptors(more: int) -> Iterator[None]:
-    """At most `more` descriptors than now."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = set(map(int, os.listdir("/proc/self/fd")))
-    free = [number for number in range(len(taken) + more + 1) if number not in taken]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free[more], hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_f7_without_descriptors_the_listener_lives_on() -> None:

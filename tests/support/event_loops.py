@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
-from collections.abc import Callable, Coroutine
+import resource
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import uvloop
@@ -53,3 +55,17 @@ def other_tasks() -> set[asyncio.Task[Any]]:
 def descriptors() -> int:
     """How many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+@contextlib.contextmanager
+def few_descriptors(more: int) -> Iterator[None]:
+    """At most `more` descriptors than now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    listed = os.listdir("/proc/self/fd")
+    taken = {int(number) for number in listed if os.path.lexists(f"/proc/self/fd/{number}")}  # not that of the listing
+    free = [number for number in range(len(taken) + more + 1) if number not in taken]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[more], hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
