@@ -88,7 +88,7 @@ class _Entry:
     def __init__(self) -> None:
         self.answer: tuple[IPAddress, ...] = ()
         self.failure: Failure | None = None
-        self.good_until = self.ask_at = float("-inf")
+        self.good_until = self.ask_at = -math.inf
         self.is_stale = False
         self.question: asyncio.Task[tuple[IPAddress, ...]] | None = None
 
