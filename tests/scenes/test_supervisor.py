@@ -300,6 +300,42 @@ async def test_a_worker_that_cannot_commit_is_replaced_by_one_with_the_new_confi
         assert (await Client(instance.port).get_anew()).startswith("new ")
 
 
+async def test_f16_a_listener_can_be_widened_while_it_runs(place: Path) -> None:
+    async with Instance(place, {}) as instance:
+        port = instance.port
+        for address in (f"0.0.0.0:{port}", f"127.0.0.1:{port}", f"0.0.0.0:{port}"):
+            instance.write(listeners=[{"name": "web", "role": "gateway", "address": address}])
+            status, content = await instance.ask("POST", "/v1/reload")
+            assert (status, content["errors"]) == (200, [])
+            assert (await instance.status())["listeners"][0]["address"] == address
+            assert (await Client(port).get_anew()).startswith("one ")
+
+
+async def test_a_command_whose_terminal_is_closed_ends(place: Path) -> None:
+    ours, theirs = os.openpty()
+    instance = Instance(place, {"interactive": True})
+    instance.write()
+    process = await asyncio.create_subprocess_exec(*instance.command(), stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while b'"ready"' not in said:
+        said += await asyncio.to_thread(os.read, ours, 4096)
+    process.send_signal(signal.SIGHUP)
+    while b"generation 2" not in said:
+        said += await asyncio.to_thread(os.read, ours, 4096)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    assert await process.wait() == 0
+
+
+async def test_an_instance_that_is_ended_before_it_is_ready_ends(place: Path) -> None:
+    async with Instance(place, {"config": {"start_s": 30.0}}, wait=False) as instance:
+        await instance.has_a_control_socket()
+        instance.process.terminate()
+        assert await instance.process.wait() == 0
+        assert instance.ready_lines == []
+
+
 async def test_sigusr1_reaches_every_worker(place: Path) -> None:
     async with Instance(place, {}) as instance:
         instance.process.send_signal(signal.SIGUSR1)

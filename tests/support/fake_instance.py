@@ -30,6 +30,7 @@ class Behaviour(msgspec.Struct):
     text: str = "one"
     slow_s: float = 1.0
     start_error: str = ""
+    start_s: float = 0.0
     die_at_start: bool = False
     prepare_error: str = ""
     commit_dies: bool = False
@@ -93,6 +94,7 @@ class FakeRuntime:
     async def start(self, sockets: Sockets) -> None:
         if self.behaviour.die_at_start:
             os._exit(7)
+        await asyncio.sleep(self.behaviour.start_s)
         if self.behaviour.start_error:
             raise ValueError(self.behaviour.start_error)
         await self.listen(sockets)
@@ -149,6 +151,7 @@ def decode(encoded: bytes) -> Behaviour:
 def read_plan(path: str) -> Plan:
     with open(path, encoding="utf-8") as file:
         raw = json.load(file)
+    raw.pop("interactive", None)
     listeners = tuple(ListenerPlan(**listener) for listener in raw.pop("listeners"))
     config = json.dumps(raw.pop("config", {})).encode()
     return Plan(listeners=listeners, config=config, **raw)
@@ -158,6 +161,9 @@ def run_instance(path: str) -> int:
     from interpose.console.control import serve_control
     from interpose.engine.supervisor import Supervisor
 
+    with open(path, encoding="utf-8") as file:
+        interactive = json.load(file).get("interactive", False)
+
     async def run() -> int:
         supervisor = Supervisor(
             read_plan(path),
@@ -165,6 +171,7 @@ def run_instance(path: str) -> int:
             load=lambda: read_plan(path),
             serve_control=serve_control,
             log_format="json",
+            interactive=interactive,
         )
         return await supervisor.run()
 

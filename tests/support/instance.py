@@ -64,6 +64,12 @@ class Instance:
         assert not left, f"processes left behind: {left}"
         assert self.may_say_traceback or "Traceback" not in self.said, self.said
 
+    async def has_a_control_socket(self) -> None:
+        """Wait until the control socket is there: signals are handled, workers may be starting."""
+        async with asyncio.timeout(15):
+            while not self.control.exists():  # noqa: ASYNC110 - no event of ours
+                await asyncio.sleep(0.01)
+
     async def _read(self) -> None:
         assert self.process.stderr is not None
         async for line in self.process.stderr:

@@ -112,7 +112,10 @@ class ListeningSockets:
                     os.unlink(group.address.removeprefix("unix:"))
 
     def _opened(self, listener: ListenerPlan, workers: int) -> Group:
-        first = self._bind(listener.address, reuse_port=True)
+        # A port that is ours already (127.0.0.1:8080 becomes 0.0.0.0:8080) is no stranger's: there is nothing to probe.
+        own_ports = {_port_of(group.address) for group in self.groups.values()}
+        is_own = _port_of(listener.address) in own_ports
+        first = self._bind(listener.address, reuse_port=True, probe=not is_own)
         address = address_of(first)
         if address.startswith("unix:"):
             return Group(listener, (ListeningSocket(next(self._numbers), None, first),), address)
@@ -133,6 +136,10 @@ class ListeningSockets:
             close_all([sock.socket for sock in grown[len(sockets) :]])
             raise
         return tuple(grown)
+
+
+def _port_of(address: str) -> str:
+    return address if address.startswith("unix:") else address.rpartition(":")[2]
 
 
 def assign(

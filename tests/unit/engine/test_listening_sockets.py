@@ -144,6 +144,14 @@ def test_sockets_that_cannot_be_had_for_more_workers_are_done_without(
     assert "fewer sockets than workers" in caplog.text
 
 
+def test_f16_a_listener_that_widens_its_address_is_not_in_its_own_way(net: FakeNet) -> None:
+    sockets = ListeningSockets(net.bind)
+    sockets.swap(sockets.stage([listener("web", "127.0.0.1:80")], 1))
+    sockets.discard(sockets.swap(sockets.stage([listener("web", "0.0.0.0:80")], 1)))
+    assert net.calls == [("127.0.0.1:80", True), ("0.0.0.0:80", False)]
+    assert [sock.address for sock in net.open] == ["0.0.0.0:80"]
+
+
 def test_two_listeners_on_port_zero_are_told_apart_by_name(net: FakeNet) -> None:
     sockets = ListeningSockets(net.bind)
     plan = [listener("a", "127.0.0.1:0"), listener("b", "127.0.0.1:0")]
