@@ -63,11 +63,11 @@ class UpstreamClient:
             raise body.failure
         content = body.take() if body.ended else b""
         was_complete = body.ended
+        connection = self._pool.take(origin)
         while True:
             attempt = Attempt(origin, self._clock())
             attempt.fields = request.fields
             exchange.attempts.append(attempt)
-            connection = self._pool.take(origin)
             reused = connection is not None
             try:
                 if connection is None:
@@ -85,7 +85,9 @@ class UpstreamClient:
                     answer_has_begun=connection is not None and connection.has_begun_answering,
                     body_can_be_replayed=was_complete,
                 ):
+                    connection = None  # a new one: other idle ones may be as dead as this one
                     continue
+                body.put_back(content)
                 raise
             except asyncio.CancelledError:
                 if connection is not None:
