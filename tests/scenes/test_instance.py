@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.certificates import CertificateAuthority
 from tests.support.instance import INTERPOSE, Client, Load, RealInstance, kill
 
 
@@ -282,3 +284,68 @@ async def test_f22_a_worker_above_its_memory_limit_answers_503_and_is_replaced(p
         assert (await instance.ask("POST", "/v1/reload"))[0] == 200
         await instance.until(lambda status: pids(status) and before not in pids(status))
         assert await Client(instance.port).get_anew() == "origin"
+
+
+async def test_f19_tls_and_its_certificate_come_and_go_with_a_reload(place: Path, origin: Origin) -> None:
+    authority = CertificateAuthority(place)
+    trust = ssl.create_default_context(cafile=authority.file)
+    async with RealInstance(place, origin.address, {"workers": 1}) as instance:
+        for name in ("one.example", "two.example", None, "three.example"):
+            instance.write()
+            if name is not None:
+                pair = authority.issue(name)
+                tls = f'tls = {{ certificate = "{pair.certificate}", key = "{pair.key}" }}'
+                text = instance.file.read_text().replace("[[upstream]]", f"{tls}\n[[upstream]]", 1)
+                instance.file.write_text(text)
+            assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+            if name is None:
+                assert await Client(instance.port).get_anew() == "origin"
+                continue
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", instance.port, ssl=trust, server_hostname=name
+            )  # fails unless the certificate is for this name
+            writer.close()
+        assert (await instance.status())["listeners"][0]["url"].startswith("https://")
+
+
+async def test_f16_connections_of_a_listener_that_is_gone_end_with_their_next_answer_and_stay_counted(
+    place: Path, origin: Origin
+) -> None:
+    also = {"name": "also", "role": "gateway", "address": "127.0.0.1:0", "upstream": "o"}
+    async with RealInstance(place, origin.address, {"workers": 1}) as instance:
+        web = instance.plan["listeners"]
+        instance.write(listeners=[*web, also])
+        assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+        port = int((await instance.status())["listeners"][1]["address"].rpartition(":")[2])
+        client = Client(port)
+        assert await client.get() == "origin"
+        instance.write()
+        assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+        with pytest.raises(ConnectionRefusedError):
+            await Client(port).get()
+        assert await client.get() == "origin"
+        with pytest.raises(ConnectionRefusedError):
+            await client.get()
+        await instance.until(
+            lambda status: status["counters"]["connections"] == 0 and status["counters"]["requests_total"] == 2
+        )
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+async def test_reloads_and_deaths_leave_no_descriptors_behind(place: Path, origin: Origin) -> None:
+    async with RealInstance(place, origin.address) as instance:
+        await Client(instance.port).get_anew()
+        supervisor = instance.process.pid
+        (_, worker) = await instance.pids()
+        before = [descriptors(supervisor), descriptors(worker)]
+        for _ in range(10):
+            assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+        for _ in range(2):
+            victim = (await instance.pids())[0]
+            kill(victim, signal.SIGKILL)
+            await instance.until(lambda status: len(pids(status)) == 2 and victim not in pids(status))  # noqa: B023
+        assert descriptors(supervisor) <= before[0]
+        assert descriptors(worker) <= before[1] + 2  # it may keep a connection to the origin

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -67,11 +68,12 @@ class Prepared(NamedTuple):
 
 
 class Running:
-    """One listener at work."""
+    """One listener at work. `entry` is what streams begin with: its server, or TLS with `identities` before it."""
 
-    def __init__(self, server: HttpServer, entry: StreamHandler) -> None:
+    def __init__(self, server: HttpServer) -> None:
         self.server = server
-        self.entry = entry
+        self.entry: StreamHandler = server
+        self.identities: Identities | None = None
         self.listening: Listening | None = None
         self.sockets: list[Any] = []
 
@@ -84,6 +86,8 @@ class WorkerRuntime:
         self._number = number
         self._parts = Parts()
         self._running: dict[str, Running] = {}
+        self._gone: list[Running] = []
+        self._past: Counter[str] = Counter()
         self._tunnels: Tunnels | None = None
         self._addresses: list[str] = []
         self._level = MemoryLevel.OK
@@ -136,9 +140,7 @@ class WorkerRuntime:
                 running = self._running[name] = self._begin(chain)
             self._swap(running, chain)
         for name in [name for name in self._running if name not in prepared.chains]:
-            gone = self._running.pop(name)
-            if gone.listening is not None:
-                gone.listening.close()
+            self._let_go_of(self._running.pop(name))
         await self.listen(sockets)
         for part in self._parts.unasked():
             _let_go(part)
@@ -169,22 +171,36 @@ class WorkerRuntime:
         ]
 
     def _begin(self, chain: Chain) -> Running:
-        server = HttpServer(
-            chain.listener.name, chain.handler, chain.render, chain.parser, chain.timeouts, self._number
+        return Running(
+            HttpServer(chain.listener.name, chain.handler, chain.render, chain.parser, chain.timeouts, self._number)
         )
-        entry: StreamHandler = server
-        if chain.identities is not None:
-            entry = TlsTermination(
-                chain.identities.choose,
-                server,
-                read_client_hello,
-                handshake_timeout_s=chain.timeouts.handshake_timeout_s,
-                not_tls=_NOT_TLS,
-            )
-        return Running(server, entry)
+
+    def _let_go_of(self, gone: Running) -> None:
+        """A listener that the configuration no longer has: each of its connections ends with its next answer."""
+        if gone.listening is not None:
+            gone.listening.close()
+        gone.server.is_draining = True
+        self._gone.append(gone)
+
+    @property
+    def _servers(self) -> list[HttpServer]:
+        return [running.server for running in (*self._running.values(), *self._gone)]
 
     def _swap(self, running: Running, chain: Chain) -> None:
         server = running.server
+        if chain.identities is not running.identities:
+            running.identities = chain.identities
+            running.entry = server
+            if chain.identities is not None:
+                running.entry = TlsTermination(
+                    chain.identities.choose,
+                    server,
+                    read_client_hello,
+                    handshake_timeout_s=chain.timeouts.handshake_timeout_s,
+                    not_tls=_NOT_TLS,
+                )
+            if running.listening is not None:
+                running.listening.handler = running.entry
         server.handler = chain.handler
         server.render = chain.render
         server.parser = chain.parser
@@ -234,8 +250,11 @@ class WorkerRuntime:
 
     def tick(self, now: float) -> None:
         """Sweep deadlines, look at files that may have changed."""
-        for running in self._running.values():
-            running.server.tick(now)
+        for server in self._servers:
+            server.tick(now)
+        for gone in [gone for gone in self._gone if not gone.server.connections]:
+            self._gone.remove(gone)
+            self._past.update(_totals(gone.server))
         for client in self._parts.every(UpstreamClient):
             client.tick(now)
         for script in self._parts.every(Script):
@@ -248,10 +267,11 @@ class WorkerRuntime:
     def relieve(self, level: MemoryLevel) -> None:
         """Give up what this level of memory says."""
         before, self._level = self._level, level
-        for running in self._running.values():
+        for server in self._servers:
             if level >= MemoryLevel.SHED:
-                running.server.close_idle()
-            running.server.overload = _OVERLOAD if level >= MemoryLevel.REFUSE else None
+                server.close_idle()
+            server.overload = _OVERLOAD if level >= MemoryLevel.REFUSE else None
+        for running in self._running.values():
             if running.listening is not None:
                 if level >= MemoryLevel.STOP > before:
                     running.listening.pause()
@@ -268,14 +288,15 @@ class WorkerRuntime:
 
     def counters(self) -> dict[str, float]:
         """Counts for the status."""
-        servers = [running.server for running in self._running.values()]
+        servers = self._servers
+        totals = Counter(self._past)
+        for server in servers:
+            totals.update(_totals(server))
         listenings = [running.listening for running in self._running.values() if running.listening is not None]
         return {
             "connections": float(sum(len(server.connections) for server in servers)),
-            "connections_total": float(sum(server.accepted for server in servers)),
             "exchanges": float(sum(server.running_exchanges for server in servers)),
-            "requests_total": float(sum(server.exchanges for server in servers)),
-            "failures_total": float(sum(server.failures for server in servers)),
+            **totals,
             "refused_connections_total": float(sum(listening.refused for listening in listenings)),
             "upstream_connections": float(sum(client.open_connections for client in self._parts.every(UpstreamClient))),
             "tunnels": float(len(self._open_tunnels())),
@@ -292,7 +313,7 @@ class WorkerRuntime:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + grace_s
-        servers = [running.server for running in self._running.values()]
+        servers = self._servers
         for running in self._running.values():
             running.server.is_draining = True
             if running.listening is not None:
@@ -311,8 +332,10 @@ class WorkerRuntime:
             if running.listening is not None:
                 running.listening.close()
                 running.listening.cut()
-            running.server.cut()
+        for server in self._servers:
+            server.cut()
         self._running.clear()
+        self._gone.clear()
         self._open_tunnels().close()
         self._parts.begin()
         for part in self._parts.unasked():
@@ -348,6 +371,15 @@ class _Policed:
 
 def _identities(certificate: str, key: str) -> Identities:
     return Identities([Identity(certificate, key)])
+
+
+def _totals(server: HttpServer) -> dict[str, int]:
+    """What only grows, of one server."""
+    return {
+        "connections_total": server.accepted,
+        "requests_total": server.exchanges,
+        "failures_total": server.failures,
+    }
 
 
 def _let_go(part: Any) -> None:
