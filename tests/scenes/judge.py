@@ -112,6 +112,12 @@ def split_requests(wire: bytes, *, empty_line: bool = True) -> tuple[list[Reques
     return requests, wire[at:]
 
 
+def take_request(wire: bytes) -> tuple[Request, bytes]:
+    """The first request of `wire` and what follows it; `Off` as long as it is not whole."""
+    request, at = _request(wire, 0)
+    return request, wire[at:]
+
+
 def read_responses(wire: bytes, methods: Sequence[str] = ("GET",), upgrade: str | None = None) -> list[Response]:
     """The responses to requests of these `methods`, which fill `wire` to its last octet."""
     responses, rest = split_responses(wire, methods, upgrade)

@@ -12,6 +12,7 @@ Where a script has to know where a request ends, the judge says so, not the prod
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -38,7 +39,7 @@ class Connection:
         self.was_reset = False
         self.error: BaseException | None = None
         """What the script failed with; the origin raises it when it is left."""
-        self._answered = 0
+        self._unread = 0
         self._changed = asyncio.Event()
         self._writer = writer
         self._reading = asyncio.create_task(self._read(reader))
@@ -70,18 +71,18 @@ class Connection:
 
     async def request(self) -> judge.Request:
         """The next whole request; what is not one is waited for until the other side gives up."""
-        found: list[judge.Request] = []
+        found: judge.Request | None = None
 
         def is_there() -> bool:
-            try:
-                found[:] = judge.split_requests(self.received)[0]
-            except judge.Off as off:
-                found[:] = off.before
-            return len(found) > self._answered
+            nonlocal found
+            with contextlib.suppress(judge.Off):
+                found, rest = judge.take_request(self.received[self._unread :])
+                self._unread = len(self.received) - len(rest)
+            return found is not None
 
         await self.wait_for(is_there)
-        self._answered += 1
-        return found[self._answered - 1]
+        assert found is not None
+        return found
 
     async def gone(self) -> None:
         """Wait until the other side has ended."""
@@ -116,13 +117,17 @@ Script = Callable[[Connection], Awaitable[None]]
 
 
 def answering(*answers: bytes) -> Script:
-    """Answer every request: the first with the first of `answers`, and so on, the last of them over and over."""
+    """Answer every request: the first with the first of `answers`, and so on, the last of them over and over.
+
+    To HEAD only the head of an answer is sent.
+    """
 
     async def script(connection: Connection) -> None:
         number = 0
         while True:
-            await connection.request()
-            await connection.send(answers[min(number, len(answers) - 1)])
+            request = await connection.request()
+            answer = answers[min(number, len(answers) - 1)]
+            await connection.send(answer[: answer.index(b"\r\n\r\n") + 4] if request.method == "HEAD" else answer)
             number += 1
 
     return script

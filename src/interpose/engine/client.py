@@ -14,7 +14,7 @@ from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
-from interpose.core.target import Form, Origin
+from interpose.core.target import Authority, Form, Origin
 from interpose.engine.pool import ConnectionOptions, Pool
 from interpose.engine.tunnel import Tunnels
 from interpose.engine.upstream_connection import UpstreamConnection
@@ -75,6 +75,12 @@ class UpstreamClient:
                 else:
                     attempt.reused = True
                     attempt.peer = connection.stream.info.peer
+                if body.ended and not was_complete:  # it came to its end while the connection was made
+                    if body.failure is not None:
+                        self._idle(connection)
+                        raise body.failure
+                    content = body.take()
+                    was_complete = True
                 response: Response = await connection.send(exchange, request, attempt, content)
             except Failure as failure:
                 attempt.failure = failure
@@ -185,8 +191,12 @@ class GroupClient:
         self._turn = 0
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
-        """See `core.handler.Handler`."""
+        """See `core.handler.Handler`. A request that names no host (HTTP/1.0) is for the server's own."""
         servers = self._servers
+        if not request.target.authority.host:
+            server = servers[self._turn % len(servers)]
+            authority = Authority("localhost") if server.scheme == "unix" else server.authority
+            request.target = request.target._replace(authority=authority)
         if len(servers) == 1:
             return self._client.send(exchange, request, servers[0])
         return self._in_turn(exchange, request)

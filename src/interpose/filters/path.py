@@ -1,4 +1,4 @@
-"""Paths that servers read differently from rules are not let through (THREATS A13), phase ADMIT."""
+"""Paths that servers read differently from rules are not let through (THREATS A13), nor is CONNECT; phase ADMIT."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.failure import bad_request
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
+from interpose.core.target import Form
 from interpose.protocol.target import hazard
 
 _SLASHES = ("an encoded slash", "an encoded backslash")
@@ -31,6 +32,9 @@ class PathCheck:
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
+        if request.target.form is Form.AUTHORITY:
+            exchange.refused_by("path", "CONNECT", "a gateway has no tunnels")
+            raise bad_request("This is a gateway: it has no tunnels, so CONNECT is for proxies only.", 501)
         found = hazard(request.target.path)
         if found is not None and not (self._keeps_slashes and found in _SLASHES):
             exchange.refused_by("path", "encoded_slash" if found in _SLASHES else "ambiguous path", found)
