@@ -114,6 +114,11 @@ class Run:
         """Take the first step."""
         self._step()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it waits for nothing any more."""
+        return self._waits_for is None
+
     def cancel(self) -> None:
         """See `Runs`."""
         self._is_cancelled = True
@@ -134,14 +139,25 @@ class Run:
             self._done(None, error)
         else:
             if waits_for is None:  # a bare yield, as in asyncio.sleep(0)
-                asyncio.get_running_loop().call_soon(self._step)
-                return
+                waits_for = _next_round()
             self._waits_for = waits_for
             waits_for._asyncio_future_blocking = False
             if type(waits_for) is Signal:
                 waits_for.wake(self._step)
             else:
                 waits_for.add_done_callback(self._step)
+
+
+def _next_round() -> asyncio.Future[None]:
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    loop.call_soon(_resolve, future)
+    return future
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def as_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], done: Done) -> asyncio.Task[Any]:

@@ -8,7 +8,7 @@ The life of a connection is a cycle of three states, told by `_state`:
     OVER    no more requests: the stream was handed to a tunnel, or only what is still to be thrown away is read
             before closing
 
-Bytes that arrive while an exchange runs belong to its body (`_decoder`) or to the next request (`_buffer`, bounded:
+Bytes that arrive while an exchange runs belong to its body (`_receiver`) or to the next request (`_buffer`, bounded:
 above the bound the client has to wait). An exchange is over when its answer is written *and* its request is read;
 then `_next` begins again. What may happen in any order: the client leaves (the handler is cancelled, or the answer's
 body closed), the answer is ready before the body has been read (the rest is thrown away, within limits, or the
@@ -18,10 +18,7 @@ connection closes), the body breaks off, a deadline passes (`tick`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
-from types import CoroutineType
 
-from interpose.core.body import Body
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side, bad_request
 from interpose.core.fields import Fields
@@ -29,27 +26,26 @@ from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.engine.answer import plan_answer
 from interpose.engine.pace import Pace, Timeouts
+from interpose.engine.request_receiver import MAX_DRAIN_BYTES, RequestReceiver
 from interpose.engine.response_writer import ResponseWriter
-from interpose.engine.run import Run, Runs, as_task
-from interpose.engine.serving import Serving
+from interpose.engine.run import Runs
+from interpose.engine.serving import Serving, run_handler
 from interpose.protocol import head, writer
-from interpose.protocol.framing import CHUNKED, BadFraming, Decoder, decoder_for
 
 log = logging.getLogger("interpose")
 
 MAX_WAITING_BYTES = 65536
-MAX_DRAIN_BYTES = 65536
 DRAIN_TIMEOUT_S = 1.0
 
 HEAD, BUSY, OVER = "head", "busy", "over"
 
 
 class ServerConnection:
-    """One client connection: a `Receiver` of its bytes and the `Source` of its requests' bodies."""
+    """One client connection: the `Receiver` of its bytes."""
 
     __slots__ = (
-        "_body", "_buffer", "_decoder", "_discarded", "_exchange", "_head_since", "_keep_alive", "_pace", "_received",
-        "_request", "_response", "_run", "_server", "_state", "_stream", "_unread_since", "_wants_continue", "_writer",
+        "_buffer", "_client_ended", "_discarded", "_exchange", "_head_since", "_keep_alive", "_pace", "_receiver",
+        "_request", "_response", "_run", "_server", "_state", "_stream", "_unread_since", "_writer",
     )  # fmt: skip
 
     def __init__(self, server: Serving, stream: Stream) -> None:
@@ -63,11 +59,9 @@ class ServerConnection:
         self._request: Request | None = None
         self._response: Response | None = None
         self._run: Runs | None = None
-        self._decoder: Decoder | None = None
-        self._body: Body | None = None
+        self._receiver: RequestReceiver | None = None
         self._writer: ResponseWriter | None = None
-        self._wants_continue = False
-        self._received = 0
+        self._client_ended = False
         self._discarded = 0
         self._unread_since = 0.0
         self._pace: Pace | None = None
@@ -82,7 +76,7 @@ class ServerConnection:
             self._discarded += len(data)
             if self._discarded > MAX_DRAIN_BYTES:
                 self._stream.close()
-        elif self._decoder is not None:
+        elif self._receiver is not None:
             self._read_body(data)
         else:
             self._buffer = self._buffer + data if self._buffer else data
@@ -94,12 +88,9 @@ class ServerConnection:
         if self._state is HEAD or self._state is OVER:
             self._state = OVER
             self._stream.close()
-        elif self._decoder is not None:
-            self._request_broke(
-                Failure("http_request_error", Side.DOWNSTREAM, "The request ended before its body did.")
-            )
-        else:
-            self._keep_alive = False
+        elif self._receiver is not None:
+            self._request_broke(bad_request("The request ended before its body did."))
+        self._client_ended = True
 
     def writable(self) -> None:
         """The client takes bytes again."""
@@ -113,8 +104,8 @@ class ServerConnection:
         if self._exchange is None:
             return
         gone = Failure("connection_terminated", Side.DOWNSTREAM, "The client left before the end of its answer.")
-        if self._body is not None:
-            self._body.fail(gone)
+        if self._receiver is not None:
+            self._receiver.broke(gone)
         if self._response is not None:
             self._response.body.close()
         self._finish_exchange(gone)
@@ -151,6 +142,9 @@ class ServerConnection:
     def _begin(self, received: head.ReceivedRequest, rest: bytes) -> None:
         server = self._server
         request, framing, self._keep_alive = received
+        if framing and request.method == "CONNECT":
+            self._refuse(bad_request("A CONNECT request has no content."))
+            return
         server.exchanges += 1
         info = self._stream.info
         exchange = Exchange(
@@ -165,98 +159,42 @@ class ServerConnection:
         self._buffer = b""
         self._pace = None
         if framing:
-            if request.method == "CONNECT":
-                self._refuse(bad_request("A CONNECT request has no content."))
-                return
-            self._wants_continue = request.expects_continue
-            self._decoder = decoder_for(framing, server.parser.field)
-            self._received = 0
-            self._body = request.body = Body.streaming(self, None if framing == CHUNKED else framing)
+            self._receiver = RequestReceiver(self._stream, framing, server.parser.field, request.expects_continue)
+            request.body = self._receiver.body
             if rest:
                 self._read_body(rest)
         else:
             self._buffer = rest
-        self._run_handler(exchange, request)
+        self._run = run_handler(server, exchange, request, self._handler_ended)
 
     def _read_body(self, data: bytes) -> None:
-        assert self._decoder is not None
-        assert self._body is not None
-        self._received += len(data)
+        assert self._receiver is not None
         try:
-            content, rest = self._decoder.decode(data)
-        except BadFraming as bad:
-            self._request_broke(bad_request(bad.text, bad.status))
+            rest = self._receiver.take(data)
+        except Failure as failure:
+            self._request_broke(failure)
             return
-        if self._body.ended:
-            self._discard(len(data))
-        elif content:
-            self._body.feed(content)
         if rest is not None:
-            decoder, self._decoder = self._decoder, None
-            self._wants_continue = False
+            self._receiver = None
             self._buffer = rest
-            self._body.finish(decoder.trailers)
             self._stream.resume()
             if self._exchange is None:
                 self._next()
+        elif self._exchange is None and self._receiver.discarded > MAX_DRAIN_BYTES:
+            self._state = OVER
+            self._stream.close()
 
     def _request_broke(self, failure: Failure) -> None:
         """The body breaks off: whoever reads it learns of it, and the connection is good for the answer only."""
-        self._decoder = None
+        receiver, self._receiver = self._receiver, None
         self._keep_alive = False
         self._buffer = b""
-        assert self._body is not None
-        self._body.fail(failure)
+        assert receiver is not None
+        receiver.broke(failure)
         if self._exchange is None:
             self._next()
 
-    def _discard(self, size: int) -> None:
-        """Bytes of a body that nobody wants: read while that is cheap, then the client has to wait for the end of its
-        answer."""
-        self._discarded += size
-        if self._discarded > MAX_DRAIN_BYTES:
-            if self._exchange is None:
-                self._state = OVER
-                self._stream.close()
-            else:
-                self._keep_alive = False
-                self._stream.pause()
-
-    # --- the request body's source ---------------------------------------------------------------------------------
-
-    def pause(self) -> None:
-        """The consumer of the body is slower than the client."""
-        self._stream.pause()
-
-    def resume(self) -> None:
-        """The consumer wants content: the first time, that is what `Expect: 100-continue` waits for."""
-        if self._wants_continue:
-            self._wants_continue = False
-            if self._response is None:
-                self._stream.write(writer.CONTINUE)
-        self._stream.resume()
-
-    def cancel(self) -> None:
-        """Nobody wants the rest of the body; what still comes of it is thrown away."""
-        self._stream.resume()
-
     # --- the answer ------------------------------------------------------------------------------------------------
-
-    def _run_handler(self, exchange: Exchange, request: Request) -> None:
-        server = self._server
-        try:
-            if server.overload is not None:
-                raise server.overload
-            answering = server.handler(exchange, request)
-        except Exception as error:
-            self._handler_ended(None, error)
-            return
-        coroutine = answering if type(answering) is CoroutineType else _awaiting(answering)
-        if server.needs_tasks:
-            self._run = as_task(server.loop, coroutine, self._handler_ended)
-        else:
-            run = self._run = Run(coroutine, self._handler_ended)
-            run.start()
 
     def _handler_ended(self, response: Response | None, error: BaseException | None) -> None:
         self._run = None
@@ -288,7 +226,7 @@ class ServerConnection:
         """Answer what cannot be read as a request, and close."""
         self._keep_alive = False
         self._buffer = b""
-        self._decoder = None
+        self._receiver = None
         if self._exchange is None:
             server = self._server
             server.exchanges += 1
@@ -312,8 +250,9 @@ class ServerConnection:
             self._hand_over(exchange, response)
             return
         keep_alive = self._keep_alive and not response.must_close and not self._server.is_draining
-        if self._decoder is not None or self._wants_continue:
-            keep_alive = keep_alive and self._may_drain()
+        if self._receiver is not None:
+            keep_alive = keep_alive and self._receiver.may_drain
+            self._receiver.too_late()
         if request is not None and (request.method == "CONNECT" or request.upgrade is not None) and self._buffer:
             keep_alive = False  # bytes for a protocol that was refused are not a request (THREATS A5)
         framing, content, streams, keep_alive = plan_answer(request, response, keep_alive)
@@ -342,13 +281,7 @@ class ServerConnection:
         assert response.then is not None
         self._state = OVER
         self._server.connections.discard(self)
-        upgrade = b""
-        if response.upgrade is not None:
-            upgrade = b"Upgrade: %b\r\n" % response.upgrade.encode("ascii")
-        connection = b"Upgrade" if response.upgrade is not None else b""
-        self._stream.write(
-            writer.response_head(response.status, response.reason, response.fields.lines, None, connection, upgrade)
-        )
+        self._stream.write(writer.switch_head(response))
         self._exchange = None
         early, self._buffer = bytes(self._buffer), b""
         loop = self._server.loop
@@ -369,7 +302,7 @@ class ServerConnection:
         self._writer = None
         if failure is not None:
             self._keep_alive = False
-            self._decoder = None
+            self._receiver = None
             self._state = OVER
             self._finish_exchange(failure)
             self._stream.abort()
@@ -394,40 +327,41 @@ class ServerConnection:
 
     def _next(self) -> None:
         """The answer is written. Go on with the next request, finish reading this one, or close."""
-        if self._decoder is not None and self._keep_alive:
+        self._writer = None
+        if self._receiver is not None and self._keep_alive and self._receiver.discarded <= MAX_DRAIN_BYTES:
             if not self._unread_since:
                 self._unread_since = self._server.loop.time()
-                if self._body is not None:
-                    self._body.close()
+                self._receiver.body.close()
             return
         self._request = None
-        self._body = None
-        if not self._keep_alive:
+        if not self._keep_alive or (self._client_ended and not self._buffer):
             self._close()
+        elif self._buffer:
+            # In a new round of the loop, or a long pipeline of quick answers would nest without end.
+            self._server.loop.call_soon(self._begin_next)
+        else:
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        if self._state is not BUSY:
             return
+        self._state = HEAD
         self._unread_since = 0.0
+        self._head_since = 0.0
         self._discarded = 0
         self._pace = None
-        self._state = HEAD
         self._stream.resume()
         data, self._buffer = self._buffer, b""
-        self._head_since = 0.0
         if data:
             self._read_head(bytes(data))
-
-    def _may_drain(self) -> bool:
-        """Whether reading the rest of a request that was answered early is cheaper than a new connection (THREATS
-        A4)."""
-        if self._wants_continue or self._body is None or self._body.length is None:
-            return False
-        return self._body.length - self._received <= MAX_DRAIN_BYTES
+        if self._client_ended:
+            self.end_received()
 
     def _close(self) -> None:
-        """Close so that the client can read its answer: with unread bytes in the kernel a plain close would reset the
-        connection."""
+        """Close so that the client can read its answer: a plain close with unread bytes would be a reset."""
         self._state = OVER
-        if self._decoder is not None or self._unread_since or self._buffer:
-            self._decoder = None
+        if self._receiver is not None or self._unread_since or self._buffer:
+            self._receiver = None
             self._buffer = b""
             self._unread_since = self._server.loop.time()
             self._stream.end()
@@ -482,11 +416,12 @@ class ServerConnection:
     def _check_pace(self, now: float, exchange: Exchange, timeouts: Timeouts) -> None:
         """The client must send its body, or take its answer, while it is its turn."""
         unsent = self._stream.unsent_bytes
-        is_reading = self._decoder is not None and self._response is None and self._stream.is_reading
+        receiver = self._receiver
+        is_reading = receiver is not None and self._response is None and self._stream.is_reading
         if exchange.is_waiting or not (unsent or is_reading):
             self._pace = None
             return
-        count = self._received + self._stream.written_bytes - unsent
+        count = (receiver.received if receiver is not None else 0) + self._stream.written_bytes - unsent
         if self._pace is None:
             self._pace = Pace(now, count)
             return
@@ -498,7 +433,3 @@ class ServerConnection:
         else:
             exchange.notes["why"] = f"the client stopped reading: {complaint}"
             self._stream.abort()
-
-
-async def _awaiting(answering: Awaitable[Response]) -> Response:
-    return await answering

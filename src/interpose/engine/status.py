@@ -27,7 +27,7 @@ def status_of(reloading: Reload, crew: Crew, sockets: ListeningSockets) -> dict[
             {"name": group.listener.name, "role": group.listener.role, "address": group.address, "url": group.url}
             for group in sockets.groups.values()
         ],
-        "workers": [_worker(crew, child) for child in sorted(crew.children, key=_order)],
+        "workers": [_worker(crew, child) for child in sorted(crew.children, key=_order)] + _dead(crew),
         "restarts": sum(slot.restarts for slot in crew.slots.values()),
         "counters": counters_of(crew),
     }
@@ -58,6 +58,15 @@ def _worker(crew: Crew, child: Child) -> dict[str, Any]:
         "memory_bytes": counters.get("memory_bytes", 0.0),
         "counters": counters,
     }
+
+
+def _dead(crew: Crew) -> list[dict[str, Any]]:
+    """Slots whose worker died and is not started again yet."""
+    return [
+        {"number": number, "pid": None, "state": "dead", "restarts": slot.restarts}
+        for number, slot in crew.slots.items()
+        if slot.child is None and slot.successor is None
+    ]
 
 
 def _order(child: Child) -> tuple[int, float]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from interpose.core.fields import FieldLine, field_line
-from interpose.core.message import Request
+from interpose.core.message import Request, Response
 from interpose.core.target import Form
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
-_STATUS_LINES = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -86,6 +86,14 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
     parts.append(more)
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def switch_head(response: Response) -> bytes:
+    """The head of the answer after which the connection speaks another protocol (101, or 2xx to CONNECT)."""
+    if response.upgrade is None:
+        return response_head(response.status, response.reason, response.fields.lines, None, b"")
+    upgrade = b"Upgrade: %b\r\n" % response.upgrade.encode("ascii")
+    return response_head(response.status, response.reason, response.fields.lines, None, b"Upgrade", upgrade)
 
 
 def interim_head(status: int, lines: list[FieldLine]) -> bytes:
