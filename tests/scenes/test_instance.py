@@ -274,6 +274,25 @@ async def test_f21_a_script_that_blocks_is_named_and_its_worker_replaced(place: 
         assert len(load.failures) <= 4
 
 
+async def test_f22_near_the_memory_limit_new_requests_get_503_until_there_is_room_again(
+    place: Path, origin: Origin
+) -> None:
+    async with RealInstance(place, origin.address, {"workers": 1}) as instance:
+        for _ in range(5):
+            assert await Client(instance.port).get_anew() == "origin"
+        status = await instance.until(lambda status: status["counters"]["requests_total"] == 5)
+        instance.write(memory_limit_bytes=int(status["workers"][0]["memory_bytes"] / 0.935))
+        assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+        await instance.until(lambda status: status["counters"]["memory_level"] == 2)
+        with pytest.raises(AssertionError, match="503 service unavailable"):
+            await Client(instance.port).get_anew()
+        instance.write()
+        assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+        await instance.until(lambda status: status["counters"]["memory_level"] == 0)
+        assert await Client(instance.port).get_anew() == "origin"
+        assert (await instance.status())["restarts"] == 0
+
+
 async def test_f22_a_worker_above_its_memory_limit_answers_503_and_is_replaced(place: Path, origin: Origin) -> None:
     async with RealInstance(place, origin.address, {"workers": 1}) as instance:
         (before,) = await instance.pids()

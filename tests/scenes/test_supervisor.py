@@ -87,6 +87,7 @@ async def test_f4_workers_that_keep_dying_are_restarted_more_slowly_and_clients_
             "2 s",
         ]
         assert await instance.ask("GET", "/v1/ready") == (503, {"ready": False})
+        assert [worker["state"] for worker in (await instance.status())["workers"]] == ["dead"]
         began = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", instance.port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

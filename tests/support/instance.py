@@ -109,7 +109,7 @@ class Instance:
     async def status(self) -> dict[str, Any]:
         status, content = await self.ask("GET", "/v1/status")
         assert status == 200
-        self._pids.update(worker["pid"] for worker in content["workers"])
+        self._pids.update(worker["pid"] for worker in content["workers"] if worker["pid"])
         return content
 
     async def pids(self) -> list[int]:
