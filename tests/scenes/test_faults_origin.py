@@ -214,9 +214,11 @@ async def test_f3_a_server_that_refuses_costs_the_next_one_nothing_of_the_conten
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         refusing = f"127.0.0.1:{nobody.getsockname()[1]}"
-        async with RawOrigin(answering(OK)) as origin:
-            async with product(gateway_config([refusing, origin.address], LOCAL)) as running:
-                for _ in range(2):
-                    post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
-                    assert (await ask(running.address(), post, "POST")).status == 200
+        async with (
+            RawOrigin(answering(OK)) as origin,
+            product(gateway_config([refusing, origin.address], LOCAL)) as running,
+        ):
+            for _ in range(2):
+                post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+                assert (await ask(running.address(), post, "POST")).status == 200
     assert [request.body for request in origin.requests()] == [b"hello", b"hello"]

@@ -104,13 +104,14 @@ class ServerConnection:
         if self._exchange is None:
             return
         gone = Failure("connection_terminated", Side.DOWNSTREAM, "The client left before the end of its answer.")
-        if self._receiver is not None:
-            self._receiver.broke(gone)
-        if self._response is not None:
-            self._response.body.close()
-        self._finish_exchange(gone)
-        if self._run is not None:
-            self._run.cancel()
+        receiver, response, run = self._receiver, self._response, self._run
+        self._finish_exchange(gone)  # first: what is told of it below may answer at once, and nobody is there any more
+        if receiver is not None:
+            receiver.broke(gone)
+        if response is not None:
+            response.body.close()
+        if run is not None:
+            run.cancel()
 
     def _read_head(self, data: bytes) -> None:
         """Collect a head; once it is whole, begin its exchange."""
