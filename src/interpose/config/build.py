@@ -265,9 +265,6 @@ def access_log(config: Config, parts: Parts) -> AccessLog:
     )
 
 
-# --- ends ----------------------------------------------------------------------------------------------------------
-
-
 def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
     """The end of a proxy: the origin or tunnel that the client names."""
     client = means.parts.get(

@@ -93,8 +93,6 @@ class WorkerRuntime:
         self._level = MemoryLevel.OK
         self._upstream_parser = HeadParser()
 
-    # --- starting and changing -------------------------------------------------------------------------------------
-
     async def start(self, sockets: Mapping[str, Sequence[Any]]) -> None:
         """Serve on `sockets`. ValueError when the configuration cannot be built."""
         self._tunnels = Tunnels(self._config.timeouts.tunnel_timeout_s)
@@ -246,8 +244,6 @@ class WorkerRuntime:
         """The real addresses of all listeners of this process."""
         return self._addresses
 
-    # --- while it runs ---------------------------------------------------------------------------------------------
-
     def tick(self, now: float) -> None:
         """Sweep deadlines, look at files that may have changed."""
         for server in self._servers:
@@ -304,8 +300,6 @@ class WorkerRuntime:
             "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
         }
 
-    # --- the end ---------------------------------------------------------------------------------------------------
-
     async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
         """Accept no more; let running exchanges and tunnels end, for at most `grace_s`.
 
@@ -337,13 +331,16 @@ class WorkerRuntime:
         self._running.clear()
         self._gone.clear()
         self._open_tunnels().close()
+        # What was aborted is told so in the next turn of the loop, and then its exchange has its line in the log.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         self._parts.begin()
         for part in self._parts.unasked():
             if isinstance(part, Resolver):
                 await part.close()
             else:
                 _let_go(part)
-        await asyncio.sleep(0)  # transports that were aborted tell their streams in the next turn of the loop
+        await asyncio.sleep(0)
         await asyncio.sleep(0)
 
 

@@ -89,8 +89,6 @@ class Body:
         body.trailers = None
         return body
 
-    # --- the producer's side ---------------------------------------------------------------------------------------
-
     def feed(self, chunk: bytes) -> None:
         """The next octets of the content."""
         if self.ended:
@@ -128,8 +126,6 @@ class Body:
             self._sink.abort(failure)
         else:
             self._wake()
-
-    # --- the consumer's side ---------------------------------------------------------------------------------------
 
     @property
     def is_complete(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from interpose.core.message import Request, Response
+from interpose.protocol import writer
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
 
@@ -40,3 +41,18 @@ def plan_answer(request: Request | None, response: Response, keep_alive: bool) -
     if minor:
         return AnswerPlan(CHUNKED, b"", True, keep_alive)
     return AnswerPlan(UNTIL_CLOSE, b"", True, False)
+
+
+def answer_head(request: Request | None, response: Response, plan: AnswerPlan, date_line: bytes) -> bytes:
+    """The head of `response` for HTTP/1; `date_line` where its origin wrote no Date (RFC 9110, 6.6.1)."""
+    lines = response.fields.lines
+    for line in lines:
+        if line[0] == b"date":
+            date_line = b""
+            break
+    connection = b""
+    if not plan.keep_alive:
+        connection = b"close"
+    elif request is not None and request.version == 0:
+        connection = b"keep-alive"
+    return writer.response_head(response.status, response.reason, lines, plan.framing, connection, date_line)

@@ -68,8 +68,6 @@ class RequestReceiver:
         if self.discarded > MAX_DRAIN_BYTES:
             self._stream.pause()
 
-    # --- the body's source -----------------------------------------------------------------------------------------
-
     def pause(self) -> None:
         """The consumer is slower than the client."""
         self._stream.pause()

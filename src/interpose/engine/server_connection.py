@@ -24,13 +24,14 @@ from interpose.core.failure import Failure, Side, bad_request
 from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
-from interpose.engine.answer import plan_answer
+from interpose.engine.answer import answer_head, plan_answer
 from interpose.engine.pace import Pace, Timeouts
 from interpose.engine.request_receiver import MAX_DRAIN_BYTES, RequestReceiver
 from interpose.engine.response_writer import ResponseWriter
 from interpose.engine.run import Runs
 from interpose.engine.serving import Serving, run_handler
 from interpose.protocol import head, writer
+from interpose.protocol.collect import collect
 
 log = logging.getLogger("interpose")
 
@@ -65,8 +66,6 @@ class ServerConnection:
         self._discarded = 0
         self._unread_since = 0.0
         self._pace: Pace | None = None
-
-    # --- bytes from the client -------------------------------------------------------------------------------------
 
     def bytes_received(self, data: bytes) -> None:
         """See `core.stream.Receiver`."""
@@ -115,30 +114,22 @@ class ServerConnection:
 
     def _read_head(self, data: bytes) -> None:
         """Collect a head; once it is whole, begin its exchange."""
-        searched = len(self._buffer)
-        whole: bytes | bytearray = data
-        if searched:
-            whole = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
-            whole += data
-        elif not self._head_since:
+        if not self._head_since:
             self._head_since = self._server.loop.time()
-        if whole[:2] == b"\r\n":  # one empty line before a request is tolerated (RFC 9112, 2.2)
-            start = 2
-        else:
-            start = 0
-        end = whole.find(b"\r\n\r\n", max(start, searched - 3))
+        parser = self._server.parser
+        scheme = "http" if self._stream.info.tls is None else "https"
         try:
-            if end < 0 or end > self._server.parser.limits.max_head_bytes:
-                self._server.parser.check_open_request(whole[start:] if start else whole, searched - start)
-                self._buffer = whole
-                return
-            received = self._server.parser.request(
-                bytes(whole[start:end]), "http" if self._stream.info.tls is None else "https"
+            whole, rest = collect(
+                self._buffer, data, parser.limits.max_head_bytes, parser.check_open_request, may_begin_empty=True
             )
+            if whole is None:
+                self._buffer = rest
+                return
+            received = parser.request(whole, scheme)
         except Failure as failure:
             self._refuse(failure)
             return
-        self._begin(received, bytes(whole[end + 4 :]))
+        self._begin(received, bytes(rest))
 
     def _begin(self, received: head.ReceivedRequest, rest: bytes) -> None:
         server = self._server
@@ -194,8 +185,6 @@ class ServerConnection:
         receiver.broke(failure)
         if self._exchange is None:
             self._next()
-
-    # --- the answer ------------------------------------------------------------------------------------------------
 
     def _handler_ended(self, response: Response | None, error: BaseException | None) -> None:
         self._run = None
@@ -256,25 +245,18 @@ class ServerConnection:
             self._receiver.too_late()
         if request is not None and (request.method == "CONNECT" or request.upgrade is not None) and self._buffer:
             keep_alive = False  # bytes for a protocol that was refused are not a request (THREATS A5)
-        framing, content, streams, keep_alive = plan_answer(request, response, keep_alive)
-        self._keep_alive = keep_alive
-        lines = response.fields.lines
-        date = self._server.date_line
-        for line in lines:
-            if line[0] == b"date":
-                date = b""
-                break
-        connection = b"close" if not keep_alive else b"" if request is None or request.version else b"keep-alive"
-        head_bytes = writer.response_head(response.status, response.reason, lines, framing, connection, date)
-        if streams:
+        plan = plan_answer(request, response, keep_alive)
+        self._keep_alive = plan.keep_alive
+        head_bytes = answer_head(request, response, plan, self._server.date_line)
+        if plan.streams:
             wants_trailers = request is not None and request.wants_trailers
             self._writer = ResponseWriter(
-                self._stream, exchange, framing or 0, head_bytes, wants_trailers, self._answer_written
+                self._stream, exchange, plan.framing or 0, head_bytes, wants_trailers, self._answer_written
             )
             self._writer.start(response.body)
         else:
-            self._stream.write(head_bytes + content if content else head_bytes)
-            exchange.bytes_out = len(content)
+            self._stream.write(head_bytes + plan.content if plan.content else head_bytes)
+            exchange.bytes_out = len(plan.content)
             self._finish_exchange(failure)
 
     def _hand_over(self, exchange: Exchange, response: Response) -> None:
@@ -302,13 +284,9 @@ class ServerConnection:
         """The writer is done: with the last byte written, or with the connection to be broken off."""
         self._writer = None
         if failure is not None:
-            self._keep_alive = False
-            self._receiver = None
             self._state = OVER
-            self._finish_exchange(failure)
             self._stream.abort()
-            return
-        self._finish_exchange(None)
+        self._finish_exchange(failure)
 
     def _finish_exchange(self, failure: Failure | None) -> None:
         exchange, response = self._exchange, self._response
@@ -316,15 +294,10 @@ class ServerConnection:
             return
         self._exchange = None
         self._response = None
-        exchange.finish(
-            Outcome(
-                response.status if response is not None else 0, exchange.bytes_out, failure, self._server.loop.time()
-            )
-        )
+        status = response.status if response is not None else 0
+        exchange.finish(Outcome(status, exchange.bytes_out, failure, self._server.loop.time()))
         if self._state is BUSY:
             self._next()
-
-    # --- between exchanges -----------------------------------------------------------------------------------------
 
     def _next(self) -> None:
         """The answer is written. Go on with the next request, finish reading this one, or close."""
@@ -370,8 +343,6 @@ class ServerConnection:
         else:
             self._stream.close()
 
-    # --- once a second ---------------------------------------------------------------------------------------------
-
     @property
     def is_busy(self) -> bool:
         """Whether an exchange runs."""
@@ -393,26 +364,21 @@ class ServerConnection:
         """Judge the deadlines of this connection."""
         timeouts = self._server.timeouts
         if self._state is HEAD:
-            if self._head_since:
-                if now - self._head_since >= timeouts.head_timeout_s:
-                    self._head_is_late()
+            if self._head_since and now - self._head_since < timeouts.head_timeout_s:
+                return
+            if self._buffer:
+                self._refuse(bad_request("The head of the request did not arrive in time.", 408))
+            elif self._head_since:
+                self.close_if_idle()
             elif self._pace is None:
                 self._pace = Pace(now, 0)
             elif self._pace.complaint(now, 0, timeouts.keep_alive_timeout_s, 0):
                 self.close_if_idle()
-        elif self._unread_since:
-            if now - self._unread_since >= DRAIN_TIMEOUT_S:
-                self._state = OVER
-                self._stream.close()
-        elif self._exchange is not None:
-            self._check_pace(now, self._exchange, timeouts)
-
-    def _head_is_late(self) -> None:
-        if not self._buffer:
+        elif self._unread_since and now - self._unread_since >= DRAIN_TIMEOUT_S:
             self._state = OVER
             self._stream.close()
-            return
-        self._refuse(bad_request("The head of the request did not arrive in time.", 408))
+        elif self._exchange is not None:
+            self._check_pace(now, self._exchange, timeouts)
 
     def _check_pace(self, now: float, exchange: Exchange, timeouts: Timeouts) -> None:
         """The client must send its body, or take its answer, while it is its turn."""
@@ -425,12 +391,9 @@ class ServerConnection:
         count = (receiver.received if receiver is not None else 0) + self._stream.written_bytes - unsent
         if self._pace is None:
             self._pace = Pace(now, count)
-            return
         complaint = self._pace.complaint(now, count, timeouts.body_timeout_s, timeouts.min_rate_bytes_per_s)
-        if complaint is None:
-            return
-        if is_reading:
+        if complaint is not None and is_reading:
             self._request_broke(bad_request(f"The body of the request stopped arriving: {complaint}.", 408))
-        else:
+        elif complaint is not None:
             exchange.notes["why"] = f"the client stopped reading: {complaint}"
             self._stream.abort()

@@ -22,6 +22,7 @@ from interpose.engine.pace import Pace
 from interpose.engine.request_sender import RequestSender
 from interpose.engine.run import Signal
 from interpose.protocol import head, writer
+from interpose.protocol.collect import collect
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE, BadFraming, Decoder, decoder_for
 
 MAX_INTERIM = 8
@@ -77,8 +78,6 @@ class UpstreamConnection:
         self.served = 0
         self.is_lost = False
         stream.attach(self)
-
-    # --- the request -----------------------------------------------------------------------------------------------
 
     def send(
         self, exchange: Exchange, request: Request, attempt: Attempt, content: bytes, *, absolute: bool = False
@@ -137,8 +136,6 @@ class UpstreamConnection:
         self._fail(failure)
         self.stream.abort()
 
-    # --- bytes from the origin -------------------------------------------------------------------------------------
-
     def bytes_received(self, data: bytes) -> None:
         """See `core.stream.Receiver`."""
         self._received += len(data)
@@ -178,30 +175,25 @@ class UpstreamConnection:
 
     def _read_head(self, data: bytes) -> None:
         while True:
-            searched = len(self._buffer)
-            whole: bytes | bytearray = data
-            if searched:
-                whole = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
-                whole += data
-            end = whole.find(b"\r\n\r\n", max(0, searched - 3))
-            if end < 0 or end > self._parser.limits.max_head_bytes:
-                self._parser.check_open_response(whole, searched)
-                self._buffer = whole
+            parser = self._parser
+            limit = parser.limits.max_head_bytes
+            whole, rest = collect(self._buffer, data, limit, parser.check_open_response, may_begin_empty=False)
+            if whole is None:
+                self._buffer = rest
                 return
             self._buffer = b""
-            received = self._parser.response(bytes(whole[:end]), self._method)
-            rest = bytes(whole[end + 4 :])
+            received = parser.response(whole, self._method)
             response = received.response
             if response.status >= 200 or response.status == 101:
                 break
             self._interim_answer(response)
             if not rest:
                 return
-            data = rest
+            data = bytes(rest)
         if response.status == 101 or (self._method == "CONNECT" and response.status < 300):
-            self._switch(response, rest)
+            self._switch(response, bytes(rest))
             return
-        self._answer(received, rest)
+        self._answer(received, bytes(rest))
 
     def _answer(self, received: head.ReceivedResponse, rest: bytes) -> None:
         """The head of the final answer is here; feed what came of its body before anybody wakes."""
@@ -288,8 +280,6 @@ class UpstreamConnection:
         else:
             response.body.close()
 
-    # --- the answer's body's source --------------------------------------------------------------------------------
-
     def pause(self) -> None:
         """The client is slower than the origin."""
         self.stream.pause()
@@ -302,8 +292,6 @@ class UpstreamConnection:
         """Nobody wants the rest of the answer: an unread answer costs the connection."""
         self._body = None
         self.abort()
-
-    # --- endings ---------------------------------------------------------------------------------------------------
 
     def _broken_off(self) -> Failure:
         if self._waits_for_head:
@@ -345,8 +333,6 @@ class UpstreamConnection:
     def has_begun_answering(self) -> bool:
         """Whether any byte of an answer to the present request has come."""
         return self._received > 0
-
-    # --- once a second ---------------------------------------------------------------------------------------------
 
     def tick(self, now: float, answer_timeout_s: float, body_timeout_s: float, stream_timeout_s: float) -> None:
         """Judge the deadlines of a busy connection."""

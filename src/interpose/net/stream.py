@@ -57,8 +57,6 @@ class SocketStream(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    # --- called by the event loop ----------------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there, or (after `start_tls`) its TLS layer is."""
         self._transport = transport  # type: ignore[assignment]
@@ -121,8 +119,6 @@ class SocketStream(asyncio.Protocol):
         if at_end is not None:
             at_end(failure)
         self._transport = None
-
-    # --- the Stream interface --------------------------------------------------------------------------------------
 
     @property
     def info(self) -> StreamInfo:
