@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from tests.scenes import judge
@@ -11,6 +12,7 @@ from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering, saying, silent
 
 from interpose import gateway_config
+from interpose.engine.client import UpstreamClient
 
 LOCAL = ["127.0.0.1:0"]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -222,3 +224,26 @@ async def test_f3_a_server_that_refuses_costs_the_next_one_nothing_of_the_conten
                 post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
                 assert (await ask(running.address(), post, "POST")).status == 200
     assert [request.body for request in origin.requests()] == [b"hello", b"hello"]
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
+async def test_f1_an_origin_that_leaves_as_soon_as_it_is_connected_to_is_a_502_at_once(
+    reset: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled = UpstreamClient._dialled
+
+    async def dialled_and_lost(*arguments: Any) -> Any:
+        stream = await dialled(*arguments)
+        while not (stream.is_lost if reset else stream._eof):  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0)
+        return stream
+
+    async def script(connection: Connection) -> None:
+        if reset:
+            connection.reset()
+
+    monkeypatch.setattr(UpstreamClient, "_dialled", dialled_and_lost)
+    async with RawOrigin(script) as origin, product(gateway_config([origin.address], LOCAL)) as running:
+        for _ in range(10):
+            assert (await ask(running.address(), GET, deadline_s=2.0)).status == 502
+        await running.when(lambda: running.counters["upstream_connections"] == 0)

@@ -126,6 +126,7 @@ class UpstreamClient:
             return await dialling
         except asyncio.CancelledError:
             dialling.cancel()
+            dialling.add_done_callback(lambda done: done.cancelled() or done.exception())
             if dialling.done() and not dialling.cancelled() and dialling.exception() is None:
                 dialling.result().abort()
             raise
@@ -133,6 +134,8 @@ class UpstreamClient:
     async def _connect(self, origin: Origin, attempt: Attempt) -> UpstreamConnection:
         stream = await self._dialled(origin, attempt)
         connection = UpstreamConnection(stream, self._parser, self._idle, self._gone)
+        if connection.is_lost:
+            raise Failure("connection_terminated", Side.UPSTREAM, f"{origin} closed the connection at once.")
         self._open[connection] = origin
         return connection
 

@@ -36,8 +36,8 @@ class SocketStream(asyncio.Protocol):
     """One connection. `handler` (for accepted streams) is called once, when the connection is there."""
 
     __slots__ = (
-        "_at_end", "_buffer", "_eof", "_full", "_handler", "_info", "_lost", "_owner", "_reading", "_receiver", "_task",
-        "_transport", "_upgrading", "_waiter", "_written",
+        "_at_end", "_buffer", "_eof", "_failure", "_full", "_handler", "_info", "_lost", "_owner", "_reading",
+        "_receiver", "_task", "_transport", "_upgrading", "_waiter", "_written",
     )  # fmt: skip
 
     def __init__(self, handler: StreamHandler | None = None, owner: Owner | None = None) -> None:
@@ -49,6 +49,7 @@ class SocketStream(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._buffer = b""
         self._eof = False
+        self._failure: Failure | None = None
         self._full = False
         self._reading = True
         self._lost = False
@@ -115,6 +116,8 @@ class SocketStream(asyncio.Protocol):
         failure = None if exc is None else failure_of(exc, str(self.info.peer))
         if receiver is not None:
             receiver.connection_lost(failure)
+        else:
+            self._failure = failure  # for the receiver that may come yet
         at_end, self._at_end = self._at_end, None
         if at_end is not None:
             at_end(failure)
@@ -194,9 +197,14 @@ class SocketStream(asyncio.Protocol):
         data, self._buffer = self._buffer, b""
         if data:
             receiver.bytes_received(data)
-        if self._eof and self._receiver is receiver:
+        if self._eof and self._receiver is receiver and self._failure is None:
             receiver.end_received()
-        if not self._lost and self._receiver is receiver and data:
+        if self._receiver is not receiver:
+            return
+        if self._lost:
+            self._receiver = None
+            receiver.connection_lost(self._failure)
+        elif data:
             self.resume()
 
     def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:
