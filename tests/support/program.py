@@ -49,6 +49,7 @@ class Program:
         listeners: int = 1,
         **options: Any,
     ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.state = directory / "state"
         self.log_file = directory / "access.log"
         self.lines: list[str] = []
@@ -76,6 +77,7 @@ class Program:
             is_ready = self._news.wait_for(lambda: len(self.ready) == self._listeners or self._has_ended, DEADLINE_S)
         if not is_ready or self._has_ended:
             self.process.kill()
+            self.process.wait(DEADLINE_S)
             raise AssertionError(f"it did not start: {self.said}")
         return self
 
