@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from tests.support.product import product
@@ -546,6 +548,15 @@ async def test_an_upload_that_breaks_off_is_seen_as_broken_off(framing: str) -> 
     assert not origin.received.endswith(b"0\r\n\r\n")
 
 
+HOLD = """import asyncio, interpose
+
+@interpose.filter
+async def hold(exchange, request, forward):
+    async with exchange.waiting("a decision"):
+        await asyncio.sleep(60)
+"""
+
+
 # --- clients that end their side -------------------------------------------------------------------------------------
 
 
@@ -601,6 +612,56 @@ async def test_a_client_that_half_closes_after_its_upload_gets_its_answer() -> N
         [answer] = await client.answers("POST")
     assert answer.body == b"ok"
     assert [request.body for request in origin.requests()] == [b"abc"]
+
+
+@pytest.mark.parametrize("when", ["before the answer", "in the middle of it", "while it waits for a decision"])
+async def test_a_client_that_leaves_in_order_does_not_keep_its_exchange_running(when: str, tmp_path: Path) -> None:
+    """A closed tab looks like a half-closing client; that nothing is sent to it any more makes the difference."""
+    went = asyncio.Event()
+    script = step_by_step(head() if when == "in the middle of it" else b"", went=went, end=False)
+    hold = tmp_path / "hold.py"
+    hold.write_text(HOLD)
+    scripts = [str(hold)] if "decision" in when else []
+    async with RawOrigin(script) as origin:
+        config = gateway_config([origin.address], LOCAL, scripts=scripts)
+        with patch("interpose.engine.server_connection.HALF_CLOSED", (0.3, 0)):
+            async with product(config) as running:
+                async with RawClient(running.address()) as client:
+                    client.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+                    await running.when(lambda: running.counters["exchanges"] == 1)
+                    if not scripts:
+                        await origin.connected()
+                        await origin.connections[0].until(b"\r\n\r\n")
+                await running.when(lambda: running.counters["exchanges"] == 0)
+                if not scripts:
+                    await origin.connections[0].gone()
+        went.set()
+    [line] = running.log
+    assert (line["failure"], line["side"]) == ("connection_terminated", "downstream")
+    assert line["notes"]["why"] == "the client stopped sending: nothing moved for 0.3 s"
+
+
+async def test_a_client_that_half_closes_may_wait_as_long_as_something_comes() -> None:
+    """Content that comes more slowly than the limit of silence is no silence."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
+        for _ in range(40):
+            await connection.send(b".")
+            await asyncio.sleep(0.02)
+        await connection.gone()
+
+    quick = patch("interpose.engine.server_connection.HALF_CLOSED", (0.3, 0))
+    async with RawOrigin(script) as origin:
+        config = gateway_config([origin.address], LOCAL)
+        with quick:
+            async with product(config, tick_s=0.02) as running, RawClient(running.address()) as client:
+                client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                client.end()
+                await client.rest()
+                [answer] = await client.answers("GET")
+    assert answer.body == b"." * 40
 
 
 async def test_an_origin_that_says_its_answer_and_half_closes_is_heard() -> None:

@@ -31,6 +31,9 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 RATE_AFTER_S = 10.0
+HALF_CLOSED = (10.0, 0)
+"""Seconds and rate for a client that has ended its side. Half-closed and gone look the same until it is sent something:
+the one may wait for its answer for a while, the other must not keep an exchange running."""
 
 
 class Pace:

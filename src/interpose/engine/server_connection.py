@@ -25,7 +25,7 @@ from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.engine.answer import answer_head, plan_answer
-from interpose.engine.pace import Pace, Timeouts
+from interpose.engine.pace import HALF_CLOSED, Pace, Timeouts
 from interpose.engine.request_receiver import MAX_DRAIN_BYTES, RequestReceiver
 from interpose.engine.response_writer import ResponseWriter
 from interpose.engine.run import Runs
@@ -381,19 +381,20 @@ class ServerConnection:
             self._check_pace(now, self._exchange, timeouts)
 
     def _check_pace(self, now: float, exchange: Exchange, timeouts: Timeouts) -> None:
-        """The client must send its body, or take its answer, while it is its turn."""
+        """The client must send its body, or take its answer, while it is its turn; having ended, it may be gone."""
         unsent = self._stream.unsent_bytes
         receiver = self._receiver
         is_reading = receiver is not None and self._response is None and self._stream.is_reading
-        if exchange.is_waiting or not (unsent or is_reading):
+        if not self._client_ended and (exchange.is_waiting or not (unsent or is_reading)):
             self._pace = None
             return
         count = (receiver.received if receiver is not None else 0) + self._stream.written_bytes - unsent
         if self._pace is None:
             self._pace = Pace(now, count)
-        complaint = self._pace.complaint(now, count, timeouts.body_timeout_s, timeouts.min_rate_bytes_per_s)
+        limits = HALF_CLOSED if self._client_ended else (timeouts.body_timeout_s, timeouts.min_rate_bytes_per_s)
+        complaint = self._pace.complaint(now, count, *limits)
         if complaint is not None and is_reading:
             self._request_broke(bad_request(f"The body of the request stopped arriving: {complaint}.", 408))
         elif complaint is not None:
-            exchange.notes["why"] = f"the client stopped reading: {complaint}"
+            exchange.notes["why"] = f"the client stopped {'sending' if self._client_ended else 'reading'}: {complaint}"
             self._stream.abort()
