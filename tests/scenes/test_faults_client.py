@@ -78,7 +78,9 @@ STAGES = {
         client_has=b"HTTP/1.1 103 ",
     ),
     "waiting for a protocol to switch to": Stage(
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", silent, origin_has=b"\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        silent,
+        origin_has=b"\r\n\r\n",
     ),
 }
 
@@ -120,7 +122,8 @@ async def test_a_client_that_leaves_takes_its_exchange_with_it(stage: Stage) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["in the content of its request", "in chunked content of its request", "in the content, with the answer begun"]
+    "name",
+    ["in the content of its request", "in chunked content of its request", "in the content, with the answer begun"],
 )
 async def test_a_client_that_ends_inside_its_request_ends_its_exchange(name: str) -> None:
     stage = STAGES[name]
@@ -185,7 +188,7 @@ class full_queue:
         for sock in self._waiting:
             sock.setblocking(False)
             sock.connect_ex(self._listening.getsockname())
-        return "127.0.0.1:%d" % self._listening.getsockname()[1]
+        return f"127.0.0.1:{self._listening.getsockname()[1]}"
 
     def __exit__(self, *_: object) -> None:
         for sock in (*self._waiting, self._listening):
@@ -215,14 +218,14 @@ async def test_a_client_that_leaves_while_its_exchange_waits_for_a_decision_ends
         "        await asyncio.sleep(60)\n"
         "    return await forward(exchange, request)\n"
     )
-    async with RawOrigin(silent) as origin:
-        async with product(gateway_config([origin.address], LOCAL, scripts=[str(script)])) as running:
-            async with RawClient(running.address()) as client:
-                client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
-                await running.when(lambda: running.counters["exchanges"] == 1)
-                client.reset()
-            await running.when(lambda: is_over(running))
-            [line] = await running.logged(1)
+    config = gateway_config(["127.0.0.1:1"], LOCAL, scripts=[str(script)])
+    async with product(config) as running:
+        async with RawClient(running.address()) as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+            await running.when(lambda: running.counters["exchanges"] == 1)
+            client.reset()
+        await running.when(lambda: is_over(running))
+        [line] = await running.logged(1)
     assert (line["status"], line["failure"], line["side"]) == (0, *LEFT)
     assert line["notes"]["waiting"] == "a decision"
 

@@ -23,13 +23,15 @@ class AnswerPlan(NamedTuple):
 
 def plan_answer(request: Request | None, response: Response, keep_alive: bool) -> AnswerPlan:
     """The plan for `response` to `request` (None when it could not be read), whose body is closed or taken where
-    possible."""
+    possible. ValueError when its status is not one of a final answer."""
     status = response.status
     body = response.body
     minor = 1 if request is None else request.version
-    if status < 200 or status == 204 or status == 304 or (request is not None and request.method == "HEAD"):
+    if not 200 <= status <= 999:
+        raise ValueError(f"{status} is not the status of a final answer (200 to 999)")
+    if status == 204 or status == 304 or (request is not None and request.method == "HEAD"):
         length = response.declared_length
-        if length is None and status >= 200 and status not in (204, 304) and (body.length or not body.ended):
+        if length is None and status not in (204, 304) and (body.length or not body.ended):
             length = body.length
         body.close()
         return AnswerPlan(length, b"", False, keep_alive)

@@ -17,6 +17,7 @@ connection closes), the body breaks off, a deadline passes (`tick`).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from interpose.core.exchange import Exchange, Outcome
@@ -193,13 +194,26 @@ class ServerConnection:
             if response is not None:
                 response.body.close()
         elif response is not None:
-            self._send(exchange, self._request, response, None)
+            try:
+                self._send(exchange, self._request, response, None)
+            except Exception as broken:
+                with contextlib.suppress(Exception):
+                    response.body.close()
+                self._filter_failed(exchange, broken)
         elif isinstance(error, Failure):
             self._answer_failure(error)
         else:
-            log.error("exchange %s", exchange.id, exc_info=error)
-            detail = f"{type(error).__name__} in a filter."
-            self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, detail))
+            self._filter_failed(exchange, error)
+
+    def _filter_failed(self, exchange: Exchange, error: BaseException | None) -> None:
+        """A filter raised, or returned what cannot be sent: 500, or the end of an answer that has begun."""
+        log.error("exchange %s", exchange.id, exc_info=error)
+        if self._exchange is not exchange or self._writer is not None:
+            self._stream.abort()
+            return
+        self._response = None
+        detail = f"{type(error).__name__} in a filter."
+        self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, detail))
 
     def _answer_failure(self, failure: Failure) -> None:
         exchange = self._exchange

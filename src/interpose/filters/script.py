@@ -19,6 +19,7 @@ import inspect
 import linecache
 import logging
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -33,6 +34,7 @@ import msgspec
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
+from interpose.core.fields import Fields
 from interpose.core.handler import Filter, Handler, Phase
 from interpose.core.message import Request, Response
 
@@ -40,6 +42,7 @@ log = logging.getLogger("interpose")
 
 MARK = "__interpose_phase__"
 MOST_BYTES = 1 << 20
+_REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 F = TypeVar("F", bound=Filter)
 
 
@@ -160,8 +163,7 @@ class Step:
         through = Through(forward)
         try:
             response = await self._function(exchange, request, through)
-            if not isinstance(response, Response):
-                raise TypeError(f"returned {response!r} instead of a response")
+            check(response)
         except BaseException as error:
             through.close_bodies()
             if error is through.raised or not isinstance(error, Exception | SystemExit):
@@ -202,6 +204,19 @@ class Step:
                 says = "script %s: %s failed %d times in a minute and is passed over until the file changes"
                 log.error(says, self._path, self.name, len(self._recent))
         return Failure("proxy_internal_error", Side.INTERNAL, detail)
+
+
+def check(response: Any) -> None:
+    """Refuse what cannot be sent: TypeError or ValueError."""
+    if not isinstance(response, Response):
+        raise TypeError(f"returned {response!r} instead of a response")
+    for name, kind in (("status", int), ("fields", Fields), ("body", Body), ("reason", bytes)):
+        if not isinstance(getattr(response, name), kind):
+            raise TypeError(f"returned a response whose {name} is {getattr(response, name)!r}")
+    if not 200 <= response.status <= 999 and response.then is None:
+        raise ValueError(f"returned a response with the status {response.status}; it must be from 200 to 999")
+    if response.reason and _REASON.fullmatch(response.reason) is None:
+        raise ValueError(f"returned a response whose reason {response.reason!r} has control characters")
 
 
 class Through:
