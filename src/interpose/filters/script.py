@@ -37,6 +37,7 @@ from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 from interpose.core.handler import Filter, Handler, Phase
 from interpose.core.message import Request, Response
+from interpose.protocol import fitness
 
 log = logging.getLogger("interpose")
 
@@ -232,6 +233,7 @@ class Through:
 
     async def __call__(self, exchange: Exchange, request: Request) -> Response:
         """Forward, and remember what came of it."""
+        fitness.check_request(request)
         self.was_called = True
         try:
             response = await self._forward(exchange, request)

@@ -1,7 +1,8 @@
 """Heads of HTTP/1 messages, from values to bytes.
 
 Framing comes from the body and connection fields from the connection; neither ever comes from the message's fields,
-which cannot hold them. Every field line was checked when it was made, so writing is joining.
+which cannot hold them. Every field line was checked when it was made, and start lines were read from the wire or, where
+scripts may have changed them, judged by `fitness`. So writing is joining.
 """
 
 from __future__ import annotations
