@@ -139,7 +139,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
     if listener.auth is not None:
         users = AuthOptions(file=listener.auth, proxy=is_proxy)
-        render = error_answer(config)
+        render = error_answer(config, listener)
         steps.append(
             Step(
                 Phase.ADMIT,
@@ -238,9 +238,10 @@ def is_loopback_only(listener: Listener) -> bool:
     return address.is_unix or address.is_loopback
 
 
-def error_answer(config: Config) -> ErrorAnswer:
-    """What makes the answers that tell clients about failures."""
-    return ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym))
+def error_answer(config: Config, listener: Listener) -> ErrorAnswer:
+    """What makes the answers that tell clients about failures. A gateway does not name its servers to the world."""
+    show_detail = listener.role == "proxy" or is_loopback_only(listener)
+    return ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym, show_detail=show_detail))
 
 
 def setup_page(config: Config, listener: Listener) -> SetupPage:

@@ -15,12 +15,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from interpose.config import build
-from interpose.config.model import Config, Listener, Upstream
+from interpose.config.dialling import Dialling
+from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
 from interpose.core.failure import Failure, Side
 from interpose.core.handler import Handler
 from interpose.core.stream import StreamHandler
-from interpose.engine.client import Dial, UpstreamClient
+from interpose.engine.client import UpstreamClient
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
 from interpose.engine.serve import HttpServer
@@ -29,9 +30,8 @@ from interpose.filters.access_log import AccessLog
 from interpose.filters.error_answer import ErrorAnswer
 from interpose.filters.script import Script
 from interpose.net.certificate import Identities, Identity
-from interpose.net.dial import Dialler, DialOptions
-from interpose.net.listen import Listening, ListenOptions
-from interpose.net.resolve import ResolveOptions, Resolver
+from interpose.net.listen import Listening, ListenOptions, connections_possible
+from interpose.net.resolve import Resolver
 from interpose.net.terminate import TlsTermination
 from interpose.protocol.client_hello import read_client_hello
 from interpose.protocol.head import HeadLimits, HeadParser
@@ -42,8 +42,8 @@ log = logging.getLogger("interpose")
 DRAIN_LOOK_S = 0.05
 
 _NOT_TLS = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 42\r\nConnection: close\r\n\r\n"
-    b"This port speaks HTTPS. Use https:// here.\n"[:42]
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 43\r\nConnection: close\r\n\r\n"
+    b"This port speaks HTTPS; use https:// here.\n"
 )
 
 
@@ -92,6 +92,7 @@ class WorkerRuntime:
         self._addresses: list[str] = []
         self._level = MemoryLevel.OK
         self._upstream_parser = HeadParser()
+        self._dialling = Dialling(self._parts, lambda: self._addresses)
 
     async def start(self, sockets: Mapping[str, Sequence[Any]]) -> None:
         """Serve on `sockets`. ValueError when the configuration cannot be built."""
@@ -101,7 +102,8 @@ class WorkerRuntime:
     def prepare(self, config: Config) -> object:
         """Build the chains of `config`. ValueError, a sentence, when something that they need is broken."""
         self._parts.begin()
-        means = build.Means(self._parts, self._dial_for, self._open_tunnels(), self._upstream_parser)
+        self._dialling.prepare(config)
+        means = build.Means(self._parts, self._dialling.dial_for, self._open_tunnels(), self._upstream_parser)
         chains = {}
         for listener in config.listeners:
             limits = config.limits_of(listener)
@@ -112,10 +114,12 @@ class WorkerRuntime:
             if listener.tls is not None:
                 files = (listener.tls.certificate, listener.tls.key)
                 identities = self._parts.get(Identities, files, partial(_identities, *files))
+                for warning in identities.warnings():
+                    log.warning("%s", warning)
             chains[listener.name] = Chain(
                 listener,
                 build.handler_of(config, listener, means),
-                build.error_answer(config),
+                build.error_answer(config, listener),
                 HeadParser(
                     head_limits,
                     merge_slashes=listener.role == "gateway",
@@ -141,7 +145,7 @@ class WorkerRuntime:
             self._let_go_of(self._running.pop(name))
         await self.listen(sockets)
         for part in self._parts.unasked():
-            _let_go(part)
+            await _let_go(part)
 
     async def listen(self, sockets: Mapping[str, Sequence[Any]]) -> None:
         """Accept on exactly these sockets."""
@@ -155,10 +159,15 @@ class WorkerRuntime:
                 listener = next(listener for listener in self._config.listeners if listener.name == name)
                 limits = self._config.limits_of(listener)
                 options = ListenOptions(
-                    max_connections=limits.max_connections, max_connections_per_client=limits.max_connections_per_client
+                    max_connections=limits.max_connections or connections_possible(len(self._config.listeners)),
+                    max_connections_per_client=limits.max_connections_per_client,
                 )
-                running.listening = Listening([sock.dup() for sock in wanted], running.entry, options)
-                await running.listening.start()
+                own = [sock.dup() for sock in wanted]
+                running.listening = Listening(own, running.entry, options, on_full=running.server.close_idle)
+                if self._level < MemoryLevel.STOP:
+                    await running.listening.start()
+                else:
+                    running.listening.pause()
             if before is not None:
                 before.close()
         self._addresses = [
@@ -210,26 +219,6 @@ class WorkerRuntime:
         assert self._tunnels is not None
         return self._tunnels
 
-    def _dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
-        """How a proxy listener, or an upstream, reaches servers."""
-        resolver = self._parts.get(
-            Resolver,
-            config.dns,
-            lambda: Resolver(
-                ResolveOptions(
-                    servers=config.dns.servers, timeout_s=config.dns.timeout_s, max_names=config.dns.max_names
-                )
-            ),
-        )
-        if isinstance(what, Listener):
-            options = DialOptions(connect_timeout_s=config.connections.connect_timeout_s)
-            return _Policed(resolver, options, self, config, what)
-        connections = config.connections_of(what)
-        return Dialler(
-            resolver,
-            DialOptions(connect_timeout_s=connections.connect_timeout_s, verify=what.verify, ca_file=what.ca_file),
-        )
-
     @property
     def addresses(self) -> dict[str, str]:
         """The real address of each listener."""
@@ -238,11 +227,6 @@ class WorkerRuntime:
             for name, running in self._running.items()
             if running.listening is not None
         }
-
-    @property
-    def own_addresses(self) -> list[str]:
-        """The real addresses of all listeners of this process."""
-        return self._addresses
 
     def tick(self, now: float) -> None:
         """Sweep deadlines, look at files that may have changed."""
@@ -295,6 +279,7 @@ class WorkerRuntime:
             **totals,
             "refused_connections_total": float(sum(listening.refused for listening in listenings)),
             "upstream_connections": float(sum(client.open_connections for client in self._parts.every(UpstreamClient))),
+            "accepting": float(not any(listening.is_full for listening in listenings)),
             "tunnels": float(len(self._open_tunnels())),
             "log_lines_dropped_total": float(sum(writer.dropped for writer in self._parts.every(LineWriter))),
             "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
@@ -336,34 +321,9 @@ class WorkerRuntime:
         await asyncio.sleep(0)
         self._parts.begin()
         for part in self._parts.unasked():
-            if isinstance(part, Resolver):
-                await part.close()
-            else:
-                _let_go(part)
+            await _let_go(part)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-
-
-class _Policed:
-    """Dials for the clients of a proxy listener: the policy is made when the real addresses of all listeners are
-    known."""
-
-    def __init__(
-        self, resolver: Resolver, options: DialOptions, runtime: WorkerRuntime, config: Config, listener: Listener
-    ) -> None:
-        self._dialler = Dialler(resolver, options)
-        self._runtime = runtime
-        self._config = config
-        self._listener = listener
-        self._known: list[str] | None = None
-
-    def __call__(self, origin: Any, attempt: Any = None, *, configured: bool = False) -> Any:
-        """See `engine.client.Dial`."""
-        addresses = self._runtime.own_addresses
-        if addresses is not self._known:
-            self._known = addresses
-            self._dialler.policy = build.address_policy(self._config, self._listener, addresses)
-        return self._dialler(origin, attempt, configured=configured)
 
 
 def _identities(certificate: str, key: str) -> Identities:
@@ -379,9 +339,11 @@ def _totals(server: HttpServer) -> dict[str, int]:
     }
 
 
-def _let_go(part: Any) -> None:
+async def _let_go(part: Any) -> None:
     """End a part that nothing asks for any more."""
-    if isinstance(part, UpstreamClient):
+    if isinstance(part, Resolver):
+        await part.close()
+    elif isinstance(part, UpstreamClient):
         part.close_idle()
     elif isinstance(part, LineWriter):
         part.close()

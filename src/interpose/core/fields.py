@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 Text = str | bytes
 
@@ -113,6 +113,10 @@ class Fields:
         """The values of all lines named `key` (lower case), in order."""
         return [line[2] for line in self.lines if line[0] == key]
 
+    @overload
+    def get(self, name: Text, default: str) -> str: ...
+    @overload
+    def get(self, name: Text, default: None = None) -> str | None: ...
     def get(self, name: Text, default: str | None = None) -> str | None:
         """The value, several lines joined with ", " (RFC 9110, 5.3), else `default`."""
         values = self.every(key_of(name))

@@ -46,6 +46,12 @@ LAST_WORDS_S = 0.5
 """How long the rest of a dead worker's link is read."""
 
 
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "2097152"}
+"""How glibc is to keep memory in a worker. The event loop takes 256 KiB for each TLS connection and touches little of
+it; mapped apart, what is not touched costs nothing: 17 KiB for an idle connection instead of 38. The size is just above
+that of the buffers that are read into, which must not be mapped anew each time."""
+
+
 class State(enum.StrEnum):
     """Where a worker is in its life."""
 
@@ -215,7 +221,12 @@ def _started(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]
     # What a terminal sends to all processes of a command must not end a worker that is still loading.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS)
     try:
-        return subprocess.Popen([*command, str(descriptor)], pass_fds=(descriptor,), stdin=subprocess.DEVNULL)
+        return subprocess.Popen(
+            [*command, str(descriptor)],
+            pass_fds=(descriptor,),
+            stdin=subprocess.DEVNULL,
+            env={**MALLOC, **os.environ},
+        )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -92,7 +92,7 @@ class Listening:
         handler: StreamHandler,
         options: ListenOptions | None = None,
         *,
-        on_full: Callable[[], None] | None = None,
+        on_full: Callable[[], object] | None = None,
     ) -> None:
         options = options or ListenOptions()
         self.handler = handler
@@ -114,6 +114,11 @@ class Listening:
     def addresses(self) -> list[str]:
         """The addresses really listened on."""
         return [address_of(sock) for sock in self.sockets]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new connections wait because as many are open as may be."""
+        return self._full
 
     async def start(self) -> None:
         """Accept from now on."""

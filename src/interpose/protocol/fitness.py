@@ -1,6 +1,6 @@
 """Whether a request that was changed by a program may be written: what readers guarantee of those from the wire.
 
-Field lines are checked when they are made. Methods and targets are plain values, so code that lets a program of the user
+Field lines are checked when they are made. Methods and targets are plain values, so code that lets a user's program
 at a request (scripts) has it judged here before it goes on; what was only read costs nothing.
 """
 

@@ -1,0 +1,73 @@
+"""How listeners and upstreams reach servers: one resolver, one set of TLS contexts, a policy for each proxy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from interpose.config import build
+from interpose.config.model import Config, Listener, Upstream
+from interpose.config.parts import Parts
+from interpose.core.exchange import Attempt
+from interpose.core.stream import Stream
+from interpose.core.target import Origin
+from interpose.engine.client import Dial
+from interpose.net.dial import Dialler, DialOptions
+from interpose.net.resolve import ResolveOptions, Resolver
+from interpose.net.tls import ClientContexts
+
+log = logging.getLogger("interpose")
+
+
+class Dialling:
+    """Makes diallers. `own_addresses` gives the real addresses of the listeners of this process."""
+
+    def __init__(self, parts: Parts, own_addresses: Callable[[], Sequence[str]]) -> None:
+        self._parts = parts
+        self._own_addresses = own_addresses
+        self._contexts = ClientContexts()
+
+    def prepare(self, config: Config) -> Resolver:
+        """The resolver of `config`, which lives on as long as a configuration asks for the same."""
+        dns = config.dns
+        options = ResolveOptions(servers=dns.servers, timeout_s=dns.timeout_s, max_names=dns.max_names)
+        return self._parts.get(Resolver, dns, lambda: Resolver(options))
+
+    def dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
+        """How a proxy listener, or an upstream, reaches servers. ValueError for authorities that cannot be used."""
+        resolver = self.prepare(config)
+        if isinstance(what, Listener):
+            options = DialOptions(connect_timeout_s=config.connections.connect_timeout_s)
+            return _Policed(Dialler(resolver, options, contexts=self._contexts), config, what, self._own_addresses)
+        options = DialOptions(
+            connect_timeout_s=config.connections_of(what).connect_timeout_s, verify=what.verify, ca_file=what.ca_file
+        )
+        dialler = Dialler(resolver, options, contexts=self._contexts)
+        if any(server.startswith("https:") for server in what.servers):
+            dialler.prepare()
+            if not what.verify:
+                log.warning("upstream %s: certificates are not verified; anybody on the way can read along", what.name)
+        return dialler
+
+
+class _Policed:
+    """Dials for the clients of a proxy. Its policy is made when the real addresses of all listeners are known."""
+
+    def __init__(
+        self, dialler: Dialler, config: Config, listener: Listener, own_addresses: Callable[[], Sequence[str]]
+    ) -> None:
+        self._dialler = dialler
+        self._config = config
+        self._listener = listener
+        self._own_addresses = own_addresses
+        self._known: Sequence[str] | None = None
+
+    def __call__(
+        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+    ) -> Awaitable[Stream]:
+        """See `engine.client.Dial`."""
+        addresses = self._own_addresses()
+        if addresses is not self._known:
+            self._known = addresses
+            self._dialler.policy = build.address_policy(self._config, self._listener, addresses)
+        return self._dialler(origin, attempt, configured=configured)
