@@ -41,6 +41,10 @@ log = logging.getLogger("interpose")
 
 DRAIN_LOOK_S = 0.05
 
+IDLE_SHARE, MOST_IDLE_S = 0.1, 2.0
+"""How long a drain leaves idle connections open, as a share of the grace and at most: a request that is on its way on
+one of them is answered, with `Connection: close`, instead of running into its end."""
+
 _NOT_TLS = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 43\r\nConnection: close\r\n\r\n"
     b"This port speaks HTTPS; use https:// here.\n"
@@ -286,21 +290,24 @@ class WorkerRuntime:
         }
 
     async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
-        """Accept no more; let running exchanges and tunnels end, for at most `grace_s`.
+        """Accept no more; let exchanges, answers that clients still take, and tunnels end, for at most `grace_s`.
 
-        With `keep_idle` idle connections are waited for as well: they end with their next answer.
+        Idle connections end with their next answer, or after a moment (see IDLE_SHARE); with `keep_idle` all the
+        grace is theirs.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + grace_s
+        began = loop.time()
+        end = began + grace_s
+        idle_end = end if keep_idle else began + min(grace_s * IDLE_SHARE, MOST_IDLE_S)
         servers = self._servers
         for running in self._running.values():
             running.server.is_draining = True
             if running.listening is not None:
                 running.listening.close()
-        while loop.time() < end:
-            is_busy = any(len(s.connections) if keep_idle else s.running_exchanges for s in servers)
-            if not is_busy and not len(self._open_tunnels()):
-                break
+        while (now := loop.time()) < end and (len(self._open_tunnels()) or any(s.connections for s in servers)):
+            if now >= idle_end:
+                for server in servers:
+                    server.close_idle()
             await asyncio.sleep(DRAIN_LOOK_S)
         for server in servers:
             server.close_idle()

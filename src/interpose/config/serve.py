@@ -53,11 +53,11 @@ async def serve(config: Config) -> AsyncIterator[Running]:
         ticking = asyncio.create_task(_tick(runtime))
         yield Running(runtime)
     finally:
-        if ticking is not None:
+        await runtime.drain(config.process.grace_s if ticking is not None else 0)
+        if ticking is not None:  # until now deadlines were kept
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
-        await runtime.drain(config.process.grace_s if ticking is not None else 0)
         await runtime.stop()
         for group in sockets.values():
             for sock in group:
