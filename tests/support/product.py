@@ -103,9 +103,9 @@ def settings(config: Config, **tables: dict[str, Any]) -> Config:
 
 @asynccontextmanager
 async def product(
-    config: Config, *, tick_s: float = 0.1, log: bool = True, may_log_errors: bool = False
+    config: Config, *, tick_s: float = 0.1, log: str = "json", may_log_errors: bool = False
 ) -> AsyncIterator[Product]:
-    """`config` while inside (see the module). With `log` false the configuration's own access log stays."""
+    """`config` while inside (see the module). `log` is the access log's format, "" to leave it to `config`."""
     await _warm_up()
     loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks()
@@ -121,13 +121,15 @@ async def product(
             log_file = Path(directory, "access.log")
             if log:
                 log_file.touch()  # noqa: ASYNC240 - a test waits for nobody
-                config = settings(config, log={"access": str(log_file), "format": "json"})
+                config = settings(config, log={"access": str(log_file), "format": log})
             config = settings(config, process={"grace_s": 0.0})
             with patch("interpose.config.serve.TICK_S", tick_s):
                 async with interpose.serve(config) as running:
                     served = Product(running, log_file, records.records)
                     yield served
             if log:
+                served.raw_log = log_file.read_bytes()  # noqa: ASYNC240
+            if log == "json":
                 served.log = served.read_log()
         await _settle(tasks, open_before)
     finally:
