@@ -7,6 +7,8 @@ it has a meaning further on stands here by name (`upgrade`, `wants_trailers`, `e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from interpose.core.body import EMPTY, Body
 from interpose.core.fields import Fields
 from interpose.core.stream import StreamHandler
@@ -16,14 +18,28 @@ from interpose.core.target import Target
 class Request:
     """One request. `version` is the client's minor version of HTTP/1 (0 or 1)."""
 
-    __slots__ = ("body", "expects_continue", "fields", "method", "target", "upgrade", "version", "wants_trailers")
+    __slots__ = (
+        "body", "expects_continue", "fields", "method", "received", "target", "upgrade", "version", "wants_trailers",
+    )  # fmt: skip
 
-    def __init__(self, method: str, target: Target, fields: Fields, body: Body = EMPTY, version: int = 1) -> None:
+    def __init__(
+        self,
+        method: str,
+        target: Target,
+        fields: Fields,
+        body: Body = EMPTY,
+        version: int = 1,
+        received: Mapping[bytes, bytes] | None = None,
+    ) -> None:
         self.method = method
         self.target = target
         self.fields = fields
         self.body = body
         self.version = version
+        if received is None:
+            received = {line.key: line.value for line in reversed(fields.lines)}
+        self.received: Mapping[bytes, bytes] = received
+        """The end-to-end fields as they came, whatever filters changed since: lower-case name -> first value."""
         self.upgrade: str | None = None
         """The protocol the client asks to switch to ("websocket"), when it is one that may pass."""
         self.wants_trailers = False
@@ -31,7 +47,8 @@ class Request:
 
     def copy(self) -> Request:
         """A request to forward a second time. Its body must be complete in memory (ValueError otherwise)."""
-        copied = Request(self.method, self.target, self.fields.copy(), copy_of(self.body), self.version)
+        body = copy_of(self.body)
+        copied = Request(self.method, self.target, self.fields.copy(), body, self.version, self.received)
         copied.upgrade = self.upgrade
         copied.wants_trailers = self.wants_trailers
         copied.expects_continue = self.expects_continue

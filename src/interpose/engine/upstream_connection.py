@@ -183,7 +183,7 @@ class UpstreamConnection:
                 return
             self._buffer = b""
             received = parser.response(whole, self._method)
-            response = received.response
+            response = received[0]
             if response.status >= 200 or response.status == 101:
                 break
             self._interim_answer(response)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 from interpose.core.exchange import Exchange, Outcome
-from interpose.core.fields import FieldLine
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
 from interpose.core.target import Form, Target
@@ -59,13 +58,8 @@ class JsonLine(msgspec.Struct, omit_defaults=True):
 encode = msgspec.json.Encoder().encode
 
 
-class Taken(NamedTuple):
-    """What is taken down of a request before it goes on."""
-
-    method: str
-    target: Target
-    version: int
-    lines: list[FieldLine]
+Taken = tuple[str, Target, int, Mapping[bytes, bytes]]
+"""What is taken down of a request before it goes on: method, target, version and the fields that came."""
 
 
 class AccessLog:
@@ -87,7 +81,7 @@ class AccessLog:
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """Have the line written at the end of the exchange. (A coroutine of its own would add 0.2 µs for nothing.)"""
-        taken = Taken(request.method, request.target, request.version, request.fields.lines.copy())
+        taken = request.method, request.target, request.version, request.received
         exchange.at_end(partial(self._end, exchange, taken))
         return forward(exchange, request)
 
@@ -100,7 +94,7 @@ class AccessLog:
             self._begin_second(outcome.ended, combined_stamp)
         request = referer = agent = "-"
         if taken is not None:
-            method, target, version, lines = taken
+            method, target, version, received = taken
             form, _, _, path, query = target
             if form is Form.ORIGIN:
                 request = (
@@ -113,12 +107,10 @@ class AccessLog:
             if '"' in request or "\\" in request or not request.isprintable() or not request.isascii():
                 request = escaped(request.encode("utf-8", "replace"), _UNSAFE)
             texts = self._texts
-            for line in lines:
-                key = line[0]
-                if key == b"user-agent":
-                    agent = texts.get(line[2]) or self._remember(line[2], quotable(line[2]))
-                elif key == b"referer":
-                    referer = texts.get(line[2]) or self._remember(line[2], quotable(line[2]))
+            if (value := received.get(b"user-agent")) is not None:
+                agent = texts.get(value) or self._remember(value, quotable(value))
+            if (value := received.get(b"referer")) is not None:
+                referer = texts.get(value) or self._remember(value, quotable(value))
         user = (
             "-" if exchange.user is None else escaped(exchange.user.encode("utf-8", "replace"), _UNSAFE_IN_WORD) or "-"
         )
@@ -142,15 +134,13 @@ class AccessLog:
             round((ended - exchange.started) * 1000, 3),
         )
         if taken is not None:
-            line.method = taken.method
-            line.target = in_full(taken.target)
+            line.method, target, _, received = taken
+            line.target = in_full(target)
             texts = self._texts
-            for field in taken.lines:
-                key = field[0]
-                if key == b"user-agent":
-                    line.user_agent = texts.get(field[2]) or self._remember(field[2], readable(field[2]))
-                elif key == b"referer":
-                    line.referer = texts.get(field[2]) or self._remember(field[2], readable(field[2]))
+            if (value := received.get(b"user-agent")) is not None:
+                line.user_agent = texts.get(value) or self._remember(value, readable(value))
+            if (value := received.get(b"referer")) is not None:
+                line.referer = texts.get(value) or self._remember(value, readable(value))
         if exchange.user is not None:
             line.user = exchange.user
         if exchange.attempts:

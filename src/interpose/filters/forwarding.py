@@ -50,14 +50,12 @@ class Forwarding:
             if answer is not None:
                 return answer
         ours = self._trail(exchange.client.host, request) if self._options.identity else _NOTHING
-        plain = [line for line in fields.lines if line[0] not in _WATCHED]
-        if len(plain) != len(fields.lines):
+        plain = fields.lines
+        if not _WATCHED.isdisjoint([line[0] for line in plain]):
             forwarding.check_loop(fields.lines, self._pseudonym)
             if ours is not _NOTHING:
                 trusted = exchange.client.host in self._trusted
                 plain = forwarding.with_identity(fields.lines, ours, trusted)
-            else:
-                plain = fields.lines
         elif ours is not _NOTHING:
             plain += ours.lines
         fields.lines = plain

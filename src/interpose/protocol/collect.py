@@ -17,6 +17,10 @@ def collect(
     head, and for one that is larger than `limit`. With `may_begin_empty` an empty line before it is tolerated
     (requests: RFC 9112, 2.2).
     """
+    if not open_head and not (may_begin_empty and data[:2] == b"\r\n"):
+        end = data.find(b"\r\n\r\n")
+        if 0 <= end <= limit:  # nearly always
+            return data[:end], data[end + 4 :]
     searched = len(open_head)
     whole: bytes | bytearray = data
     if searched:

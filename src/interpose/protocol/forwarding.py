@@ -17,23 +17,35 @@ from interpose.protocol import number
 MAX_HOPS = 64
 MAX_IDENTITY_BYTES = 8192
 
-# What a client could claim about itself. Origins believe these, so only trusted peers may send them (THREATS A11).
+# What a client could claim about itself or about the way and target of its request. Origins believe these, so only
+# trusted peers may send them (THREATS A11).
 IDENTITY: frozenset[bytes] = frozenset(
     (
+        b"cf-connecting-ip",
+        b"fastly-client-ip",
         b"forwarded",
         b"true-client-ip",
         b"x-client-ip",
         b"x-cluster-client-ip",
+        b"x-forwarded",
+        b"x-forwarded-by",
+        b"x-forwarded-client-cert",
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-port",
+        b"x-forwarded-prefix",
         b"x-forwarded-proto",
+        b"x-forwarded-scheme",
         b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-forwarded-user",
         b"x-original-forwarded-for",
+        b"x-original-url",
         b"x-originating-ip",
         b"x-real-ip",
         b"x-remote-addr",
         b"x-remote-ip",
+        b"x-rewrite-url",
     )
 )
 _APPENDED = (b"x-forwarded-for", b"forwarded")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from interpose.core.body import EMPTY
 from interpose.core.failure import Failure, bad_request, bad_response
 from interpose.core.fields import HOP_BY_HOP, FieldLine, Fields, Memory
 from interpose.core.message import Request, Response
@@ -69,29 +70,22 @@ class ConnectionOptions(NamedTuple):
     others: frozenset[bytes] = frozenset()
 
 
-class ReceivedRequest(NamedTuple):
-    """A request whose body is still to come, how the body is framed, and whether the connection may go on after it."""
+ReceivedRequest = tuple[Request, int, bool]
+"""A request whose body is still to come, how the body is framed, and whether the connection may go on after it."""
 
-    request: Request
-    framing: int
-    keep_alive: bool
-
-
-class ReceivedResponse(NamedTuple):
-    """A response whose body is still to come, its framing, and whether the connection may be used again."""
-
-    response: Response
-    framing: int
-    keep_alive: bool
+ReceivedResponse = tuple[Response, int, bool]
+"""A response whose body is still to come, its framing, and whether the connection may be used again."""
 
 
 class Section(NamedTuple):
     """A field section, read: the end-to-end lines, and what the others say.
 
-    `length` is None without Content-Length; `is_chunked` says that Transfer-Encoding is there, exactly `chunked`.
+    `first_values` has the first value of each end-to-end field. `length` is None without Content-Length; `is_chunked`
+    says that Transfer-Encoding is there, exactly `chunked`.
     """
 
     lines: list[FieldLine]
+    first_values: dict[bytes, bytes]
     host: bytes | None
     length: int | None
     is_chunked: bool
@@ -132,7 +126,7 @@ class HeadParser:
             self._request_line(first)
             section = self._section(rest, _SPECIAL_IN_REQUEST)
             _remember(self._request_sections, rest, section)
-        lines, host, length, is_chunked, options, upgrade, expect, te = section
+        lines, first_values, host, length, is_chunked, options, upgrade, expect, te = section
         start = self._starts.get((first, host, scheme))
         if start is None:
             start = self._start(first, host, scheme)
@@ -146,14 +140,14 @@ class HeadParser:
                 raise bad_request("HTTP/1.0 has no Transfer-Encoding.")
             keep_alive = options.keep_alive and not options.close
         framing = CHUNKED if is_chunked else (length or 0)
-        request = Request(method, target, Fields.of(lines.copy()), version=minor)
+        request = Request(method, target, Fields.of(lines.copy()), EMPTY, minor, first_values)
         if upgrade and options.upgrade and minor and not framing:
             request.upgrade = _PASSING_UPGRADES.get(upgrade)
         if te:
             request.wants_trailers = te == b"trailers"
         if expect:
             request.expects_continue = minor > 0 and framing != 0
-        return ReceivedRequest(request, framing, keep_alive)
+        return request, framing, keep_alive
 
     def response(self, head: bytes, method: str) -> ReceivedResponse:
         """The response in `head`, an answer to a `method` request; interim answers (1xx) too. `Failure` (502) else."""
@@ -166,7 +160,7 @@ class HeadParser:
             except Failure as failure:
                 raise _as_response(failure) from None
             _remember(self._response_sections, rest, section)
-        lines, _, length, is_chunked, options, upgrade, _, _ = section
+        lines, _, _, length, is_chunked, options, upgrade, _, _ = section
         if is_chunked and minor == 0:
             raise bad_response("HTTP/1.0 has no Transfer-Encoding.", "http_response_transfer_coding")
         response = Response(status, Fields.of(lines.copy()), reason=reason)
@@ -176,12 +170,12 @@ class HeadParser:
                 response.declared_length = length
             elif status == 101 and options.upgrade and minor:
                 response.upgrade = _PASSING_UPGRADES.get(upgrade)
-            return ReceivedResponse(response, 0, keep_alive)
+            return response, 0, keep_alive
         if is_chunked:
-            return ReceivedResponse(response, CHUNKED, keep_alive)
+            return response, CHUNKED, keep_alive
         if length is not None:
-            return ReceivedResponse(response, length, keep_alive)
-        return ReceivedResponse(response, UNTIL_CLOSE, False)
+            return response, length, keep_alive
+        return response, UNTIL_CLOSE, False
 
     def _section(self, raw: bytes, special: frozenset[bytes]) -> Section:
         """The field section `raw`, without the CRLF after its last line. `Failure` 400, 417 or 431."""
@@ -231,7 +225,8 @@ class HeadParser:
             raise bad_request("The request has both Content-Length and Transfer-Encoding.")
         if options.others:
             kept = [line for line in kept if line.key not in options.others]
-        return Section(kept, host, length, is_chunked, options, upgrade, expect, te)
+        first_values = {line.key: line.value for line in reversed(kept)}
+        return Section(kept, first_values, host, length, is_chunked, options, upgrade, expect, te)
 
     def field(self, raw: bytes) -> FieldLine:
         """The line `raw` (without CRLF), remembered; `Failure` 400 or 431 when it is not a field line."""
