@@ -7,6 +7,7 @@ a file means nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Iterable
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
+
+_PARAMETERS = re.compile(r";[^/]*")
+_SLASHES = re.compile(r"//+")
 
 
 class Match(NamedTuple):
@@ -56,6 +60,8 @@ class Router:
 
     def find(self, method: str, host: str, path: str) -> Handler | None:
         """The handler of the most specific route, else None."""
+        if ";" in path:
+            path = without_parameters(path)
         for table in self._tables(host):
             for match, handler in table:
                 if match.methods and method not in match.methods:
@@ -74,6 +80,14 @@ class Router:
                     yield table
                 dot = host.find(".", dot + 1)
         yield self._anywhere
+
+
+def without_parameters(path: str) -> str:
+    """The path that servers see which take `;name=value` in a segment for its parameter and not for its name.
+
+    A route is for both kinds of server: what `/admin` takes, `/admin;x=y/z` must not go round (THREATS A13).
+    """
+    return _SLASHES.sub("/", _PARAMETERS.sub("", path))
 
 
 def is_below(path: str, prefix: str) -> bool:
