@@ -94,14 +94,11 @@ class Listening:
         *,
         on_full: Callable[[], object] | None = None,
     ) -> None:
-        options = options or ListenOptions()
         self.handler = handler
         self.sockets = list(sockets)
         self.streams: set[SocketStream] = set()
         self.accepted = 0
         self.refused = 0
-        self._max = options.max_connections or connections_possible()
-        self._max_per_client = options.max_connections_per_client
         self._clients: dict[str, int] = {}
         self._on_full = on_full
         self._servers: list[asyncio.Server] = []
@@ -109,6 +106,7 @@ class Listening:
         self._held = False
         self._full = False
         self._closed = False
+        self._limit(options or ListenOptions())
 
     @property
     def addresses(self) -> list[str]:
@@ -127,7 +125,31 @@ class Listening:
             if sock.family != socket.AF_UNIX:
                 prepare_listener(sock)
             # The event loop closes the socket it is given; ours stays open for `resume`.
-            self._servers.append(await loop.create_server(self._make_stream, sock=sock.dup(), backlog=BACKLOG))
+            server = await loop.create_server(self._make_stream, sock=sock.dup(), backlog=BACKLOG)
+            if self._held or self._full or self._closed:  # since the socket before it
+                server.close()
+                return
+            self._servers.append(server)
+
+    async def change(self, sockets: Sequence[socket.socket], options: ListenOptions) -> None:
+        """Accept from exactly these sockets and within these limits from now on; streams that are open live on."""
+        servers, self._servers = self._servers, []
+        before, self.sockets = self.sockets, list(sockets)
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
+        self._limit(options)
+        if not (self._held or self._full or self._closed):
+            await self.start()
+        for server in servers:
+            server.close()
+        for sock in before:
+            sock.close()
+
+    def _limit(self, options: ListenOptions) -> None:
+        self._max = options.max_connections or connections_possible()
+        self._max_per_client = options.max_connections_per_client
+        self._full = len(self.streams) >= self._max
 
     def pause(self) -> None:
         """Leave new connections in the kernel's queue until `resume`."""
@@ -194,7 +216,7 @@ class Listening:
             self._clients[client] = left
         else:
             del self._clients[client]
-        if self._full:
+        if self._full and len(self.streams) < self._max:
             self._full = False
             self._go_on()
 

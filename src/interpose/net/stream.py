@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Address, Receiver, StreamHandler, StreamInfo, TlsInfo
+from interpose.net.buffered import Buffered
 from interpose.net.errors import failure_of
 from interpose.net.tls import ended_in_order, upgrade
 
@@ -240,7 +241,8 @@ class SocketStream(asyncio.Protocol):
         received, self._buffer = self._buffer, b""
         self._reading = self._upgrading = True
         try:
-            self._transport = upgraded = await upgrade(transport, self, context, received, server_name=server_name)
+            inner = Buffered(self)
+            self._transport = upgraded = await upgrade(transport, inner, context, received, server_name=server_name)
         except BaseException as error:
             transport.abort()
             self._upgrading = False

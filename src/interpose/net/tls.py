@@ -92,7 +92,7 @@ def _content(path: str) -> bytes:
 
 async def upgrade(
     transport: asyncio.Transport,
-    protocol: asyncio.Protocol,
+    protocol: asyncio.BaseProtocol,
     context: ssl.SSLContext,
     received: bytes,
     *,
@@ -116,7 +116,7 @@ async def upgrade(
         )
     )  # fmt: skip
     if received:
-        loop.call_soon(loop.call_soon, _feed, transport, protocol, received)
+        loop.call_soon(loop.call_soon, _feed, transport, transport.get_protocol(), received)
     upgraded = await starting
     # uvloop reports a connection that was closed in the middle of the handshake as a success.
     if upgraded is None or upgraded.is_closing():
@@ -138,9 +138,9 @@ def ended_in_order(transport: asyncio.Transport) -> bool:
         return False
 
 
-def _feed(transport: asyncio.Transport, protocol: asyncio.Protocol, received: bytes) -> None:
+def _feed(transport: asyncio.Transport, before: asyncio.BaseProtocol, received: bytes) -> None:
     tls_protocol: Any = transport.get_protocol()
-    if transport.is_closing() or tls_protocol is protocol:
+    if transport.is_closing() or tls_protocol is before:
         return
     view = memoryview(received)
     while view:
