@@ -113,10 +113,10 @@ class Dialler:
             refusal = self.policy.refusal(address, origin.port)
             if refusal is None:
                 allowed.append(address)
-            else:
-                refused = refused or refusal
-        if not allowed:
-            assert refused is not None
+            elif refused is None or refusal.kind == "proxy_loop_detected":
+                refused = refusal
+        # A name of which one address is ourselves means us: `localhost` has two, and we may listen on one of them.
+        if refused is not None and (not allowed or refused.kind == "proxy_loop_detected"):
             raise Failure(refused.kind, Side.INTERNAL, f"{origin} is refused: {refused.why}")
         return in_turn(allowed)
 

@@ -48,6 +48,7 @@ IDENTITY: frozenset[bytes] = frozenset(
         b"x-rewrite-url",
     )
 )
+_BLANKS = re.compile(rb"[ \t]+")
 _APPENDED = (b"x-forwarded-for", b"forwarded")
 _PSEUDONYM = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?::[0-9]{1,5})?")
 
@@ -110,7 +111,7 @@ def check_loop(lines: list[FieldLine], pseudonym: bytes) -> None:
     for line in lines:
         if line[0] == b"via":
             for entry in line[2].split(b","):
-                words = entry.strip(b" \t").split(b" ")
+                words = _BLANKS.split(entry.strip(b" \t"))
                 if len(words) > 1 and words[1] == pseudonym:
                     raise Failure(
                         "proxy_loop_detected", Side.DOWNSTREAM, "The request has passed through this proxy before."
