@@ -270,13 +270,14 @@ def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
     """The end of a proxy: the origin or tunnel that the client names."""
     client = means.parts.get(
         UpstreamClient,
-        (listener, config.connections, config.dns),
+        (listener, config.connections, config.dns, config.timeouts.tunnel_timeout_s),
         lambda: UpstreamClient(
             means.dial_for(config, listener),
             means.parser,
             means.tunnels,
             connection_options(config.connections),
             answer_timeout_s=PROXY_ANSWER_TIMEOUT_S,
+            stream_timeout_s=config.timeouts.tunnel_timeout_s,
             configured=False,
         ),
     )
@@ -296,13 +297,14 @@ def upstream_client(config: Config, upstream: Upstream, means: Means) -> Upstrea
     connections = config.connections_of(upstream)
     return means.parts.get(
         UpstreamClient,
-        (upstream.verify, upstream.ca_file, connections, config.dns),
+        (upstream.verify, upstream.ca_file, connections, config.dns, config.timeouts.tunnel_timeout_s),
         lambda: UpstreamClient(
             means.dial_for(config, upstream),
             means.parser,
             means.tunnels,
             connection_options(connections),
             answer_timeout_s=GATEWAY_ANSWER_TIMEOUT_S,
+            stream_timeout_s=config.timeouts.tunnel_timeout_s,
             configured=True,
         ),
     )

@@ -18,6 +18,7 @@ class Parts:
     def __init__(self) -> None:
         self._parts: dict[tuple[type, Hashable], Any] = {}
         self._asked: set[tuple[type, Hashable]] = set()
+        self._made: list[tuple[type, Hashable]] = []
 
     def get(self, kind: type[T], key: Hashable, make: Callable[[], T]) -> T:
         """The part of this kind for `key`, made when there is none."""
@@ -25,6 +26,7 @@ class Parts:
         self._asked.add(full_key)
         if full_key not in self._parts:
             self._parts[full_key] = make()
+            self._made.append(full_key)
         part: T = self._parts[full_key]
         return part
 
@@ -32,11 +34,14 @@ class Parts:
         """All parts of one kind."""
         return [part for key, part in self._parts.items() if key[0] is kind]
 
-    def begin(self) -> None:
-        """A new configuration begins to ask."""
+    def begin(self) -> list[Any]:
+        """A new configuration begins to ask. Forgets and returns what was made for one that never came to run."""
         self._asked.clear()
+        made, self._made = self._made, []
+        return [self._parts.pop(key) for key in made]
 
     def unasked(self) -> list[Any]:
-        """Forget and return what was not asked for since `begin`."""
+        """The new configuration runs. Forgets and returns what it did not ask for."""
+        self._made.clear()
         keys = [key for key in self._parts if key not in self._asked]
         return [self._parts.pop(key) for key in keys]

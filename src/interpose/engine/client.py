@@ -54,6 +54,7 @@ class UpstreamClient:
         self._configured = configured
         self._pool = Pool(options.max_idle, options.idle_timeout_s)
         self._open: dict[UpstreamConnection, Origin] = {}
+        self._is_retired = False
         self._clock = asyncio.get_running_loop().time
 
     async def send(self, exchange: Exchange, request: Request, origin: Origin) -> Response:
@@ -141,7 +142,7 @@ class UpstreamClient:
 
     def _idle(self, connection: UpstreamConnection) -> None:
         origin = self._open.get(connection)
-        if origin is None or not self._pool.put(origin, connection, self._clock()):
+        if origin is None or self._is_retired or not self._pool.put(origin, connection, self._clock()):
             connection.stream.close()
 
     def _gone(self, connection: UpstreamConnection) -> None:
@@ -160,6 +161,11 @@ class UpstreamClient:
         """Close every connection that waits for an exchange."""
         for connection in self._pool.clear():
             connection.stream.close()
+
+    def retire(self) -> None:
+        """Keep no connection beyond its exchange any more: a newer client has taken over."""
+        self._is_retired = True
+        self.close_idle()
 
     def close(self) -> None:
         """Break off everything that is still open."""

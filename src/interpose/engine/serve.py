@@ -27,6 +27,10 @@ class HttpServer(Serving):
         """Close the connections that wait for a request, and say how many there were."""
         return sum([connection.close_if_idle() for connection in list(self.connections)])
 
+    def shed(self) -> int:
+        """Close the connections that wait for another request after their first, and say how many there were."""
+        return sum([connection.shed() for connection in list(self.connections)])
+
     def cut(self) -> None:
         """Break off every connection."""
         for connection in list(self.connections):

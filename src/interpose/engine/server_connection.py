@@ -370,6 +370,10 @@ class ServerConnection:
             return True
         return False
 
+    def shed(self) -> bool:
+        """Close when no request has begun since the last one. A new connection is left alone: its request comes."""
+        return not self._head_since and self.close_if_idle()
+
     def cut(self) -> None:
         """Break off whatever runs."""
         self._stream.abort()

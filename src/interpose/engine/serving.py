@@ -33,6 +33,9 @@ class Census(Protocol):
     def close_if_idle(self) -> bool:
         """Close when no request has begun."""
 
+    def shed(self) -> bool:
+        """Close when no request has begun since the last one; not when none has come yet, for then one will."""
+
     def cut(self) -> None:
         """Break off."""
 
@@ -40,8 +43,8 @@ class Census(Protocol):
 class Serving:
     """Shared by all connections of a listener. A reload swaps `handler`, `render`, `parser` and `timeouts` in place.
 
-    `needs_tasks` says that handlers hold code of users (see `engine.run`). `overload` is why no new exchange may
-    begin now, when that is so. `observe_refused` hears of requests that cannot be read.
+    `needs_tasks` says that handlers hold code of users (see `engine.run`). `observe_refused` hears of requests that
+    cannot be read.
     """
 
     def __init__(
@@ -56,7 +59,6 @@ class Serving:
         self.loop = asyncio.get_running_loop()
         self.connections: set[Census] = set()
         self.is_draining = False
-        self.overload: Failure | None = None
         self.needs_tasks = False
         self.observe_refused: Callable[[Exchange], None] | None = None
         self.accepted = 0
@@ -73,8 +75,6 @@ def date_line() -> bytes:
 def run_handler(serving: Serving, exchange: Exchange, request: Request, done: Done) -> Runs | None:
     """Start the handler; `done` gets its response or its error, perhaps before this returns (None then, or ended)."""
     try:
-        if serving.overload is not None:
-            raise serving.overload
         answering = serving.handler(exchange, request)
     except Exception as error:
         done(None, error)
@@ -83,7 +83,6 @@ def run_handler(serving: Serving, exchange: Exchange, request: Request, done: Do
     if serving.needs_tasks:
         return as_task(serving.loop, coroutine, done)
     run = Run(coroutine, done)
-    run.start()
     return None if run.has_ended else run
 
 

@@ -14,7 +14,7 @@ class Tunnels:
     """The open tunnels of a worker; `tick` ends the idle ones."""
 
     def __init__(self, idle_timeout_s: float) -> None:
-        self._idle_timeout_s = idle_timeout_s
+        self.idle_timeout_s = idle_timeout_s
         self._open: set[Tunnel] = set()
 
     def between(self, exchange: Exchange, upstream: Stream) -> StreamHandler:
@@ -34,7 +34,7 @@ class Tunnels:
     def tick(self, now: float) -> None:
         """Once a second: end tunnels in which nothing moved, or that have been half closed for too long."""
         for tunnel in list(self._open):
-            tunnel.tick(now, self._idle_timeout_s)
+            tunnel.tick(now, self.idle_timeout_s)
 
     def close(self) -> None:
         """Break off every tunnel."""

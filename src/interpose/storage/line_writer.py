@@ -129,6 +129,11 @@ class LineWriter:
         else:
             self._thread.join(wait_s)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether, after `close`, nothing waits for the target any more."""
+        return self._thread is None or not self._thread.is_alive()
+
     # --- the thread's side -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:

@@ -1,0 +1,86 @@
+"""What no configuration asks for any more, kept until nothing of it is in use.
+
+A reload swaps chains, but exchanges that began before it finish on the old ones: their upstream client must keep their
+deadlines, their log must still be written, their names must still be looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from interpose.engine.client import UpstreamClient
+from interpose.filters.access_log import AccessLog
+from interpose.net.resolve import Resolver
+from interpose.storage.line_writer import LineWriter
+
+LAST_LINES_S = 0.25
+"""How long the last lines of a log are waited for at the very end."""
+
+
+class Retired:
+    """Parts on their way out; `tick` once a second, `close` at the end. What still uses a part holds on to it."""
+
+    def __init__(self) -> None:
+        self.dropped_lines = 0
+        self._clients: weakref.WeakSet[UpstreamClient] = weakref.WeakSet()
+        self._writers: list[tuple[LineWriter, list[weakref.ref[AccessLog]]]] = []
+        self._resolvers: list[Resolver] = []
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def add(self, parts: Iterable[Any]) -> None:
+        """Take over what was given up at the same time."""
+        parts = list(parts)
+        logs = [weakref.ref(part) for part in parts if isinstance(part, AccessLog)]
+        for part in parts:
+            if isinstance(part, UpstreamClient):
+                part.retire()
+                self._clients.add(part)
+            elif isinstance(part, LineWriter):
+                self._writers.append((part, logs))
+            elif isinstance(part, Resolver):
+                self._resolvers.append(part)
+
+    @property
+    def open_connections(self) -> int:
+        """Connections to origins on which an exchange still runs."""
+        return sum(client.open_connections for client in self._clients)
+
+    def tick(self, now: float) -> None:
+        """Keep the deadlines of what still runs, and close what nobody uses any more."""
+        for client in list(self._clients):
+            client.tick(now)
+        for entry in [entry for entry in self._writers if all(log() is None for log in entry[1])]:
+            self._writers.remove(entry)
+            self._close_writer(entry[0])
+        if self._resolvers and not self._clients:
+            closing = asyncio.get_running_loop().create_task(_close_all(self._resolvers))
+            self._resolvers = []
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close everything now; what the logs' targets do not take within a moment is given up."""
+        loop = asyncio.get_running_loop()
+        for client in list(self._clients):
+            client.close()
+        await _close_all(self._resolvers)
+        await asyncio.gather(*self._closing)
+        writers = [writer for writer, _ in self._writers]
+        for writer in writers:
+            self._close_writer(writer)
+        end = loop.time() + LAST_LINES_S
+        while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
+            await asyncio.sleep(0.005)
+        self._resolvers, self._writers = [], []
+
+    def _close_writer(self, writer: LineWriter) -> None:
+        writer.close(wait_s=0)
+        self.dropped_lines += writer.dropped
+
+
+async def _close_all(resolvers: Iterable[Resolver]) -> None:
+    for resolver in resolvers:
+        await resolver.close()
