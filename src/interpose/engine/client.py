@@ -84,7 +84,7 @@ class UpstreamClient:
                     was_complete = True
                 response: Response = await connection.send(exchange, request, attempt, content)
             except Failure as failure:
-                attempt.failure = failure
+                _note(exchange, attempt, failure)
                 if reused and may_retry(
                     failure,
                     request.method,
@@ -113,7 +113,7 @@ class UpstreamClient:
         try:
             stream = await self._dialled(origin, attempt)
         except Failure as failure:
-            attempt.failure = failure
+            _note(exchange, attempt, failure)
             raise
         response = Response(200, reason=b"Connection established")
         response.then = self._tunnels.between(exchange, stream)
@@ -176,6 +176,13 @@ class UpstreamClient:
     def open_connections(self) -> int:
         """Connections to origins, idle ones included."""
         return len(self._open)
+
+
+def _note(exchange: Exchange, attempt: Attempt, failure: Failure) -> None:
+    """Write down how an attempt failed; that an address may not be reached is a refusal like any filter's."""
+    attempt.failure = failure
+    if failure.kind in ("destination_ip_prohibited", "proxy_loop_detected"):
+        exchange.refused_by("dial", failure.kind, failure.detail)
 
 
 class OriginClient:

@@ -100,7 +100,7 @@ class Signal:
 
 
 class Run:
-    """Steps one coroutine to its end, and then calls `done`, perhaps before `start` returns."""
+    """Steps one coroutine to its end, and then calls `done`, perhaps before the constructor returns."""
 
     __slots__ = ("_coroutine", "_done", "_is_cancelled", "_waits_for")
 
@@ -109,9 +109,6 @@ class Run:
         self._done = done
         self._is_cancelled = False
         self._waits_for: Any = None
-
-    def start(self) -> None:
-        """Take the first step."""
         self._step()
 
     @property

@@ -110,8 +110,6 @@ def canonical_path(path: str, merge_slashes: bool) -> str:
 
 def hazard(path: str) -> str | None:
     """What in a canonical path is read differently by different servers, in words; None when there is nothing."""
-    if "%" not in path and "/." not in path and "\\" not in path:
-        return None
     for mark, words in _HAZARDS.items():
         if mark in path:
             return words

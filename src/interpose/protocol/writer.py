@@ -7,11 +7,12 @@ scripts may have changed them, judged by `fitness`. So writing is joining.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 
 from interpose.core.fields import FieldLine, field_line
 from interpose.core.message import Request, Response
-from interpose.core.target import Form
+from interpose.core.target import Form, Target
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -56,23 +57,8 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
     `framing` is a length (0 without content) or CHUNKED. `absolute` writes the absolute-form, for a proxy further on. A
     method that usually has content says Content-Length: 0 when it has none (RFC 9110, 8.6).
     """
-    target = request.target
-    form, _, _, path, query = target
-    if form is Form.ASTERISK:
-        wire_target = "*"
-    elif form is Form.AUTHORITY:
-        wire_target = str(target.authority)
-    elif absolute:
-        wire_target = str(target)
-    else:
-        wire_target = path if query is None else f"{path}?{query}"
     method = request.method
-    host, port = target.authority
-    if ":" in host:
-        host = f"[{host}]"
-    if port is not None:
-        host = f"{host}:{port}"
-    parts = [f"{method} {wire_target} HTTP/1.1\r\nHost: {host}\r\n".encode("ascii")]
+    parts = [_request_start(method, request.target, absolute)]
     parts += [line[3] for line in request.fields.lines]
     if framing == CHUNKED:
         parts.append(b"Transfer-Encoding: chunked\r\n")
@@ -87,6 +73,21 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
     parts.append(more)
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _request_start(method: str, target: Target, absolute: bool) -> bytes:
+    """Request line and Host field; the same targets are asked for again and again."""
+    form, _, authority, path, query = target
+    if form is Form.ASTERISK:
+        wire_target = "*"
+    elif form is Form.AUTHORITY:
+        wire_target = str(authority)
+    elif absolute:
+        wire_target = str(target)
+    else:
+        wire_target = path if query is None else f"{path}?{query}"
+    return f"{method} {wire_target} HTTP/1.1\r\nHost: {authority}\r\n".encode("ascii")
 
 
 def switch_head(response: Response) -> bytes:
