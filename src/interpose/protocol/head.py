@@ -249,7 +249,7 @@ class HeadParser:
 
         The first `searched` octets were judged before.
         """
-        if data[:2] == b"\r\n"[: len(data)]:
+        if data in (b"", b"\r", b"\r\n"):
             return
         if not _TOKEN_START.match(data):
             raise bad_request("The request does not begin with a method.")
