@@ -6,6 +6,7 @@ import msgspec
 
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
+from interpose.core.failure import Failure
 from interpose.core.fields import Fields
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
@@ -52,10 +53,14 @@ class Forwarding:
         ours = self._trail(exchange.client.host, request) if self._options.identity else _NOTHING
         plain = fields.lines
         if not _WATCHED.isdisjoint([line[0] for line in plain]):
-            forwarding.check_loop(fields.lines, self._pseudonym)
-            if ours is not _NOTHING:
-                trusted = exchange.client.host in self._trusted
-                plain = forwarding.with_identity(fields.lines, ours, trusted)
+            try:
+                forwarding.check_loop(fields.lines, self._pseudonym)
+                if ours is not _NOTHING:
+                    trusted = exchange.client.host in self._trusted
+                    plain = forwarding.with_identity(fields.lines, ours, trusted)
+            except Failure as failure:
+                exchange.refused_by("forwarding", failure.kind, failure.detail)
+                raise
         elif ours is not _NOTHING:
             plain += ours.lines
         fields.lines = plain
