@@ -18,6 +18,22 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
+def reworded(sentence: str) -> str:
+    """What the library says about bad usage, without its types' names and in the form of our own sentences."""
+    for theirs, ours in _WORDS:
+        sentence = sentence.replace(theirs, ours)
+    sentence = sentence.rstrip(".")
+    return f"{sentence[0].lower()}{sentence[1:]}{'' if sentence.endswith('?') else '.'}"
+
+
+_WORDS = (
+    ("Input should be a valid integer, unable to parse string as an integer", "it must be a whole number"),
+    ("Value error, ", ""),
+    (" argument(s) ", " argument "),
+    ("'. Did you mean", "'; did you mean"),
+)
+
+
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit status. What is wrong becomes a sentence on standard error, never a
     traceback."""
@@ -33,9 +49,7 @@ def run(arguments: list[str]) -> int:
         complain(*refusal.sentences)
         return refusal.status
     except typer.TyperException as error:
-        # The library's own words for bad usage, without the box around them.
-        sentence = error.format_message().rstrip(".") or "give a command; see interpose --help"
-        complain(f"{sentence[0].lower()}{sentence[1:]}.")
+        complain(reworded(error.format_message() or "give a command; see interpose --help"))
         return MISUSED
     except typer.Abort:
         return INTERRUPTED

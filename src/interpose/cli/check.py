@@ -8,7 +8,7 @@ import typer
 
 from interpose.cli import options
 from interpose.cli.say import printable
-from interpose.cli.start import DEFAULT_FILE, configured
+from interpose.cli.start import DEFAULT_FILE, check_default, configured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ def check(
         return
     from interpose.config.load import load
 
+    check_default(file)
     config = configured(lambda: load(file), from_flags=False)
     plans = configured(lambda: planned(config), from_flags=False)
     from interpose.cli.table import console

@@ -25,14 +25,14 @@ NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 126, 127, 128
 
 
 def execute(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The command and its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command and its arguments.")],
     allow_upstream: options.AllowUpstream = [],  # noqa: B006 - never changed
     script: options.Scripts = [],  # noqa: B006
     log: options.AccessLog = "off",
     log_format: options.Format = LogFormat.COMBINED,
     no_console: options.NoConsole = False,
 ) -> None:
-    """Run one command through a proxy of its own, and end with its exit status."""
+    """Run one command through a proxy of its own, and end with its exit status: `interpose exec -- pytest`."""
     import shutil
 
     from interpose.cli.start import configured

@@ -16,7 +16,7 @@ class LogFormat(enum.StrEnum):
     JSON = "json"
 
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="[FILE]", help="The configuration.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration.")]
 Listen = Annotated[
     list[str],
     typer.Option(
@@ -51,6 +51,12 @@ Certificate = Annotated[
 Key = Annotated[str | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")]
 Name = Annotated[
     str, typer.Option("--name", metavar="NAME", help="What this instance is called.", show_default="the role")
+]
+NameOfRun = Annotated[
+    str,
+    typer.Option(
+        "--name", metavar="NAME", help="What this instance is called.", show_default="the file's, without its ending"
+    ),
 ]
 State = Annotated[
     str,

@@ -59,7 +59,7 @@ def proxy(
 
 def gateway(
     upstream: Annotated[
-        list[str], typer.Argument(metavar="UPSTREAM...", help="http://host:port, https://host, host:port or unix:path.")
+        list[str], typer.Argument(metavar="UPSTREAM", help="http://host:port, https://host, host:port or unix:path.")
     ],
     listen: options.Listen = ["127.0.0.1:8080"],  # noqa: B006
     workers: options.Workers = 1,
@@ -98,7 +98,7 @@ def gateway(
 
 def run(
     file: options.ConfigFile = DEFAULT_FILE,
-    name: options.Name = "",
+    name: options.NameOfRun = "",
     state: options.State = "",
     log_format: Annotated[
         LogFormat | None, typer.Option("--log-format", help="Instead of the format in the file.")
@@ -109,6 +109,8 @@ def run(
     from msgspec.structs import replace
 
     from interpose.config.load import load
+
+    check_default(file)
 
     def read() -> Config:
         config = load(file)
@@ -126,6 +128,15 @@ def _supervise(read: Callable[[], Config], *, from_flags: bool) -> None:
 
     interactive = from_flags or sys.stderr.isatty()
     raise typer.Exit(launch.supervise(config, load=None if from_flags else read, interactive=interactive))
+
+
+def check_default(file: Path) -> None:
+    """Refuse in helpful words when no file was named and the one that is then meant is not there."""
+    if file == DEFAULT_FILE and not file.exists():
+        raise Refused(
+            f"there is no {file} in this directory; name a configuration, or start without one: "
+            "`interpose proxy`, `interpose gateway UPSTREAM`"
+        )
 
 
 def configured(read: Callable[[], Made], *, from_flags: bool) -> Made:

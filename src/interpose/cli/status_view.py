@@ -12,7 +12,7 @@ from interpose.cli.table import table
 
 _STATES = {"serving": "green", "ready": "green", "starting": "yellow", "draining": "yellow", "dead": "bold red"}
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_WORKER_NUMBERS = ("Restarts", "Connections", "Requests", "Per second", "Memory")
+_WORKER_NUMBERS = ("Restarts", "Connections", "Requests", "Per s", "Memory")
 
 
 def status_view(status: Mapping[str, Any]) -> RenderableType:

@@ -31,7 +31,7 @@ def table(
         title_style="bold",
         header_style="dim",
         box=None,
-        padding=(0, 3, 0, 0),
+        padding=(0, 2, 0, 0),
         pad_edge=False,
     )
     for column in columns:

@@ -105,6 +105,18 @@ def test_the_exit_status_of_the_supervisor_is_that_of_the_command(
     assert cli.run(["proxy"]) == 1
 
 
+def test_without_a_file_in_the_directory_the_commands_for_files_say_what_else_there_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in ("run", "check"):
+        assert cli.run([command]) == 2
+        assert capsys.readouterr().err == (
+            "interpose: there is no interpose.toml in this directory; name a configuration, or start without one: "
+            "`interpose proxy`, `interpose gateway UPSTREAM`\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentences"),
     [
@@ -119,8 +131,15 @@ def test_the_exit_status_of_the_supervisor_is_that_of_the_command(
         ),
         (["run", "/none.toml"], ["interpose: /none.toml: there is no such file"]),
         (["check", "/no\x1b[31mne"], ["interpose: /no\\x1b[31mne: there is no such file"]),
-        (["gateway"], ["interpose: missing argument 'UPSTREAM...'."]),
+        (["gateway"], ["interpose: missing argument 'UPSTREAM'."]),
         (["nonsense"], ["interpose: no such command 'nonsense'."]),
+        (["prox"], ["interpose: no such command 'prox'; did you mean 'proxy'?"]),
+        (["proxy", "x", "y"], ["interpose: got unexpected extra argument (x y)."]),
+        (["proxy", "--workers", "x"], ["interpose: invalid value for '--workers': it must be a whole number."]),
+        (
+            ["proxy", "--log-format", "x"],
+            ["interpose: invalid value for '--log-format': 'x' is not one of 'combined', 'json'."],
+        ),
     ],
 )
 def test_bad_usage_ends_with_status_2_and_a_sentence_for_each_mistake(

@@ -46,12 +46,12 @@ def test_status_shows_the_instance_its_listeners_and_its_workers() -> None:
         """\
 site  Interpose 0.1.0  process 4711  up 1 d 2 h  generation 3
 
-Listener   Role      Address
-gateway    gateway   http://127.0.0.1:8080
+Listener  Role     Address
+gateway   gateway  http://127.0.0.1:8080
 
-Worker   Process   State      Restarts   Connections   Requests   Per second     Memory
-1        4712      serving           0            12     123456         1234   33.0 MiB
-2        4713      starting          3             -          -            -          -
+Worker  Process  State     Restarts  Connections  Requests  Per s    Memory
+1       4712     serving          0           12    123456   1234  33.0 MiB
+2       4713     starting         3            -         -      -         -
 """
     )
 
