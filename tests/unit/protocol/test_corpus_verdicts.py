@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,26 +16,21 @@ import uvloop
 from tests import corpus
 from tests.corpus import ExpectedRequest, ExpectedResponse, Message
 from tests.scenes import judge
+from tests.support.conversation import MOST, Conversation, conversation, settle, statuses
 from tests.support.memory_stream import SERVER, MemoryStream
 
-from interpose.core.body import Body
 from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
-from interpose.core.stream import Stream
 from interpose.core.target import Authority, Form, Target
-from interpose.engine.pace import Timeouts
-from interpose.engine.serve import HttpServer
 from interpose.engine.upstream_connection import UpstreamConnection
-from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.protocol.head import HeadParser
 
 MESSAGES = corpus.load()
 THEMES = sorted({(message.theme, message.kind) for message in MESSAGES})
 NEXT_REQUEST = b"GET /behind HTTP/1.1\r\nHost: b\r\n\r\n"
 NEXT_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbehind"
-MOST = 1 << 62
 
 # What the reader takes off the fields, because it is about one connection or became a part of the request itself.
 TAKEN_OFF = {
@@ -67,71 +62,6 @@ CANONICAL = {
     "http://b.example/": "/",
     "http://b.example:8001": "*",
 }
-
-
-@dataclass
-class Seen:
-    """One request as the handler got it."""
-
-    request: Request
-    authority: str
-    method: str
-    body: bytes | None = None
-    """None until it has been read to its end."""
-    failure: Failure | None = None
-
-
-@dataclass
-class Conversation:
-    """One connection of the server and what came of it."""
-
-    server: HttpServer
-    stream: MemoryStream
-    seen: list[Seen] = field(default_factory=list)
-    tunnel: Stream | None = None
-
-    async def handle(self, exchange: Exchange, request: Request) -> Response:
-        seen = Seen(request, str(request.target.authority), request.method)
-        self.seen.append(seen)
-        if request.method == "CONNECT" or request.upgrade:
-            seen.body = b""
-            response = Response(200 if request.method == "CONNECT" else 101)
-            response.upgrade = request.upgrade
-            response.then = self.join
-            return response
-        try:
-            seen.body = await request.body.read(MOST)
-        except Failure as failure:
-            seen.failure = failure
-            raise
-        return Response(200, body=Body(b"ok"))
-
-    def join(self, stream: Stream) -> None:
-        self.tunnel = stream
-
-
-def conversation(parser: HeadParser) -> Conversation:
-    """A server's connection with nothing said yet."""
-    stream = MemoryStream()
-    server = HttpServer("listener", None, ErrorAnswer(ErrorAnswerOptions()), parser, Timeouts(), 0)  # type: ignore[arg-type]
-    talk = Conversation(server, stream)
-    server.handler = talk.handle
-    server(stream)
-    return talk
-
-
-async def settle(state: Callable[[], Any]) -> None:
-    """Let the loop go round until nothing has changed for a while."""
-    same = 0
-    before = state()
-    for _ in range(1000):
-        await asyncio.sleep(0)
-        now = state()
-        same = same + 1 if now == before else 0
-        if same == 5:
-            return
-        before = now
-    raise AssertionError("it never comes to rest")
 
 
 def ways(message: Message) -> Iterator[tuple[str, list[bytes]]]:
@@ -201,15 +131,15 @@ async def requests_of(message: Message, way: str, pieces: list[bytes], parser: H
 
 def _accepted_request(message: Message, talk: Conversation) -> Iterator[str]:
     yield from _compare(message, talk, whole=True)
-    statuses = _statuses(talk)
-    if [status for status, _ in statuses] != [200] * len(message.messages):
-        yield f"answers {statuses} instead of {len(message.messages)} times 200"
+    answers = statuses(talk)
+    if [status for status, _ in answers] != [200] * len(message.messages):
+        yield f"answers {answers} instead of {len(message.messages)} times 200"
         return
     last = message.messages[-1]
     assert isinstance(last, ExpectedRequest)
     ends = talk.stream.is_closed or talk.stream.has_ended
-    if last.close is not None and talk.tunnel is None and (last.close != statuses[-1][1] or last.close != ends):
-        yield f"close is {statuses[-1][1]}, ended is {ends}, it should be {last.close}"
+    if last.close is not None and talk.tunnel is None and (last.close != answers[-1][1] or last.close != ends):
+        yield f"close is {answers[-1][1]}, ended is {ends}, it should be {last.close}"
     if talk.tunnel is not None:
         early = talk.stream._buffer
         if early != message.rest:
@@ -218,23 +148,23 @@ def _accepted_request(message: Message, talk: Conversation) -> Iterator[str]:
 
 def _refused_request(message: Message, talk: Conversation) -> Iterator[str]:
     yield from _compare(message, talk, whole=False)
-    statuses = _statuses(talk)
+    answers = statuses(talk)
     if message.incomplete:
-        if len(statuses) != len(message.messages):
-            yield f"answered {statuses} before the end of input"
+        if len(answers) != len(message.messages):
+            yield f"answered {answers} before the end of input"
         return
-    if len(statuses) != len(message.messages) + 1 or statuses[-1] != (message.status, True):
-        yield f"answers {statuses} instead of a last {message.status} that closes"
+    if len(answers) != len(message.messages) + 1 or answers[-1] != (message.status, True):
+        yield f"answers {answers} instead of a last {message.status} that closes"
     if not talk.stream.is_closed and not talk.stream.has_ended:
         yield "the connection stays open"
 
 
 def _broken_off_request(message: Message, talk: Conversation) -> Iterator[str]:
     """A head that breaks off has nobody to answer to; a request whose body does is answered. Either way it is over."""
-    statuses = _statuses(talk)[len(message.messages) :]
+    answers = statuses(talk)[len(message.messages) :]
     began = len(talk.seen) > len(message.messages)
-    if statuses != ([(message.status, True)] if began else []):
-        yield f"answers {statuses} after the end of input"
+    if answers != ([(message.status, True)] if began else []):
+        yield f"answers {answers} after the end of input"
     if not talk.stream.is_closed and not talk.stream.has_ended:
         yield "the connection stays open after the end of input"
 
@@ -283,18 +213,6 @@ def _end_to_end(pairs: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
         name.strip(" \t").lower() for key, value in pairs if key.lower() == "connection" for name in value.split(",")
     }
     return [(name, value) for name, value in pairs if name.lower() not in TAKEN_OFF | listed]
-
-
-def _statuses(talk: Conversation) -> list[tuple[int, bool]]:
-    """Status of each answer, and whether it says that the connection closes; judged, interim ones left out."""
-    found: list[tuple[int, bool]] = []
-    rest = talk.stream.sent
-    methods = [seen.method for seen in talk.seen]
-    while rest:
-        method = methods[len(found)] if len(found) < len(methods) else "GET"
-        [answer], rest = judge.split_responses(rest, [method], "websocket")
-        found.append((200 if answer.status == 101 else answer.status, "close" in answer.options("connection")))
-    return found
 
 
 # --- responses -----------------------------------------------------------------------------------------------------
