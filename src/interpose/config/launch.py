@@ -25,8 +25,10 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "interpose.config.launch")
 def supervise(config: Config, *, load: Callable[[], Config] | None = None, interactive: bool = False) -> int:
     """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad)."""
     from interpose.engine.supervisor import Supervisor
+    from interpose.net.listen import raise_descriptor_limit
 
     set_up_logging(config)
+    raise_descriptor_limit()
 
     async def run() -> int:
         supervisor = Supervisor(

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from interpose.config import build
 from interpose.config.dialling import Dialling
-from interpose.config.model import Config, Listener
+from interpose.config.model import Config, Listener, Upstream
 from interpose.config.parts import Parts
 from interpose.config.retired import Retired
 from interpose.config.running import Chain, Running
-from interpose.engine.client import UpstreamClient
+from interpose.core.exchange import Attempt
+from interpose.core.stream import Stream
+from interpose.core.target import Origin
+from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
 from interpose.engine.tunnel import Tunnels
@@ -60,6 +63,7 @@ class WorkerRuntime:
         self._tunnels: Tunnels | None = None
         self._addresses: list[str] = []
         self._level = MemoryLevel.OK
+        self._most_upstream = connections_possible()
         self._upstream_parser = HeadParser()
         self._dialling = Dialling(self._parts, lambda: self._addresses)
 
@@ -72,8 +76,27 @@ class WorkerRuntime:
         """Build the chains of `config`. ValueError, a sentence, when something that they need is broken."""
         self._retired.add(self._parts.begin())
         self._dialling.prepare(config)
-        means = build.Means(self._parts, self._dialling.dial_for, self._open_tunnels(), self._upstream_parser)
+        check_descriptors(config)
+        means = build.Means(self._parts, self._dial_for, self._open_tunnels(), self._upstream_parser)
         return Prepared(config, {listener.name: self._chain(config, listener, means) for listener in config.listeners})
+
+    def _dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
+        dial = self._dialling.dial_for(config, what)
+
+        def dial_with_room(
+            origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+        ) -> Awaitable[Stream]:
+            self._make_room()
+            return dial(origin, attempt, configured=configured)
+
+        return dial_with_room
+
+    def _make_room(self) -> None:
+        """Before a connection to an origin is made: unused ones go when the descriptors meant for them are taken."""
+        clients = self._parts.every(UpstreamClient)
+        if sum([client.open_connections for client in clients]) + len(self._open_tunnels()) >= self._most_upstream:
+            for client in clients:
+                client.close_oldest()
 
     def _chain(self, config: Config, listener: Listener, means: build.Means) -> Chain:
         limits = config.limits_of(listener)
@@ -150,6 +173,8 @@ class WorkerRuntime:
             self._past.update(gone.totals)
         for client in self._parts.every(UpstreamClient):
             client.tick(now)
+            if self._level >= MemoryLevel.SHED:
+                client.close_idle()
         for script in self._parts.every(Script):
             script.tick()
         for identities in self._parts.every(Identities):
@@ -163,9 +188,6 @@ class WorkerRuntime:
         self._level = level
         for running in self._all:
             running.relieve(level)
-        if level >= MemoryLevel.SHED:
-            for client in self._parts.every(UpstreamClient):
-                client.close_idle()
 
     def reopen_logs(self) -> None:
         """Open log files anew."""
@@ -231,6 +253,17 @@ class WorkerRuntime:
         await self._retired.close()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+
+
+def check_descriptors(config: Config) -> None:
+    """ValueError when the connections that `config` allows need more descriptors than this process may have."""
+    possible = connections_possible()
+    wanted = sum(config.limits_of(listener).max_connections for listener in config.listeners)
+    if wanted > possible:
+        raise ValueError(
+            f"limits.max_connections: {wanted} connections need more descriptors than a worker may have, which are "
+            f"enough for {possible}; lower it, or raise the limit (LimitNOFILE= of systemd, or ulimit -n)."
+        )
 
 
 def _identities(certificate: str, key: str) -> Identities:

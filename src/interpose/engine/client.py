@@ -162,6 +162,11 @@ class UpstreamClient:
         for connection in self._pool.clear():
             connection.stream.close()
 
+    def close_oldest(self) -> None:
+        """Close a quarter of the connections that wait for an exchange, those that have waited longest."""
+        for connection in self._pool.oldest():
+            connection.stream.close()
+
     def retire(self) -> None:
         """Keep no connection beyond its exchange any more: a newer client has taken over."""
         self._is_retired = True

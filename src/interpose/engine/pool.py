@@ -82,6 +82,12 @@ class Pool:
                 old += 1
             del stack[:old]
 
+    def oldest(self) -> list[UpstreamConnection]:
+        """Take out the quarter, at least one, that was used longest ago."""
+        idle = [(connection.idle_since, origin) for origin, stack in self._idle.items() for connection in stack]
+        idle.sort(key=lambda entry: entry[0])
+        return [self._idle[origin].pop(0) for _, origin in idle[: -(-len(idle) // 4)]]
+
     def clear(self) -> list[UpstreamConnection]:
         """Take out all."""
         connections = [connection for stack in self._idle.values() for connection in stack]

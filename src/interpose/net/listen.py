@@ -77,6 +77,14 @@ def address_of(sock: socket.socket) -> str:
     return f"unix:{name}" if sock.family == socket.AF_UNIX else str(SocketAddress(name[0], name[1]))
 
 
+def raise_descriptor_limit() -> None:
+    """Let this process, and those it starts, open as many descriptors as the system lets them without asking."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def connections_possible(listeners: int = 1) -> int:
     """How many connections each of `listeners` may hold: descriptors for one upstream each and a reserve remain."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
