@@ -6,11 +6,12 @@ import os
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING
 
 from interpose.net.tls import server_context
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _SOON = timedelta(days=30)
 
@@ -51,6 +52,8 @@ class Identity:
         return _signature(self._certificate), _signature(self._key)
 
     def _load(self) -> tuple[ssl.SSLContext, frozenset[str], datetime]:
+        from cryptography import x509  # slow to load, and most listeners have no certificate
+
         context = server_context(self._certificate, self._key)
         try:
             with open(self._certificate, "rb") as file:
@@ -96,6 +99,9 @@ def _signature(path: str) -> _Signature | None:
 
 
 def _names(leaf: x509.Certificate) -> frozenset[str]:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, ValueError):

@@ -183,6 +183,11 @@ class SocketStream(asyncio.Protocol):
         return self._written
 
     @property
+    def is_full(self) -> bool:
+        """See `Stream.is_full`."""
+        return self._full
+
+    @property
     def is_reading(self) -> bool:
         """See `Stream.is_reading`."""
         return self._reading
