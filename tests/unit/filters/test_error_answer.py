@@ -122,6 +122,12 @@ def test_f24_a_client_is_told_when_to_come_back(kind: str, waits: str | None) ->
     assert answer(Failure(kind, Side.UPSTREAM), retry_after_s=30).fields.get("Retry-After") == waits
 
 
+@pytest.mark.parametrize("accept", ["text/plain", "text/html", "application/json"])
+def test_nothing_is_said_twice(accept: str) -> None:
+    failure = Failure("proxy_loop_detected", Side.DOWNSTREAM, "The request has passed through this proxy before.")
+    assert content(answer(failure, accept)).count("has passed through") == 1
+
+
 def test_details_are_kept_back_when_asked_to() -> None:
     failure = Failure("connection_refused", Side.UPSTREAM, "10.0.0.7:9000 refused the connection.")
     for accept in ("text/plain", "text/html", "application/json"):
