@@ -1,8 +1,8 @@
 """A `core.stream.Stream` in memory: the product has one end, the test is the other side.
 
 It behaves as a socket does where the difference could be seen: what comes while reading is paused waits, and is
-delivered from the loop, never from within `resume`; a loss is told from the loop; nothing is delivered after `close`; a
-`window` makes the other side take so many octets and no more until `take`.
+delivered from the loop, never from within `resume`; a loss is told from the loop; nothing is delivered after `close`,
+which lasts until everything is taken; a `window` makes the other side take so many octets and no more until `take`.
 
     stream = MemoryStream()
     server(stream)
@@ -92,6 +92,8 @@ class MemoryStream:
             if self._receiver is not None:
                 self._receiver.writable()
             self._wake()
+        if self.is_closed and self.unsent_bytes == 0:
+            self._loop.call_soon(self.lose, None)
 
     def _deliver(self) -> None:
         if self._is_delivering:
@@ -124,6 +126,10 @@ class MemoryStream:
     def unsent_bytes(self) -> int:
         return 0 if self._window is None else max(0, len(self.sent) - self._taken - self._window)
 
+    @property
+    def is_full(self) -> bool:
+        return self._is_full
+
     def write(self, data: bytes) -> bool:
         assert isinstance(data, bytes)
         assert not self.has_ended or self.is_closed or self.is_lost, "written after the end of this side"
@@ -139,12 +145,12 @@ class MemoryStream:
     def close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
-            self._loop.call_soon(self.lose, None)
+            if self.unsent_bytes == 0:
+                self._loop.call_soon(self.lose, None)
 
     def abort(self) -> None:
-        self.was_aborted = True
-        if not self.is_closed:
-            self.is_closed = True
+        if not self.is_lost:
+            self.is_closed = self.was_aborted = True
             self._loop.call_soon(self.lose, None)
 
     def pause(self) -> None:

@@ -84,6 +84,10 @@ class Stream(Protocol):
         """What of it the peer has not taken yet."""
 
     @property
+    def is_full(self) -> bool:
+        """Whether `write` returned False and `Receiver.writable` is still to come."""
+
+    @property
     def is_reading(self) -> bool:
         """Whether bytes are being received (see `pause`)."""
 

@@ -1,10 +1,11 @@
 """Serving HTTP/1 on a stream: requests in, the handler's answers out, one exchange after the other.
 
-The life of a connection is a cycle of three states, told by `_state`:
+The life of a connection is a cycle of four states, told by `_state`:
 
     HEAD    waiting for a request head; what has come of it is in `_buffer`
     BUSY    one exchange runs: the handler does, or its answer is being written, or both are done and the rest of
             the request's body is still arriving
+    FULL    the exchange is over, but the client has too much of its answer still to take: no other begins until then
     OVER    no more requests: the stream was handed to a tunnel, or only what is still to be thrown away is read
             before closing
 
@@ -39,7 +40,7 @@ log = logging.getLogger("interpose")
 MAX_WAITING_BYTES = 65536
 DRAIN_TIMEOUT_S = 1.0
 
-HEAD, BUSY, OVER = "head", "busy", "over"
+HEAD, BUSY, FULL, OVER = "head", "busy", "full", "over"
 
 
 class ServerConnection:
@@ -94,7 +95,10 @@ class ServerConnection:
 
     def writable(self) -> None:
         """The client takes bytes again."""
-        if self._writer is not None and self._writer.on_drain is not None:
+        if self._state is FULL:
+            self._state = BUSY
+            self._begin_next()
+        elif self._writer is not None and self._writer.on_drain is not None:
             self._writer.on_drain()
 
     def connection_lost(self, failure: Failure | None) -> None:
@@ -170,7 +174,8 @@ class ServerConnection:
         if rest is not None:
             self._receiver = None
             self._buffer = rest
-            self._stream.resume()
+            if len(rest) <= MAX_WAITING_BYTES:
+                self._stream.resume()
             if self._exchange is None:
                 self._next()
         elif self._exchange is None and self._receiver.discarded > MAX_DRAIN_BYTES:
@@ -322,8 +327,11 @@ class ServerConnection:
                 self._receiver.body.close()
             return
         self._request = None
+        self._pace = None
         if not self._keep_alive or (self._client_ended and not self._buffer):
             self._close()
+        elif self._stream.is_full:
+            self._state = FULL
         elif self._buffer:
             # In a new round of the loop, or a long pipeline of quick answers would nest without end.
             self._server.loop.call_soon(self._begin_next)
@@ -338,10 +346,13 @@ class ServerConnection:
         self._head_since = 0.0
         self._discarded = 0
         self._pace = None
-        self._stream.resume()
         data, self._buffer = self._buffer, b""
+        if len(data) <= MAX_WAITING_BYTES:
+            self._stream.resume()
         if data:
             self._read_head(bytes(data))
+            if self._state is HEAD:  # more waited than should, and yet it is not a whole head
+                self._stream.resume()
         if self._client_ended:
             self.end_received()
 
@@ -386,17 +397,29 @@ class ServerConnection:
                 return
             if self._buffer:
                 self._refuse(bad_request("The head of the request did not arrive in time.", 408))
-            elif self._head_since:
-                self.close_if_idle()
-            elif self._pace is None:
-                self._pace = Pace(now, 0)
-            elif self._pace.complaint(now, 0, timeouts.keep_alive_timeout_s, 0):
+            elif self._head_since or self._has_not_moved(now, timeouts.keep_alive_timeout_s, timeouts):
                 self.close_if_idle()
         elif self._unread_since and now - self._unread_since >= DRAIN_TIMEOUT_S:
             self._state = OVER
+            self._unread_since = 0.0
             self._stream.close()
         elif self._exchange is not None:
             self._check_pace(now, self._exchange, timeouts)
+        elif self._has_not_moved(now, timeouts.body_timeout_s, timeouts):
+            self._stream.abort()
+
+    def _has_not_moved(self, now: float, idle_timeout_s: float, timeouts: Timeouts) -> bool:
+        """Between exchanges: whether the client leaves what it was sent untaken (it is cut off then), or, having taken
+        it, has been silent for so long."""
+        unsent = self._stream.unsent_bytes
+        count = self._stream.written_bytes - unsent
+        if self._pace is None:
+            self._pace = Pace(now, count)
+        if not unsent:
+            return self._pace.complaint(now, count, idle_timeout_s, 0) is not None
+        if self._pace.complaint(now, count, timeouts.body_timeout_s, timeouts.min_rate_bytes_per_s):
+            self._stream.abort()
+        return False
 
     def _check_pace(self, now: float, exchange: Exchange, timeouts: Timeouts) -> None:
         """The client must send its body, or take its answer, while it is its turn; having ended, it may be gone."""
