@@ -115,12 +115,17 @@ def docstrings(cls: type) -> dict[str, str]:
     return found
 
 
+def in_usage(argument: Any) -> str:
+    """An argument as a usage line has it."""
+    return f"{argument.metavar or argument.name}{'...' if argument.nargs == -1 else ''}"
+
+
 def command_sections() -> Iterator[str]:
     """One section for each command, in the order of `interpose --help`."""
     for name, command in get_command(app).commands.items():
         arguments = [param for param in command.params if param.param_type_name == "argument"]
         options = [param for param in command.params if param.param_type_name == "option"]
-        usage = " ".join(["interpose", name, "[OPTIONS]", *(param.metavar or param.name for param in arguments)])
+        usage = " ".join(["interpose", name, "[OPTIONS]", *(in_usage(param) for param in arguments)])
         yield f"## `{usage}`"
         yield ""
         yield " ".join(command.help.split())
