@@ -117,7 +117,8 @@ def docstrings(cls: type) -> dict[str, str]:
 
 def in_usage(argument: Any) -> str:
     """An argument as a usage line has it."""
-    return f"{argument.metavar or argument.name}{'...' if argument.nargs == -1 else ''}"
+    name = f"{argument.metavar or argument.name}{'...' if argument.nargs == -1 else ''}"
+    return name if argument.required else f"[{name}]"
 
 
 def command_sections() -> Iterator[str]:
