@@ -148,7 +148,7 @@ async def test_f20_a_clock_that_jumps_ends_nothing(hours: int, monkeypatch: pyte
             monkeypatch.setattr(time, "time", lambda: now() + hours * 3600)
             await asyncio.sleep(0.5)  # some ticks
             release.set()
-            for client in (idle, busy):
+            for client in (busy, idle):
                 if client is idle:
                     client.send(proxied("name.example", origin.port))
                 [answered] = await client.answers("GET")
@@ -197,7 +197,7 @@ def test_f21_a_script_that_sleeps_delays_others_by_its_sleep_and_is_named(tmp_pa
         while (stalls := program.status()["counters"]["stalls_total"]) < 4:
             assert time.monotonic() < wait, stalls
             time.sleep(0.1)
-    assert 0.4 < slowest_s < 0.9
+    assert 0.4 < slowest_s < 1.3  # two of them may come one right after the other
     assert "sleepy.py" in program.said
     assert "worker 0: its event loop was blocked for 0." in program.said
 
