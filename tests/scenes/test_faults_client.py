@@ -92,8 +92,11 @@ async def interim(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def gateway(script: Script) -> AsyncIterator[tuple[RawOrigin, Product]]:
-    async with RawOrigin(script) as origin, product(gateway_config([origin.address], LOCAL)) as running:
+async def gateway(script: Script, *filters: str) -> AsyncIterator[tuple[RawOrigin, Product]]:
+    async with (
+        RawOrigin(script) as origin,
+        product(gateway_config([origin.address], LOCAL, scripts=filters)) as running,
+    ):
         yield origin, running
 
 
@@ -103,9 +106,23 @@ def is_over(running: Product) -> bool:
     return not any(running.counters[name] for name in names)
 
 
+@pytest.fixture(params=["without scripts", "with a script"])
+def filters(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """Exchanges are stepped in two ways: as tasks where there are scripts, and without."""
+    if request.param == "without scripts":
+        return []
+    script = tmp_path / "through.py"
+    script.write_text(
+        "import interpose\n\n@interpose.filter\n"
+        "async def through(exchange, request, forward):\n"
+        "    return await forward(exchange, request)\n"
+    )
+    return [str(script)]
+
+
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
-async def test_a_client_that_leaves_takes_its_exchange_with_it(stage: Stage) -> None:
-    async with gateway(stage.script) as (origin, running):
+async def test_a_client_that_leaves_takes_its_exchange_with_it(stage: Stage, filters: list[str]) -> None:
+    async with gateway(stage.script, *filters) as (origin, running):
         async with RawClient(running.address()) as client:
             client.send(stage.sends)
             await origin.connected()
@@ -164,9 +181,11 @@ def is_stuck(connection: Connection) -> bool:
 
 
 @pytest.mark.parametrize("connect", [False, True], ids=["request", "CONNECT"])
-async def test_a_client_that_leaves_while_the_origin_is_dialled_ends_the_dialling(connect: bool) -> None:
+async def test_a_client_that_leaves_while_the_origin_is_dialled_ends_the_dialling(
+    connect: bool, filters: list[str]
+) -> None:
     with full_queue() as address:
-        async with product(proxy_config(LOCAL)) as running:
+        async with product(proxy_config(LOCAL, scripts=filters)) as running:
             async with RawClient(running.address()) as client:
                 line = f"CONNECT {address}" if connect else f"GET http://{address}/"
                 client.send(f"{line} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
@@ -276,3 +295,32 @@ async def test_a_hundred_clients_that_leave_anywhere_leave_nothing(tmp_path: Pat
             assert running.counters["connections_total"] == 100
             begun = running.counters["requests_total"]
     assert len(running.log) == begun
+
+
+@pytest.mark.parametrize("who", ["client", "origin"])
+async def test_a_tunnel_that_is_reset_is_written_down_with_who_did_it(who: str) -> None:
+    async def script(connection: Connection) -> None:
+        await connection.until(b"go")
+        if who == "origin":
+            connection.reset()
+        else:
+            await connection.send(b"went")
+            await connection.gone()
+
+    async with RawOrigin(script) as origin, product(proxy_config(LOCAL)) as running:
+        async with RawClient(running.address()) as client:
+            client.send(f"CONNECT {origin.address} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode())
+            await client.answers("CONNECT")
+            client.send(b"go")
+            if who == "client":
+                await client.until(b"went")
+                client.reset()
+            else:
+                await client.rest()
+        await running.when(lambda: is_over(running))
+        [line] = await running.logged(1)
+    assert line["status"] == 200
+    assert (line["failure"], line["side"]) == (
+        "connection_terminated",
+        {"client": "downstream", "origin": "upstream"}[who],
+    )

@@ -289,6 +289,10 @@ class ServerConnection:
         loop = self._server.loop
 
         def end_exchange(failure: Failure | None) -> None:
+            if failure is not None:
+                failure = Failure("connection_terminated", Side.DOWNSTREAM, "The client broke the connection off.")
+            elif exchange.attempts:
+                failure = exchange.attempts[-1].failure
             exchange.finish(Outcome(response.status, exchange.bytes_out, failure, loop.time()))
 
         self._stream.hand_over(early, end_exchange)

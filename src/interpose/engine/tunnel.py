@@ -107,10 +107,12 @@ class Tunnel:
             self._client.stream.abort()
         self._upstream_stream.abort()
 
-    def lost(self) -> None:
+    def lost(self, side: Direction, failure: Failure | None) -> None:
         """(side) A stream is gone."""
         self.account()
         self._tunnels.closed(self)
+        if side is self._upstream and self._exchange.attempts:
+            self._exchange.attempts[-1].failure = failure
 
 
 class Direction:
@@ -147,7 +149,7 @@ class Direction:
 
     def connection_lost(self, failure: Failure | None) -> None:
         """This stream is gone: let the other one send what it has, then close it; a reset goes on as a reset."""
-        self._tunnel.lost()
+        self._tunnel.lost(self, failure)
         if failure is None:
             self._target.close()
         else:
