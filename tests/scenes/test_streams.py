@@ -624,7 +624,7 @@ async def test_a_client_that_leaves_in_order_does_not_keep_its_exchange_running(
     scripts = [str(hold)] if "decision" in when else []
     async with RawOrigin(script) as origin:
         config = gateway_config([origin.address], LOCAL, scripts=scripts)
-        with patch("interpose.engine.server_connection.HALF_CLOSED", (0.3, 0)):
+        with patch("interpose.engine.client_pace.HALF_CLOSED", (0.3, 0)):
             async with product(config) as running:
                 async with RawClient(running.address()) as client:
                     client.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -652,7 +652,7 @@ async def test_a_client_that_half_closes_may_wait_as_long_as_something_comes() -
             await asyncio.sleep(0.02)
         await connection.gone()
 
-    quick = patch("interpose.engine.server_connection.HALF_CLOSED", (0.3, 0))
+    quick = patch("interpose.engine.client_pace.HALF_CLOSED", (0.3, 0))
     async with RawOrigin(script) as origin:
         config = gateway_config([origin.address], LOCAL)
         with quick:

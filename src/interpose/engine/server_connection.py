@@ -27,7 +27,8 @@ from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.engine.answer import answer_head, plan_answer
-from interpose.engine.pace import HALF_CLOSED, Pace, Timeouts
+from interpose.engine.client_pace import ClientPace
+from interpose.engine.pace import Timeouts
 from interpose.engine.request_receiver import MAX_DRAIN_BYTES, RequestReceiver
 from interpose.engine.response_writer import ResponseWriter
 from interpose.engine.run import Runs
@@ -67,7 +68,7 @@ class ServerConnection:
         self._client_ended = False
         self._discarded = 0
         self._unread_since = 0.0
-        self._pace: Pace | None = None
+        self._pace: ClientPace | None = None
 
     def bytes_received(self, data: bytes) -> None:
         """See `core.stream.Receiver`."""
@@ -188,9 +189,10 @@ class ServerConnection:
         self._keep_alive = False
         self._buffer = b""
         assert receiver is not None
-        receiver.broke(failure)
         if self._exchange is None:
             self._next()
+        else:
+            receiver.broke(failure)
 
     def _handler_ended(self, response: Response | None, error: BaseException | None) -> None:
         self._run = None
@@ -217,8 +219,7 @@ class ServerConnection:
             self._stream.abort()
             return
         self._response = None
-        detail = f"{type(error).__name__} in a filter."
-        self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, detail))
+        self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, f"{type(error).__name__} in a filter."))
 
     def _answer_failure(self, failure: Failure) -> None:
         exchange = self._exchange
@@ -236,17 +237,13 @@ class ServerConnection:
         self._keep_alive = False
         self._buffer = b""
         self._receiver = None
-        if self._exchange is None:
-            server = self._server
-            server.exchanges += 1
-            exchange = Exchange(
-                server.exchanges, server.worker, server.name, self._stream.info.peer, server.loop.time()
-            )
-            self._exchange = exchange
-            if server.observe_refused is not None:
-                server.observe_refused(exchange)
+        server = self._server
+        now = self._unread_since = server.loop.time()
+        server.exchanges += 1
+        self._exchange = Exchange(server.exchanges, server.worker, server.name, self._stream.info.peer, now)
+        if server.observe_refused is not None:
+            server.observe_refused(self._exchange)
         self._state = BUSY
-        self._unread_since = self._server.loop.time()
         self._answer_failure(failure)
 
     def _send(self, exchange: Exchange, request: Request | None, response: Response, failure: Failure | None) -> None:
@@ -324,7 +321,6 @@ class ServerConnection:
 
     def _next(self) -> None:
         """The answer is written. Go on with the next request, finish reading this one, or close."""
-        self._writer = None
         if self._receiver is not None and self._keep_alive and self._receiver.discarded <= MAX_DRAIN_BYTES:
             if not self._unread_since:
                 self._unread_since = self._server.loop.time()
@@ -349,7 +345,6 @@ class ServerConnection:
         self._unread_since = 0.0
         self._head_since = 0.0
         self._discarded = 0
-        self._pace = None
         data, self._buffer = self._buffer, b""
         if len(data) <= MAX_WAITING_BYTES:
             self._stream.resume()
@@ -379,11 +374,11 @@ class ServerConnection:
 
     def close_if_idle(self) -> bool:
         """Close when no request has begun."""
-        if self._state is HEAD and not self._buffer and self._exchange is None:
+        is_idle = self._state is HEAD and not self._buffer
+        if is_idle:
             self._state = OVER
             self._stream.close()
-            return True
-        return False
+        return is_idle
 
     def shed(self) -> bool:
         """Close when no request has begun since the last one. A new connection is left alone: its request comes."""
@@ -396,50 +391,30 @@ class ServerConnection:
     def tick(self, now: float) -> None:
         """Judge the deadlines of this connection."""
         timeouts = self._server.timeouts
+        pace = self._pace = self._pace or ClientPace(self._stream)
         if self._state is HEAD:
             if self._head_since and now - self._head_since < timeouts.head_timeout_s:
                 return
             if self._buffer:
                 self._refuse(bad_request("The head of the request did not arrive in time.", 408))
-            elif self._head_since or self._has_not_moved(now, timeouts.keep_alive_timeout_s, timeouts):
+            elif self._head_since or pace.between_exchanges(now, timeouts.keep_alive_timeout_s, timeouts):
                 self.close_if_idle()
         elif self._unread_since and now - self._unread_since >= DRAIN_TIMEOUT_S:
             self._state = OVER
             self._unread_since = 0.0
             self._stream.close()
         elif self._exchange is not None:
-            self._check_pace(now, self._exchange, timeouts)
-        elif self._has_not_moved(now, timeouts.body_timeout_s, timeouts):
+            self._check_pace(now, self._exchange, pace, timeouts)
+        elif pace.between_exchanges(now, timeouts.body_timeout_s, timeouts):
             self._stream.abort()
 
-    def _has_not_moved(self, now: float, idle_timeout_s: float, timeouts: Timeouts) -> bool:
-        """Between exchanges: whether the client leaves what it was sent untaken (it is cut off then), or, having taken
-        it, has been silent for so long."""
-        unsent = self._stream.unsent_bytes
-        count = self._stream.written_bytes - unsent
-        if self._pace is None:
-            self._pace = Pace(now, count)
-        if not unsent:
-            return self._pace.complaint(now, count, idle_timeout_s, 0) is not None
-        if self._pace.complaint(now, count, timeouts.body_timeout_s, timeouts.min_rate_bytes_per_s):
-            self._stream.abort()
-        return False
-
-    def _check_pace(self, now: float, exchange: Exchange, timeouts: Timeouts) -> None:
+    def _check_pace(self, now: float, exchange: Exchange, pace: ClientPace, timeouts: Timeouts) -> None:
         """The client must send its body, or take its answer, while it is its turn; having ended, it may be gone."""
-        unsent = self._stream.unsent_bytes
-        receiver = self._receiver
-        is_reading = receiver is not None and self._response is None and self._stream.is_reading
-        if not self._client_ended and (exchange.is_waiting or not (unsent or is_reading)):
-            self._pace = None
-            return
-        count = (receiver.received if receiver is not None else 0) + self._stream.written_bytes - unsent
-        if self._pace is None:
-            self._pace = Pace(now, count)
-        limits = HALF_CLOSED if self._client_ended else (timeouts.body_timeout_s, timeouts.min_rate_bytes_per_s)
-        complaint = self._pace.complaint(now, count, *limits)
-        if complaint is not None and is_reading:
-            self._request_broke(bad_request(f"The body of the request stopped arriving: {complaint}.", 408))
-        elif complaint is not None:
-            exchange.notes["why"] = f"the client stopped {'sending' if self._client_ended else 'reading'}: {complaint}"
+        ended = self._client_ended
+        receiver = self._receiver if self._response is None and self._stream.is_reading else None
+        wrong = pace.in_exchange(now, receiver, may_rest=exchange.is_waiting, has_ended=ended, timeouts=timeouts)
+        if wrong is not None and receiver is not None:
+            self._request_broke(bad_request(f"The body of the request stopped arriving: {wrong}.", 408))
+        elif wrong is not None:
+            exchange.notes["why"] = f"the client stopped {'sending' if ended else 'reading'}: {wrong}"
             self._stream.abort()

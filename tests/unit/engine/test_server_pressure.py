@@ -11,18 +11,21 @@ from interpose.core.body import Body
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure
 from interpose.core.message import Request, Response
+from interpose.engine.client_pace import ClientPace
 from interpose.engine.pace import Timeouts
+from interpose.engine.request_receiver import RequestReceiver
 from interpose.engine.serve import HttpServer
 from interpose.protocol.head import HeadParser
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok"
+LONG = b"HEAD / HTTP/1.1\r\nHost: a\r\nPadding: " + b"x" * 2000 + b"\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000
 CONTENT = 50_000
 TIMEOUTS = Timeouts(body_timeout_s=20.0, keep_alive_timeout_s=70.0, min_rate_bytes_per_s=500)
 
 
 async def handler(exchange: Exchange, request: Request) -> Response:
-    await request.body.read(100)
+    await request.body.read(2000)
     return Response(200, body=Body(b"x" * (CONTENT if request.method == "GET" else 10)))
 
 
@@ -65,14 +68,14 @@ async def test_a26_requests_one_by_one_wait_for_that_too() -> None:
     assert stream.is_reading, "whoever leaves meanwhile is noticed"
 
 
-@pytest.mark.parametrize("request_", [GET.replace(b"GET", b"HEAD"), POST], ids=["HEAD", "POST"])
+@pytest.mark.parametrize("request_", [LONG, POST], ids=["HEAD", "POST"])
 async def test_a27_what_waits_to_be_read_does_not_grow_while_requests_are_answered(request_: bytes) -> None:
     stream = MemoryStream()
     serve(stream)
     sent = 0
     for _ in range(20):
-        stream.receive(request_ * 2000)
-        sent += 2000
+        stream.receive(request_ * 100)
+        sent += 100
         await rounds(10)
     assert len(stream._arrived) > 10, "most of it is still in the kernel"
     while stream.sent.count(b"HTTP/1.1 200") < sent:
@@ -122,3 +125,21 @@ async def test_a_client_that_takes_everything_may_be_silent_for_the_keep_alive_t
     server.tick(now + 81)
     assert stream.is_closed
     assert not stream.was_aborted
+
+
+async def test_what_was_uploaded_does_not_count_against_the_pace_of_the_download_behind_it() -> None:
+    stream = MemoryStream(window=100_000)
+    stream.write(b"x" * 400_000)
+    receiver = RequestReceiver(stream, 10_000_000, HeadParser().field, expects_continue=False)
+    receiver.received = 9_000_000
+    pace = ClientPace(stream)
+
+    def wrong(second: float, receiver: RequestReceiver | None) -> str | None:
+        return pace.in_exchange(second, receiver, may_rest=False, has_ended=False, timeouts=TIMEOUTS)
+
+    assert wrong(0, receiver) is None
+    assert wrong(5, receiver) is None
+    for second in range(9, 25):
+        stream.take(1000)
+        assert wrong(second, None) is None
+    assert wrong(60, None) is not None
