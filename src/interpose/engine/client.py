@@ -97,7 +97,7 @@ class UpstreamClient:
                 body.put_back(content)
                 raise
             except asyncio.CancelledError:
-                if connection is not None:
+                if connection is not None and connection.attempt is attempt:  # else it may be another exchange's by now
                     connection.abort()
                 raise
             if response.status == 101:
@@ -225,9 +225,9 @@ class GroupClient:
     async def _in_turn(self, exchange: Exchange, request: Request) -> Response:
         """The next server, and the ones after it while nothing of the request can have reached one."""
         failure: Failure | None = None
-        for _ in self._servers:
-            server = self._servers[self._turn % len(self._servers)]
-            self._turn += 1
+        first = self._turn % len(self._servers)
+        self._turn += 1  # others take their turns while this one waits
+        for server in self._servers[first:] + self._servers[:first]:
             try:
                 return await self._client.send(exchange, request, server)
             except Failure as error:

@@ -215,6 +215,35 @@ async def test_servers_take_turns_and_one_that_refuses_is_passed_over(client: Up
     assert dial.origins == [A, B]
 
 
+async def test_at_the_same_time_too_each_exchange_tries_every_server(client: UpstreamClient, dial: Dialling) -> None:
+    group = GroupClient(client, [A, B])
+    dial.refuses.add(A)
+    dial.gate.clear()
+    tasks = [asyncio.create_task(group(exchange(), request())) for _ in range(4)]  # type: ignore[arg-type]
+    await settle(lambda: len(dial.origins) == 4)
+    dial.gate.set()
+    await settle(lambda: dial.sent() == 4)
+    for task, stream in zip(tasks, dial.streams, strict=False):
+        stream.receive(OK)
+    assert [(await task).status for task in tasks] == [200] * 4
+
+
+async def test_who_leaves_as_its_answer_comes_leaves_the_connection_to_others(
+    client: UpstreamClient, dial: Dialling
+) -> None:
+    first = asyncio.create_task(client.send(exchange(), request(), A))
+    await settle(lambda: dial.sent() == 1)
+    [stream] = dial.streams
+    stream.receive(OK)
+    first.cancel()
+    second = asyncio.create_task(client.send(exchange(), request("POST", Body(b"x")), A))
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await settle(lambda: b"POST" in stream.sent)
+    assert await answered(second, stream) == b"ok"
+    assert len(dial.streams) == 1
+
+
 async def test_when_every_server_refuses_the_last_refusal_is_the_answer(client: UpstreamClient, dial: Dialling) -> None:
     dial.refuses = {A, B}
     about = exchange()
