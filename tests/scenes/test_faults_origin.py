@@ -89,8 +89,9 @@ async def test_f1_an_answer_that_breaks_off_anywhere_is_seen_to_and_its_connecti
         (b"\x16\x03\x01\x02\x00" * 40, "http_protocol_error"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * (1 << 20), "http_response_header_section_size"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: yyyyyyyyy\r\n" * (1 << 16), "http_response_header_section_size"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "http_response_transfer_coding"),
     ],
-    ids=["another protocol", "binary", "a megabyte in one line", "a megabyte of lines"],
+    ids=["another protocol", "binary", "a megabyte in one line", "a megabyte of lines", "a chunk without a size"],
 )
 async def test_f2_garbage_is_a_502_that_says_why(data: bytes, kind: str) -> None:
     async with RawOrigin(saying(data)) as origin, product(gateway_config([origin.address], LOCAL)) as running:

@@ -216,11 +216,9 @@ class UpstreamConnection:
             self._body = response.body = Body.streaming(self, framing if framing > 0 else None)
             self._pace = None
             self._is_event_stream = (response.fields.first(b"content-type") or b"").startswith(_EVENT_STREAM)
-            try:
-                if rest:
-                    self._read_body(rest)
-            finally:
-                self._set(waiter, response)
+            if rest:
+                self._read_body(rest)  # when this raises, the waiter is told of that and of no answer
+            self._set(waiter, response)
 
     def _read_body(self, data: bytes) -> None:
         assert self._decoder is not None
