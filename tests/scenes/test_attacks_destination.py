@@ -338,18 +338,30 @@ async def test_a22_a_gateway_before_itself_answers_508_after_one_more_hop() -> N
     async with product(config) as running:
         answer = await ask(running.address(), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         connections = running.counters["connections_total"]
-    assert (answer.status, connections) == (508, 2)
-    assert [line["status"] for line in running.log] == [508, 508]
+    assert (answer.status, connections) == (508, 3)
+    assert [line["status"] for line in running.log] == [508, 508, 508]
 
 
 @pytest.mark.parametrize(
-    "via", ["1.1 interpose", "1.0 a, 1.1 interpose (x)", "HTTP/1.1 interpose", "1.1  interpose", "1.1\tinterpose"]
+    "via",
+    [
+        "1.1 interpose, 1.1 interpose",
+        "1.1 interpose, 1.0 a, 1.1 interpose (x)",
+        "HTTP/1.1 interpose\r\nVia: 1.1 interpose",
+        "1.1  interpose, 1.1\tinterpose",
+    ],
 )
 async def test_a22_what_has_been_here_before_is_a_loop(via: str) -> None:
     async with RawOrigin(answering(OK)) as origin, product(gateway_config([origin.address], LOCAL)) as running:
         answer = await ask(running.address(), f"GET / HTTP/1.1\r\nHost: x\r\nVia: {via}\r\n\r\n".encode())
     assert answer.status == 508
     assert origin.connections == []
+
+
+async def test_a22_a_proxy_may_lead_to_a_gateway_of_the_same_name() -> None:
+    async with RawOrigin(answering(OK)) as origin, product(gateway_config([origin.address], LOCAL)) as running:
+        answer = await ask(running.address(), b"GET / HTTP/1.1\r\nHost: x\r\nVia: 1.1 interpose\r\n\r\n")
+    assert answer.status == 200
 
 
 async def test_a23_the_control_socket_is_no_destination(tmp_path: Path) -> None:

@@ -107,15 +107,18 @@ def via_line(minor: int, pseudonym: str) -> FieldLine:
 
 
 def check_loop(lines: list[FieldLine], pseudonym: bytes) -> None:
-    """`Failure` 508 when a request carries our own entry in Via: it has been here before (RFC 9110, 7.6.3)."""
+    """`Failure` 508 when a request carries our name twice in Via: it comes back again and again (RFC 9110, 7.6.3).
+
+    Once may be another instance of the same name further out: a proxy that leads to a gateway.
+    """
+    seen = 0
     for line in lines:
         if line[0] == b"via":
             for entry in line[2].split(b","):
                 words = _BLANKS.split(entry.strip(b" \t"))
-                if len(words) > 1 and words[1] == pseudonym:
-                    raise Failure(
-                        "proxy_loop_detected", Side.DOWNSTREAM, "The request has passed through this proxy before."
-                    )
+                seen += len(words) > 1 and words[1] == pseudonym
+    if seen > 1:
+        raise Failure("proxy_loop_detected", Side.DOWNSTREAM, "The request has passed through this proxy before.")
 
 
 def max_forwards(lines: list[FieldLine]) -> int | None:
