@@ -17,6 +17,7 @@ from typing import Protocol
 from interpose.core.failure import Failure
 from interpose.core.fields import FieldLine, Fields
 from interpose.protocol import number
+from interpose.protocol.forwarding import IDENTITY
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -48,11 +49,16 @@ FRAMING_TRAILERS: frozenset[bytes] = frozenset(
     b"connection content-length expect host http2-settings keep-alive max-forwards proxy-connection te trailer "
     b"transfer-encoding upgrade".split(b" ")
 )
-# Other fields about routing, authentication or content processing are read, kept apart and not sent on (RFC 9110,
-# 6.5.1).
-FORBIDDEN_TRAILERS: frozenset[bytes] = FRAMING_TRAILERS | frozenset(
-    b"authorization cache-control content-encoding content-range content-type cookie pragma proxy-authenticate "
-    b"proxy-authorization range set-cookie www-authenticate".split(b" ")
+# Other fields about routing, authentication, conditions, caching or content processing are read, kept apart and not sent
+# on (RFC 9110, 6.5.1): some servers make fields of trailers. So is whatever claims who the client is (THREATS A11).
+FORBIDDEN_TRAILERS: frozenset[bytes] = (
+    FRAMING_TRAILERS
+    | IDENTITY
+    | frozenset(
+        b"age authorization cache-control content-encoding content-location content-range content-type cookie date "
+        b"expires if-match if-modified-since if-none-match if-range if-unmodified-since location pragma "
+        b"proxy-authenticate proxy-authorization range retry-after set-cookie vary via www-authenticate".split(b" ")
+    )
 )
 
 
