@@ -26,7 +26,9 @@ def gateway(origin: str, *scripts: str, **listener: Any) -> Config:
 
 
 async def test_a11_trailers_claim_no_identity_and_steer_nothing() -> None:
-    claims = b"X-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nVia: 1.1 a\r\nIf-Match: b\r\n"
+    claims = (
+        b"X-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nVia: 1.1 a\r\nIf-Match: b\r\n"
+    )
     async with (
         RawOrigin(answering(OK)) as origin,
         product(gateway_config([origin.address], LOCAL)) as running,

@@ -49,8 +49,8 @@ FRAMING_TRAILERS: frozenset[bytes] = frozenset(
     b"connection content-length expect host http2-settings keep-alive max-forwards proxy-connection te trailer "
     b"transfer-encoding upgrade".split(b" ")
 )
-# Other fields about routing, authentication, conditions, caching or content processing are read, kept apart and not sent
-# on (RFC 9110, 6.5.1): some servers make fields of trailers. So is whatever claims who the client is (THREATS A11).
+# Other fields about routing, authentication, conditions, caching or content processing are read, kept apart and not
+# sent on (RFC 9110, 6.5.1): some servers make fields of trailers. So is what claims who the client is (THREATS A11).
 FORBIDDEN_TRAILERS: frozenset[bytes] = (
     FRAMING_TRAILERS
     | IDENTITY
