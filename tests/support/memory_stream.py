@@ -49,6 +49,7 @@ class MemoryStream:
         self._end_arrived = False
         self._end_told = False
         self._is_delivering = False
+        self._failure: Failure | None = None
         self._buffer = b""
         self._waiter: asyncio.Future[None] | None = None
         self._at_end: Callable[[Failure | None], None] | None = None
@@ -80,6 +81,8 @@ class MemoryStream:
         at_end, self._at_end = self._at_end, None
         if receiver is not None:
             receiver.connection_lost(failure)
+        else:
+            self._failure = failure  # for the receiver that may come yet
         if at_end is not None:
             at_end(failure)
         self._wake()
@@ -168,8 +171,11 @@ class MemoryStream:
         data, self._buffer = self._buffer, b""
         if data:
             receiver.bytes_received(data)
-        if self._end_told and self._receiver is receiver:
+        if (self._end_told or self.is_lost) and self._receiver is receiver and self._failure is None:
             receiver.end_received()
+        if self.is_lost and self._receiver is receiver:
+            self._receiver = None
+            receiver.connection_lost(self._failure)
         self._deliver()
 
     def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:

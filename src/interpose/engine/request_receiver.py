@@ -54,7 +54,7 @@ class RequestReceiver:
 
         A client that was never told to continue may send its content or the next request: nobody can tell.
         """
-        if self._expects_continue or self.body.length is None:
+        if self._expects_continue or self.body.length is None or self.discarded > MAX_DRAIN_BYTES:
             return False
         return self.body.length - self.received <= MAX_DRAIN_BYTES
 

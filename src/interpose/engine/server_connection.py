@@ -307,6 +307,8 @@ class ServerConnection:
             self._state = OVER
             self._stream.abort()
         self._finish_exchange(failure)
+        if failure is not None and self._receiver is not None:
+            self._receiver.broke(failure)
 
     def _finish_exchange(self, failure: Failure | None) -> None:
         exchange, response = self._exchange, self._response
@@ -321,11 +323,13 @@ class ServerConnection:
 
     def _next(self) -> None:
         """The answer is written. Go on with the next request, finish reading this one, or close."""
-        if self._receiver is not None and self._keep_alive and self._receiver.discarded <= MAX_DRAIN_BYTES:
-            if not self._unread_since:
-                self._unread_since = self._server.loop.time()
-                self._receiver.body.close()
-            return
+        if self._receiver is not None:
+            if self._keep_alive and self._receiver.discarded <= MAX_DRAIN_BYTES:
+                if not self._unread_since:
+                    self._unread_since = self._server.loop.time()
+                    self._receiver.body.close()
+                return
+            self._keep_alive = False  # what is left of the content must not be read as a request (THREATS A4)
         self._request = None
         self._pace = None
         if not self._keep_alive or (self._client_ended and not self._buffer):
@@ -358,8 +362,10 @@ class ServerConnection:
     def _close(self) -> None:
         """Close so that the client can read its answer: a plain close with unread bytes would be a reset."""
         self._state = OVER
-        if self._receiver is not None or self._unread_since or self._buffer:
-            self._receiver = None
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None or self._unread_since or self._buffer:
+            if receiver is not None:
+                receiver.broke(bad_request("The answer came before the end of the request's content."))
             self._buffer = b""
             self._unread_since = self._server.loop.time()
             self._stream.end()
