@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 import uvloop
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.scenes import judge
 from tests.support.world import Asked, OriginSide, Said, World, content
@@ -144,7 +144,6 @@ def check_answers(world: World) -> None:
 def check_nobody_waits(world: World, answered: int) -> None:
     """With nobody in the way, every request up to the first that ends the connection has its answer."""
     if answered == len(world.asked):
-        event("all answered")
         return
     asked = world.asked[answered]
     if world.answers[answered].kind != "silent" or asked.kind == "bad":
