@@ -50,7 +50,7 @@ class Forwarding:
             answer = _last_hop(request)
             if answer is not None:
                 return answer
-        ours = self._trail(exchange.client.host, request) if self._options.identity else _NOTHING
+        ours = self._trail(exchange, request) if self._options.identity else _NOTHING
         plain = fields.lines
         if not _WATCHED.isdisjoint([line[0] for line in plain]):
             try:
@@ -71,15 +71,18 @@ class Forwarding:
         response.fields.lines.append(self._via[1])
         return response
 
-    def _trail(self, client: str, request: Request) -> forwarding.Trail:
-        """The identity lines for this client, remembered."""
+    def _trail(self, exchange: Exchange, request: Request) -> forwarding.Trail:
+        """The identity lines for this client, remembered: how it really came, whatever URL it wrote (THREATS A11)."""
         authority = request.target.authority
-        key = (client, authority, request.target.scheme)
+        host, port = exchange.client
+        client = host if port else ""  # the path of a Unix socket is what its client likes to call itself
+        scheme = "http" if exchange.tls is None else "https"
+        key = (client, authority, scheme)
         ours = self._trails.get(key)
         if ours is None:
             if len(self._trails) >= _MAX_TRAILS:
                 self._trails.clear()
-            ours = self._trails[key] = forwarding.trail(client, str(authority), request.target.scheme)
+            ours = self._trails[key] = forwarding.trail(client, str(authority), scheme)
         return ours
 
 

@@ -1,4 +1,5 @@
-"""Paths that servers read differently from rules are not let through (THREATS A13), nor is CONNECT; phase ADMIT."""
+"""What a gateway does not let through: paths that servers read differently from rules (THREATS A13), CONNECT, and
+https URLs on plain connections; phase ADMIT."""
 
 from __future__ import annotations
 
@@ -32,10 +33,14 @@ class PathCheck:
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
-        if request.target.form is Form.AUTHORITY:
-            exchange.refused_by("path", "CONNECT", "a gateway has no tunnels")
-            raise bad_request("This is a gateway: it has no tunnels, so CONNECT is for proxies only.", 501)
-        path = request.target.path
+        form, scheme, _, path, _ = request.target
+        if form is not Form.ORIGIN:
+            if form is Form.AUTHORITY:
+                exchange.refused_by("path", "CONNECT", "a gateway has no tunnels")
+                raise bad_request("This is a gateway: it has no tunnels, so CONNECT is for proxies only.", 501)
+            if scheme == "https" and exchange.tls is None:
+                exchange.refused_by("path", "scheme", "https asked for on a connection without TLS")
+                raise bad_request("An https URL was asked for on a connection without TLS.", 421)  # RFC 9110, 7.4
         if "%" not in path and "/." not in path and "\\" not in path:  # nearly always; no hazard is without these
             return forward(exchange, request)
         found = hazard(path)
