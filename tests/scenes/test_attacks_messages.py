@@ -8,14 +8,28 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support.product import product
 from tests.support.raw_client import RawClient, ask
-from tests.support.raw_origin import OK, RawOrigin, answering
+from tests.support.raw_origin import OK, RawOrigin, answering, saying
 
 from interpose import Config, gateway_config
 from interpose.config.load import config_of
 
 LOCAL = ["127.0.0.1:0"]
+
+
+def script(directory: Path, body: str) -> str:
+    """A script with one filter of this body, which forwards unless that returns."""
+    file = directory / "script.py"
+    head = "import interpose\n\n@interpose.filter\nasync def changes(exchange, request, forward):\n"
+    file.write_text(f"{head}    {body}\n    return await forward(exchange, request)\n")
+    return str(file)
+
+
+def proxy(*scripts: str) -> Config:
+    listener = {"name": "main", "role": "proxy", "address": LOCAL[0]}
+    return config_of({"listener": [listener], "script": [{"file": script} for script in scripts]})
 
 
 def gateway(origin: str, *scripts: str, **listener: Any) -> Config:
@@ -71,3 +85,58 @@ async def test_a11_a_client_of_a_unix_socket_has_no_name_of_its_own_choice(tmp_p
     [request] = origin.requests()
     assert request.values("x-forwarded-for") == ["unknown"]
     assert b"6.6.6.6" not in origin.received
+
+
+@pytest.mark.parametrize(("asked", "forwarded"), [("HEAD", "GET"), ("GET", "HEAD")])
+async def test_a10_the_answer_belongs_to_what_the_client_asked_whatever_a_script_made_of_it(
+    asked: str, forwarded: str, tmp_path: Path
+) -> None:
+    changed = script(tmp_path, f"request.method = {forwarded!r}; request.version = 0")
+    async with (
+        RawOrigin(answering(OK)) as origin,
+        product(gateway(origin.address, changed)) as running,
+        RawClient(running.address()) as client,
+    ):
+        client.send(f"{asked} / HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        first, second = await client.answers(asked, "GET")
+    assert (first.status, first.body) == (200, b"")
+    assert second.status == 200
+    assert [request.method for request in origin.requests()] == [forwarded] * 2
+
+
+async def test_a5_an_answer_that_a_script_made_a_refusal_is_no_tunnel(tmp_path: Path) -> None:
+    refusing = script(tmp_path, "response = await forward(exchange, request); response.status = 403; return response")
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    async with (
+        RawOrigin(saying(switch)) as origin,
+        product(gateway(origin.address, refusing)) as running,
+        RawClient(running.address()) as client,
+    ):
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        [answer] = await client.answers("GET")
+        assert answer.status == 403
+        await origin.connections[0].gone()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await origin.connected(2)
+    assert len(origin.requests()) == 2
+
+
+async def test_a5_a_success_for_connect_that_is_no_tunnel_ends_with_the_connection(tmp_path: Path) -> None:
+    claiming = script(tmp_path, "return interpose.Response.text(200, 'no tunnel')")
+    async with product(proxy(claiming)) as running, RawClient(running.address()) as client:
+        client.send(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
+        head, _, content = (await client.rest()).partition(b"\r\n\r\n")
+    assert content == b"no tunnel"
+    assert b"content-length" not in head.lower()
+    assert b"transfer-encoding" not in head.lower()
+
+
+async def test_a7_an_answer_without_content_claims_none() -> None:
+    """To HEAD as well (RFC 9110, 8.6)."""
+    async with (
+        RawOrigin(saying(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")) as origin,
+        product(gateway_config([origin.address], LOCAL)) as running,
+    ):
+        answer = await ask(running.address(), b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD")
+    assert answer.status == 204
+    assert answer.values("content-length") == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from interpose.core.message import Request, Response
+from interpose.core.message import Response
 from interpose.protocol import writer
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
@@ -21,20 +21,26 @@ class AnswerPlan(NamedTuple):
     keep_alive: bool
 
 
-def plan_answer(request: Request | None, response: Response, keep_alive: bool) -> AnswerPlan:
-    """The plan for `response` to `request` (None when it could not be read), whose body is closed or taken where
-    possible. ValueError when its status is not one of a final answer."""
+def switches(method: str, status: int) -> bool:
+    """Whether the connection is no longer HTTP after an answer with `status` to a `method` request."""
+    return status == 101 or (method == "CONNECT" and 200 <= status < 300)
+
+
+def plan_answer(method: str, minor: int, response: Response, keep_alive: bool) -> AnswerPlan:
+    """The plan for `response`, whose body is closed or taken where possible, to a request of this method and minor
+    version ("" and 1 when it could not be read). ValueError when its status is not one of a final answer."""
     status = response.status
     body = response.body
-    minor = 1 if request is None else request.version
     if not 200 <= status <= 999:
         raise ValueError(f"{status} is not the status of a final answer (200 to 999)")
-    if status == 204 or status == 304 or (request is not None and request.method == "HEAD"):
-        length = response.declared_length
+    if status == 204 or status == 304 or method == "HEAD":
+        length = response.declared_length if status != 204 else None
         if length is None and status not in (204, 304) and (body.length or not body.ended):
             length = body.length
         body.close()
         return AnswerPlan(length, b"", False, keep_alive)
+    if method == "CONNECT" and status < 300:  # to its client this is a tunnel already (RFC 9112, 6.3)
+        return AnswerPlan(UNTIL_CLOSE, b"", True, False)
     if body.is_complete and (body.trailers is None or minor == 0):
         content = body.take()
         return AnswerPlan(len(content), content, False, keep_alive)
@@ -45,8 +51,9 @@ def plan_answer(request: Request | None, response: Response, keep_alive: bool) -
     return AnswerPlan(UNTIL_CLOSE, b"", True, False)
 
 
-def answer_head(request: Request | None, response: Response, plan: AnswerPlan, date_line: bytes) -> bytes:
-    """The head of `response` for HTTP/1; `date_line` where its origin wrote no Date (RFC 9110, 6.6.1)."""
+def answer_head(minor: int, response: Response, plan: AnswerPlan, date_line: bytes) -> bytes:
+    """The head of `response` to a request of this minor version; `date_line` where its origin wrote no Date (RFC 9110,
+    6.6.1)."""
     lines = response.fields.lines
     for line in lines:
         if line[0] == b"date":
@@ -55,6 +62,6 @@ def answer_head(request: Request | None, response: Response, plan: AnswerPlan, d
     connection = b""
     if not plan.keep_alive:
         connection = b"close"
-    elif request is not None and request.version == 0:
+    elif minor == 0:
         connection = b"keep-alive"
     return writer.response_head(response.status, response.reason, lines, plan.framing, connection, date_line)

@@ -26,7 +26,7 @@ from interpose.core.failure import Failure, Side, bad_request
 from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
-from interpose.engine.answer import answer_head, plan_answer
+from interpose.engine.answer import answer_head, plan_answer, switches
 from interpose.engine.client_pace import ClientPace
 from interpose.engine.pace import Timeouts
 from interpose.engine.request_receiver import MAX_DRAIN_BYTES, RequestReceiver
@@ -48,8 +48,9 @@ class ServerConnection:
     """One client connection: the `Receiver` of its bytes."""
 
     __slots__ = (
-        "_buffer", "_client_ended", "_discarded", "_exchange", "_head_since", "_keep_alive", "_pace", "_receiver",
-        "_request", "_response", "_run", "_server", "_state", "_stream", "_unread_since", "_writer",
+        "_buffer", "_client_ended", "_discarded", "_exchange", "_head_since", "_keep_alive", "_method", "_minor",
+        "_pace", "_receiver", "_request", "_response", "_run", "_server", "_state", "_stream", "_unread_since",
+        "_writer",
     )  # fmt: skip
 
     def __init__(self, server: Serving, stream: Stream) -> None:
@@ -61,6 +62,8 @@ class ServerConnection:
         self._keep_alive = True
         self._exchange: Exchange | None = None
         self._request: Request | None = None
+        self._method = ""
+        self._minor = 1
         self._response: Response | None = None
         self._run: Runs | None = None
         self._receiver: RequestReceiver | None = None
@@ -152,6 +155,8 @@ class ServerConnection:
         exchange.on_interim = self._interim
         self._exchange = exchange
         self._request = request
+        self._method = request.method  # as the client asked: filters may change the request, its answer belongs to it
+        self._minor = request.version
         self._state = BUSY
         self._head_since = 0.0
         self._buffer = b""
@@ -202,7 +207,7 @@ class ServerConnection:
                 response.body.close()
         elif response is not None:
             try:
-                self._send(exchange, self._request, response, None)
+                self._send(exchange, response, None)
             except Exception as broken:
                 with contextlib.suppress(Exception):
                     response.body.close()
@@ -230,7 +235,7 @@ class ServerConnection:
         response = self._server.render(exchange, request, failure)
         if failure.kind == "http_request_error" and failure.status in (400, 408, 413, 414, 431, 501, 505):
             response.must_close = True
-        self._send(exchange, request, response, failure)
+        self._send(exchange, response, failure)
 
     def _refuse(self, failure: Failure) -> None:
         """Answer what cannot be read as a request, and close."""
@@ -238,6 +243,7 @@ class ServerConnection:
         self._buffer = b""
         self._receiver = None
         server = self._server
+        self._method, self._minor = "", 1
         now = self._unread_since = server.loop.time()
         server.exchanges += 1
         self._exchange = Exchange(server.exchanges, server.worker, server.name, self._stream.info.peer, now)
@@ -246,24 +252,25 @@ class ServerConnection:
         self._state = BUSY
         self._answer_failure(failure)
 
-    def _send(self, exchange: Exchange, request: Request | None, response: Response, failure: Failure | None) -> None:
+    def _send(self, exchange: Exchange, response: Response, failure: Failure | None) -> None:
         """Write the answer: at once when it is complete, else its head and what there is, and then as it streams."""
         if response.body.failure is not None and failure is None:  # it broke off before a byte of it was sent
             self._answer_failure(response.body.failure)
             return
         self._response = response
-        if response.then is not None:
+        if response.then is not None and switches(self._method, response.status):
             self._hand_over(exchange, response)
             return
+        request = self._request
         keep_alive = self._keep_alive and not response.must_close and not self._server.is_draining
         if self._receiver is not None:
             keep_alive = keep_alive and self._receiver.may_drain
             self._receiver.too_late()
-        if request is not None and (request.method == "CONNECT" or request.upgrade is not None) and self._buffer:
+        if self._buffer and (self._method == "CONNECT" or (request is not None and request.upgrade is not None)):
             keep_alive = False  # bytes for a protocol that was refused are not a request (THREATS A5)
-        plan = plan_answer(request, response, keep_alive)
+        plan = plan_answer(self._method, self._minor, response, keep_alive)
         self._keep_alive = plan.keep_alive
-        head_bytes = answer_head(request, response, plan, self._server.date_line)
+        head_bytes = answer_head(self._minor, response, plan, self._server.date_line)
         if plan.streams:
             wants_trailers = request is not None and request.wants_trailers
             self._writer = ResponseWriter(
@@ -297,7 +304,7 @@ class ServerConnection:
 
     def _interim(self, status: int, fields: Fields) -> None:
         """Pass an interim answer (103, 102) on to a client that understands it."""
-        if self._response is None and self._request is not None and self._request.version:
+        if self._response is None and self._request is not None and self._minor:
             self._stream.write(writer.interim_head(status, fields.lines))
 
     def _answer_written(self, failure: Failure | None) -> None:
