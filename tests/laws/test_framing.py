@@ -1,4 +1,4 @@
-"""Invariant 3: framing comes from the body; nothing leaves with two framings, a hop-by-hop field or a bare CR, LF or NUL.
+"""Invariant 3: framing comes from the body; nothing leaves framed twice, with hop-by-hop fields, or a CR, LF or NUL.
 
 What the product writes, a reader that shares no code with it reads as the same message.
 """
