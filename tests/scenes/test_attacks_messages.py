@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.product import product
 from tests.support.raw_client import RawClient, ask
-from tests.support.raw_origin import OK, RawOrigin, answering, saying
+from tests.support.raw_origin import OK, RawOrigin, answering, saying, silent
 
 from interpose import Config, gateway_config
 from interpose.config.load import config_of
@@ -140,3 +140,32 @@ async def test_a7_an_answer_without_content_claims_none() -> None:
         answer = await ask(running.address(), b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD")
     assert answer.status == 204
     assert answer.values("content-length") == []
+
+
+async def test_a5_a_script_makes_no_tunnel_of_a_request(tmp_path: Path) -> None:
+    changed = script(tmp_path, "request.method = 'CONNECT'")
+    async with (
+        RawOrigin(answering(OK)) as origin,
+        product(gateway(origin.address, changed), may_log_errors=True) as running,
+    ):
+        answer = await ask(running.address(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert answer.status == 500
+    assert not origin.connections
+
+
+async def test_a_tunnel_that_a_script_opens_for_a_client_that_left_is_closed(tmp_path: Path) -> None:
+    stubborn = script(
+        tmp_path,
+        """import asyncio
+    try:
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError:
+        pass""",
+    )
+    async with RawOrigin(silent) as origin, product(proxy(stubborn)) as running:
+        async with RawClient(running.address()) as client:
+            client.send(f"CONNECT {origin.address} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode())
+            await running.when(lambda: running.counters["exchanges"] == 1)
+            client.reset()
+        await origin.connected()
+        await origin.connections[0].gone()

@@ -113,14 +113,22 @@ class Exchange:
         self.notes.update(filter=filter_name, rule=rule, why=why)
 
     def at_end(self, function: Callable[[Outcome], None]) -> None:
-        """Call `function` with the outcome after the last byte, on every path, exactly once, last registered first."""
+        """Call `function` with the outcome after the last byte, on every path, exactly once, last registered first.
+
+        When that has been already (the client left, and somebody goes on all the same) it is called at once.
+        """
         self._at_end.append(function)
+        if self.outcome is not None:
+            self._tell(self.outcome)
 
     def finish(self, outcome: Outcome) -> None:
         """The server's call at the very end. A function that raises is logged and keeps no other from running."""
         if self.outcome is not None:
             return
         self.outcome = outcome
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
         functions = self._at_end
         while functions:
             try:

@@ -28,6 +28,10 @@ def check_request(request: Request) -> None:
     if not isinstance(request.target, Target):
         raise ValueError(f"the target {request.target!r} is not a Target; use request.target._replace(...)")
     _check_target(request.target)
+    if (request.method == "CONNECT") is not (request.target.form is Form.AUTHORITY):
+        raise ValueError(
+            f"{request.method} does not go with the target {request.target}; CONNECT has host and port alone"
+        )
     if request.upgrade not in (None, "websocket"):
         raise ValueError(f"the upgrade {request.upgrade!r} is not one that may pass; use None or 'websocket'")
     if not isinstance(request.fields, Fields):
