@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -324,3 +325,14 @@ async def test_a_tunnel_that_is_reset_is_written_down_with_who_did_it(who: str) 
         "connection_terminated",
         {"client": "downstream", "origin": "upstream"}[who],
     )
+
+
+async def test_a_client_that_was_gone_before_it_was_looked_at_is_unknown_and_no_unix_socket() -> None:
+    async with gateway(silent) as (_, running):
+        host, _, port = running.address().rpartition(":")
+        for _ in range(3):  # all at once for the loop, which sees connection, request and reset together
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await running.when(lambda: is_over(running) and running.counters["connections_total"] == 3)
+    assert {line["client"] for line in running.log} <= {"unknown"}

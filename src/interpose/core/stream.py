@@ -26,6 +26,10 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+UNKNOWN = Address("unknown", 0)
+"""The other end of a connection that was gone before anybody asked who it was."""
+
+
 class TlsInfo(NamedTuple):
     """What the handshake agreed on."""
 

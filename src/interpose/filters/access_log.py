@@ -16,6 +16,7 @@ import msgspec
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
+from interpose.core.stream import UNKNOWN
 from interpose.core.target import Form, Target
 
 MOST_REMEMBERED = 4096
@@ -115,8 +116,10 @@ class AccessLog:
             "-" if exchange.user is None else escaped(exchange.user.encode("utf-8", "replace"), _UNSAFE_IN_WORD) or "-"
         )
         client, port = exchange.client
+        if not port and client != UNKNOWN.host:
+            client = "unix:"
         self._write(
-            f'{client if port else "unix:"} - {user} {self._stamp} "{request}" {outcome.status or CLIENT_LEFT} '
+            f'{client} - {user} {self._stamp} "{request}" {outcome.status or CLIENT_LEFT} '
             f'{outcome.body_bytes} "{referer}" "{agent}"\n'.encode("ascii")
         )
 
@@ -128,7 +131,7 @@ class AccessLog:
             f"{self._stamp}.{milliseconds(ended - self._second_begins)}Z",
             exchange.id,
             exchange.listener,
-            exchange.client[0] if exchange.client[1] else "unix:",
+            exchange.client[0] if exchange.client[1] or exchange.client == UNKNOWN else "unix:",
             status,
             body_bytes,
             round((ended - exchange.started) * 1000, 3),

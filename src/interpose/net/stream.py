@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from interpose.core.failure import Failure, Side
-from interpose.core.stream import Address, Receiver, StreamHandler, StreamInfo, TlsInfo
+from interpose.core.stream import UNKNOWN, Address, Receiver, StreamHandler, StreamInfo, TlsInfo
 from interpose.net.buffered import Buffered
 from interpose.net.errors import failure_of
 from interpose.net.tls import ended_in_order, upgrade
@@ -310,7 +310,9 @@ def _describe(transport: asyncio.Transport | None) -> StreamInfo:
     if transport is None:
         return StreamInfo(Address("", 0), Address("", 0))
     info: Callable[[str], Any] = transport.get_extra_info
-    return StreamInfo(_address(info("peername")), _address(info("sockname")), _describe_tls(transport, None))
+    peer, local = info("peername"), _address(info("sockname"))
+    unknown = peer is None and local.port != 0
+    return StreamInfo(UNKNOWN if unknown else _address(peer), local, _describe_tls(transport, None))
 
 
 def _describe_tls(transport: asyncio.Transport, server_name: str | None) -> TlsInfo | None:
