@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -116,6 +117,25 @@ def test_an_orderly_end_is_told_from_a_loss(on_loop: Callable[[Scene], None], co
             server.close()
             await settle(lambda: client.is_lost and server.is_lost)
             assert ear.said == ["end", "lost"]
+
+    on_loop(scene)
+
+
+def test_f13_ending_towards_a_peer_that_has_reset_is_no_error(on_loop: Callable[[Scene], None]) -> None:
+    async def scene() -> None:
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            loop = asyncio.get_running_loop()
+            _, stream = await loop.create_connection(SocketStream, *listening.getsockname())
+            peer, _ = listening.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            ear = Ear()
+            stream.attach(ear)
+            stream.end()
+            await settle(lambda: stream.is_lost)
+            assert ear.said == ["lost"]
 
     on_loop(scene)
 

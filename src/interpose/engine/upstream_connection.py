@@ -170,8 +170,8 @@ class UpstreamConnection:
     def connection_lost(self, failure: Failure | None) -> None:
         """The connection is gone."""
         self.is_lost = True
-        self._fail(self._broken_off())
         self._on_gone(self)
+        self._fail(self._broken_off())
 
     def _read_head(self, data: bytes) -> None:
         while True:

@@ -149,10 +149,11 @@ class SocketStream(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if transport.can_write_eof():
-            transport.write_eof()
-        else:
+        if not transport.can_write_eof():
             transport.close()
+            return
+        with contextlib.suppress(OSError):  # stock asyncio raises when the peer has reset the connection already
+            transport.write_eof()
 
     def close(self) -> None:
         """See `Stream.close`."""
