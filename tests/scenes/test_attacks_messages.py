@@ -169,3 +169,16 @@ async def test_a_tunnel_that_a_script_opens_for_a_client_that_left_is_closed(tmp
             client.reset()
         await origin.connected()
         await origin.connections[0].gone()
+
+
+async def test_options_of_a_server_as_a_whole_reach_that_server() -> None:
+    """The last proxy asks it for `*` (RFC 9112, 3.2.4); `OPTIONS *` is for the proxy itself."""
+    async with RawOrigin(answering(OK)) as origin, product(proxy()) as running:
+        server = origin.address.encode()
+        its = await ask(running.address(), b"OPTIONS http://%b HTTP/1.1\r\nHost: a\r\n\r\n" % server, "OPTIONS")
+        ours = await ask(running.address(), b"OPTIONS * HTTP/1.1\r\nHost: %b\r\n\r\n" % server, "OPTIONS")
+        await running.logged(2)
+    assert (its.status, ours.status) == (200, 404)
+    assert origin.received.startswith(b"OPTIONS * HTTP/1.1\r\nHost: %b\r\n" % server)
+    assert len(origin.requests()) == 1
+    assert running.log[0]["target"] == f"http://{origin.address}"

@@ -50,7 +50,8 @@ class Form(enum.Enum):
 class Target(NamedTuple):
     """What a request asks for, canonical: one spelling for rules, router, cache key and the next hop.
 
-    `path` begins with a slash (empty in authority- and asterisk-form); `query` is kept verbatim, None without "?".
+    `path` begins with a slash (empty in authority- and asterisk-form, and for OPTIONS of a server as a whole in
+    absolute-form); `query` is kept verbatim, None without "?".
     `form` is how the client wrote it. Immutable: filters `_replace` what they change.
     """
 

@@ -27,7 +27,7 @@ def check_request(request: Request) -> None:
         raise ValueError(f"the method {request.method!r} is not a token of at most 32 characters")
     if not isinstance(request.target, Target):
         raise ValueError(f"the target {request.target!r} is not a Target; use request.target._replace(...)")
-    _check_target(request.target)
+    _check_target(request.method, request.target)
     if (request.method == "CONNECT") is not (request.target.form is Form.AUTHORITY):
         raise ValueError(
             f"{request.method} does not go with the target {request.target}; CONNECT has host and port alone"
@@ -40,7 +40,7 @@ def check_request(request: Request) -> None:
         raise ValueError(f"the body {request.body!r} is not a Body; use interpose.Body(b'...')")
 
 
-def _check_target(target: Target) -> None:
+def _check_target(method: str, target: Target) -> None:
     form, scheme, authority, path, query = target
     host, port = authority if isinstance(authority, Authority) else (None, None)
     if not isinstance(host, str) or _HOST.fullmatch(host) is None:
@@ -51,6 +51,8 @@ def _check_target(target: Target) -> None:
         return
     if scheme not in ("http", "https"):
         raise ValueError(f"the scheme {scheme!r} is not http or https")
+    if method == "OPTIONS" and form is Form.ABSOLUTE and path == "" and query is None:
+        return
     if not isinstance(path, str) or _PATH.fullmatch(path) is None:
         raise ValueError(f"the path {path!r} does not begin with a slash, or has characters to be percent-encoded")
     if query is not None and (not isinstance(query, str) or _QUERY.fullmatch(query) is None):

@@ -87,8 +87,8 @@ def parse_target(method: str, raw: bytes, merge_slashes: bool) -> Target:
         raise bad_request(f"The scheme {scheme} is not one that this proxy can reach; use http or https.")
     authority = parse_authority(match[2])
     rest = match[3]
-    if method == "OPTIONS" and not rest:  # RFC 9112, 3.2.4
-        return Target(Form.ASTERISK, scheme, authority, "")
+    if method == "OPTIONS" and not rest:  # RFC 9112, 3.2.4: the last proxy asks its server for `*`
+        return Target(Form.ABSOLUTE, scheme, authority, "")
     path, query = _path_and_query(rest if rest.startswith(b"/") else b"/" + rest, merge_slashes)
     return Target(Form.ABSOLUTE, scheme, authority, path, query)
 

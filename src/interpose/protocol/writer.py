@@ -86,7 +86,7 @@ def _request_start(method: str, target: Target, absolute: bool) -> bytes:
     elif absolute:
         wire_target = str(target)
     else:
-        wire_target = path if query is None else f"{path}?{query}"
+        wire_target = (path or "*") if query is None else f"{path}?{query}"
     return f"{method} {wire_target} HTTP/1.1\r\nHost: {authority}\r\n".encode("ascii")
 
 

@@ -195,7 +195,7 @@ def _compare(message: Message, talk: Conversation, *, whole: bool) -> Iterator[s
 
 
 def _target_of(target: Target) -> str:
-    return "*" if target.form is Form.ASTERISK else target.path_and_query
+    return "*" if target.form is Form.ASTERISK else target.path_and_query or "*"
 
 
 def _canonical(expected: ExpectedRequest) -> str:

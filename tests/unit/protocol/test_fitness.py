@@ -31,6 +31,7 @@ def request(**changes: Any) -> Request:
         {"target": TARGET._replace(authority=Authority("2001:db8::1", 65535), scheme="https")},
         {"target": TARGET._replace(authority=Authority(""))},
         {"target": Target(Form.ASTERISK, "http", Authority("a"), "")},
+        {"method": "OPTIONS", "target": Target(Form.ABSOLUTE, "http", Authority("a"), "")},
         {"method": "CONNECT", "target": Target(Form.AUTHORITY, "", Authority("a", 443), "")},
         {"upgrade": "websocket"},
         {"body": Body(b"\r\n\x00")},
