@@ -182,3 +182,15 @@ async def test_options_of_a_server_as_a_whole_reach_that_server() -> None:
     assert origin.received.startswith(b"OPTIONS * HTTP/1.1\r\nHost: %b\r\n" % server)
     assert len(origin.requests()) == 1
     assert running.log[0]["target"] == f"http://{origin.address}"
+
+
+async def test_a37_no_server_learns_the_password_for_the_proxy() -> None:
+    """Clients send it unasked once they know it, also to a proxy that asks for none."""
+    secret = b"Proxy-Authorization: Basic c2VjcmV0OnBhc3M=\r\n"
+    asking = b"HTTP/1.1 407 Give me\r\nProxy-Authenticate: Basic realm=a\r\nContent-Length: 0\r\n\r\n"
+    async with RawOrigin(answering(asking)) as origin, product(proxy()) as running:
+        target = origin.address.encode()
+        await ask(running.address(), b"GET http://%b/ HTTP/1.1\r\nHost: a\r\n%bX-Kept: 1\r\n\r\n" % (target, secret))
+    [request] = origin.requests()
+    assert request.values("proxy-authorization") == []
+    assert request.values("x-kept") == ["1"]

@@ -15,7 +15,7 @@ from interpose.core.target import Authority, Form
 from interpose.protocol import forwarding
 
 _MAX_TRAILS = 4096
-_WATCHED = forwarding.IDENTITY | {b"via"}
+_WATCHED = forwarding.IDENTITY | {b"proxy-authorization", b"via"}
 _NOTHING = forwarding.Trail((), b"", b"")
 
 
@@ -58,6 +58,8 @@ class Forwarding:
                 if ours is not _NOTHING:
                     trusted = exchange.client.host in self._trusted
                     plain = forwarding.with_identity(fields.lines, ours, trusted)
+                else:  # for this proxy and no other: what comes next is a server, which must not learn it
+                    plain = [line for line in plain if line[0] != b"proxy-authorization"]
             except Failure as failure:
                 exchange.refused_by("forwarding", failure.kind, failure.detail)
                 raise
