@@ -58,7 +58,7 @@ async def test_a_refusal_says_which_filter_which_rule_and_why(
         async with product(config_of(config, base=tmp_path)) as running:
             start = start.replace("origin", origin.address).replace("self", running.address())
             method = start.split(" ")[0]
-            fields = "Via: 1.1 interpose\r\n" if name == "a loop" else ""
+            fields = "Via: 1.1 interpose, 1.1 interpose\r\n" if name == "a loop" else ""
             fields += "Content-Length: 5\r\n" if method == "POST" else ""
             wire = f"{start} HTTP/1.1\r\nHost: a\r\n{fields}\r\n" + ("abcde" if method == "POST" else "")
             answer = await ask(running.address(), wire.encode(), method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,12 @@ from tests.laws import test_any_bytes as any_bytes
 from tests.laws import test_conversations as conversations
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
-LONG = settings(max_examples=60_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+LONG = settings(
+    max_examples=int(os.environ.get("INTERPOSE_SOAK_EXAMPLES", "60000")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 
 
 @LONG

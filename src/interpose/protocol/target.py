@@ -54,11 +54,9 @@ def parse_authority(raw: bytes) -> Authority:
             raise bad_request("The address in brackets is not an IPv6 address.") from None
         return Authority(literal.decode("ascii").lower(), port)
     host = name.decode("ascii").lower()
-    if host.endswith(".") and len(host) > 1:
-        host = host[:-1]
     if host.startswith(".") or ".." in host:
         raise bad_request("The host of the request has an empty label.")
-    return Authority(host, port)
+    return Authority(host.removesuffix("."), port)
 
 
 def parse_target(method: str, raw: bytes, merge_slashes: bool) -> Target:
