@@ -194,3 +194,12 @@ async def test_a37_no_server_learns_the_password_for_the_proxy() -> None:
     [request] = origin.requests()
     assert request.values("proxy-authorization") == []
     assert request.values("x-kept") == ["1"]
+
+
+async def test_nothing_is_expected_where_a_script_left_no_content(tmp_path: Path) -> None:
+    """RFC 9110, 10.1.1."""
+    emptied = script(tmp_path, "request.body = interpose.Body()")
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    async with RawOrigin(answering(OK)) as origin, product(gateway(origin.address, emptied)) as running:
+        assert (await ask(running.address(), head, "POST")).status == 200
+    assert b"expect" not in origin.received.lower()

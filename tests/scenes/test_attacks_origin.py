@@ -198,6 +198,16 @@ async def test_a7_what_an_origin_says_unasked_costs_the_connection() -> None:
     assert len(origin.connections) == 2
 
 
+async def test_a7_an_origin_that_announces_content_where_none_may_be_is_not_asked_again_on_that_connection() -> None:
+    """The content could come behind the next request and be taken for its answer."""
+    hostile = Hostile()
+    hostile.says = b"HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n" % len(POISON)
+    async with RawOrigin(hostile) as origin, product(gateway_config([origin.address], LOCAL)) as running:
+        for _ in range(3):
+            assert (await ask(running.address(), b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\n")).status == 204
+    assert len(origin.connections) == 3
+
+
 @pytest.mark.parametrize("interim", [1, 8, 9])
 async def test_a7_eight_interim_answers_pass_and_nine_do_not(interim: int) -> None:
     async def chatty(connection: Connection) -> None:

@@ -90,8 +90,8 @@ class Body:
         return body
 
     def feed(self, chunk: bytes) -> None:
-        """The next octets of the content."""
-        if self.ended:
+        """The next octets of the content. None at all would look like its end in the chunked coding."""
+        if self.ended or not chunk:
             return
         if self._sink is not None:
             if not self._sink.write(chunk) and self._source is not None:

@@ -170,6 +170,8 @@ class HeadParser:
                 response.declared_length = length
             elif status == 101 and options.upgrade and minor:
                 response.upgrade = _PASSING_UPGRADES.get(upgrade)
+            elif status == 204 and (is_chunked or length):
+                keep_alive = False  # the content that it may not have could come yet (THREATS A7)
             return response, 0, keep_alive
         if is_chunked:
             return response, CHUNKED, keep_alive

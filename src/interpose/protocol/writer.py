@@ -68,7 +68,7 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % request.upgrade.encode("ascii"))
     elif request.wants_trailers:
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
-    if request.expects_continue:
+    if framing and request.expects_continue:
         parts.append(b"Expect: 100-continue\r\n")
     parts.append(more)
     parts.append(b"\r\n")

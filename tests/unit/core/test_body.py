@@ -254,3 +254,11 @@ async def test_a_transform_that_raises_breaks_the_body_off_and_nothing_else(sour
         await task
     assert inner.ended
     assert "cancel" in source.said
+
+
+async def test_no_content_is_not_passed_on_since_it_would_end_a_chunked_body(source: Source) -> None:
+    body, sink = Body.streaming(source, None), Sink()
+    body.pipe(sink)
+    body.feed(b"")
+    body.feed(b"a")
+    assert sink.got == [b"a"]
