@@ -248,3 +248,29 @@ async def test_f1_an_origin_that_leaves_as_soon_as_it_is_connected_to_is_a_502_a
         for _ in range(10):
             assert (await ask(running.address(), GET, deadline_s=2.0)).status == 502
         await running.when(lambda: running.counters["upstream_connections"] == 0)
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"], ids=["keep-alive", "close"])
+async def test_f1_an_origin_that_answers_and_never_takes_the_rest_of_the_request_is_let_go(more: bytes) -> None:
+    upload = asyncio.Event()
+    enough = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.until(b"\r\n\r\n")
+        connection._reading.cancel()
+        await upload.wait()
+        await connection.send(b"HTTP/1.1 413 Too Large\r\n" + more + b"Content-Length: 0\r\n\r\n")
+        await enough.wait()
+
+    async with RawOrigin(script) as origin:
+        config = settings(gateway_config([origin.address], LOCAL), connections={"idle_timeout_s": 0.3})
+        async with product(config) as running:
+            async with RawClient(running.address()) as client:
+                client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (1 << 25))
+                client.send(b"x" * (1 << 24))
+                [ours] = running.running._runtime._parts.every(UpstreamClient)
+                await running.when(lambda: any(connection.stream.unsent_bytes for connection in ours._open))
+                upload.set()
+                await client.until(b"HTTP/1.1 413 ")
+            await running.when(lambda: running.counters["upstream_connections"] == 0)
+            enough.set()

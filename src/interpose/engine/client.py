@@ -143,7 +143,7 @@ class UpstreamClient:
     def _idle(self, connection: UpstreamConnection) -> None:
         origin = self._open.get(connection)
         if origin is None or self._is_retired or not self._pool.put(origin, connection, self._clock()):
-            connection.stream.close()
+            connection.close()
 
     def _gone(self, connection: UpstreamConnection) -> None:
         origin = self._open.pop(connection, None)
@@ -155,17 +155,17 @@ class UpstreamClient:
         for connection in list(self._open):
             connection.tick(now, self._answer_timeout_s, self._options.body_timeout_s, self._stream_timeout_s)
         for connection in self._pool.expired(now):
-            connection.stream.close()
+            connection.close()
 
     def close_idle(self) -> None:
         """Close every connection that waits for an exchange."""
         for connection in self._pool.clear():
-            connection.stream.close()
+            connection.close()
 
     def close_oldest(self) -> None:
         """Close a quarter of the connections that wait for an exchange, those that have waited longest."""
         for connection in self._pool.oldest():
-            connection.stream.close()
+            connection.close()
 
     def retire(self) -> None:
         """Keep no connection beyond its exchange any more: a newer client has taken over."""

@@ -245,7 +245,7 @@ class UpstreamConnection:
         if rest or not self._keep_alive or self._sender is not None:
             self._keep_alive = False
             self._give_up_request()
-            self.stream.close()
+            self.close()
         else:
             self._on_idle(self)
 
@@ -320,6 +320,13 @@ class UpstreamConnection:
             sender.is_over = True
         if body is not None:
             body.close()
+
+    def close(self) -> None:
+        """End a connection without an exchange. What its origin has not taken is not waited for: it may never be."""
+        if self.stream.unsent_bytes:
+            self.stream.abort()
+        else:
+            self.stream.close()
 
     def abort(self) -> None:
         """Break off whatever runs; the connection is lost."""
