@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.certificates import CertificateAuthority
 from tests.support.product import Product, product
 from tests.support.program import Program
 from tests.support.raw_client import RawClient
@@ -63,6 +64,18 @@ async def test_f18_idle_connections_hold_the_end_up_for_a_moment_only() -> None:
         began = loop.time()
         async with draining(running, 3.0):
             assert await client.rest() == b""
+        assert loop.time() - began < 0.6
+
+
+async def test_f18_clients_that_do_not_shake_hands_hold_the_end_up_for_a_moment_only(tmp_path: Path) -> None:
+    certificate, key = CertificateAuthority(tmp_path).issue("localhost")
+    loop = asyncio.get_running_loop()
+    config = gateway_config(["127.0.0.1:1"], LOCAL, tls_certificate=certificate, tls_key=key)
+    async with product(config) as running, RawClient(running.address()):
+        await asyncio.sleep(0.1)  # until it is accepted, which nothing counts yet
+        began = loop.time()
+        async with draining(running, 3.0):
+            pass
         assert loop.time() - began < 0.6
 
 

@@ -231,6 +231,8 @@ class WorkerRuntime:
         while (now := loop.time()) < end and not all(one.is_empty for one in running):
             if now >= idle_end:
                 self._close_idle()
+                if not len(self._open_tunnels()) and not any(one.server.connections for one in running):
+                    break  # what is left has not even shaken hands
             await asyncio.sleep(DRAIN_LOOK_S)
         self._close_idle()
 
