@@ -46,7 +46,7 @@ class Memory(dict[bytes, FieldLine]):
     """Lines seen before, bounded: when it is full it forgets everything, which costs less than keeping order."""
 
     __slots__ = ()
-    MAX_LINES = 8192
+    MAX_LINES = 2048
     MAX_LINE_BYTES = 512
 
     def keep(self, raw: bytes, line: FieldLine) -> FieldLine:

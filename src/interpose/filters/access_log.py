@@ -19,18 +19,21 @@ from interpose.core.message import Request, Response
 from interpose.core.stream import UNKNOWN
 from interpose.core.target import Form, Target
 
-MOST_REMEMBERED = 4096
+MOST_REMEMBERED = 1024
+LONGEST_REMEMBERED = 512
 
 # The client left before it was sent a status; nginx's number for that, since the format demands three digits.
 CLIENT_LEFT = 499
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-# What may not stand between the quotes of a combined line, and in a word of it.
-_UNSAFE = re.compile(rb"[^\x20\x21\x23-\x5b\x5d-\x7e]")
-_UNSAFE_IN_WORD = re.compile(rb"[^\x21\x23-\x5b\x5d-\x7e]")
+# How each byte is spelled between the quotes of a combined line, and in a word of it. A table, since it is the client
+# who decides how many bytes are not safe.
+_QUOTED = tuple(chr(b) if 0x20 <= b < 0x7F and b not in b'"\\' else f"\\x{b:02X}" for b in range(256))
+_WORD = tuple("\\x20" if b == 0x20 else _QUOTED[b] for b in range(256))
 # Controls that JSON lets stand: DEL and, in UTF-8, U+0080 to U+009F.
 _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+_CONTROLS = {chr(code).encode(): b"\\u%04x" % code for code in range(0x7F, 0xA0)}
 
 
 class JsonLine(msgspec.Struct, omit_defaults=True):
@@ -106,15 +109,13 @@ class AccessLog:
             else:
                 request = f"{method} {in_full(target)} HTTP/1.{version}"
             if '"' in request or "\\" in request or not request.isprintable() or not request.isascii():
-                request = escaped(request.encode("utf-8", "replace"), _UNSAFE)
+                request = escaped(request.encode("utf-8", "replace"), _QUOTED)
             texts = self._texts
             if (value := received.get(b"user-agent")) is not None:
                 agent = texts.get(value) or self._remember(value, quotable(value))
             if (value := received.get(b"referer")) is not None:
                 referer = texts.get(value) or self._remember(value, quotable(value))
-        user = (
-            "-" if exchange.user is None else escaped(exchange.user.encode("utf-8", "replace"), _UNSAFE_IN_WORD) or "-"
-        )
+        user = "-" if exchange.user is None else escaped(exchange.user.encode("utf-8", "replace"), _WORD) or "-"
         client, port = exchange.client
         if not port and client != UNKNOWN.host:
             client = "unix:"
@@ -157,7 +158,7 @@ class AccessLog:
         line.notes = exchange.notes
         encoded = encode(line)
         if not encoded.isascii() or b"\x7f" in encoded:
-            encoded = _CONTROL.sub(lambda control: b"\\u%04x" % ord(control[0].decode()), encoded)
+            encoded = _CONTROL.sub(lambda control: _CONTROLS[control[0]], encoded)
         self._write(encoded + b"\n")
 
     def _begin_second(self, ended: float, stamp: Callable[[float], str]) -> None:
@@ -168,9 +169,10 @@ class AccessLog:
         self._stamp = stamp(wall)
 
     def _remember(self, value: bytes, text: str) -> str:
-        if len(self._texts) >= MOST_REMEMBERED:
-            self._texts.clear()
-        self._texts[value] = text
+        if len(value) <= LONGEST_REMEMBERED:
+            if len(self._texts) >= MOST_REMEMBERED:
+                self._texts.clear()
+            self._texts[value] = text
         return text
 
 
@@ -192,7 +194,7 @@ def in_full(target: Target) -> str:
 
 def quotable(value: bytes) -> str:
     """A field's value as it may stand in the quotes of a combined line, `-` when it is empty."""
-    return escaped(value, _UNSAFE) or "-"
+    return escaped(value, _QUOTED) or "-"
 
 
 def readable(value: bytes) -> str:
@@ -203,9 +205,9 @@ def readable(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def escaped(raw: bytes, unsafe: re.Pattern[bytes]) -> str:
-    """`raw` with each unsafe byte as `\\xHH`."""
-    return unsafe.sub(lambda byte: b"\\x%02X" % ord(byte[0]), raw).decode("ascii")
+def escaped(raw: bytes, spelling: tuple[str, ...]) -> str:
+    """`raw` with each byte that is not safe as `\\xHH`."""
+    return "".join([spelling[byte] for byte in raw])
 
 
 def combined_stamp(wall: float) -> str:

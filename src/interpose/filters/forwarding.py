@@ -14,7 +14,7 @@ from interpose.core.networks import Networks
 from interpose.core.target import Authority, Form
 from interpose.protocol import forwarding
 
-_MAX_TRAILS = 4096
+_MAX_TRAILS = 1024
 _WATCHED = forwarding.IDENTITY | {b"proxy-authorization", b"via"}
 _NOTHING = forwarding.Trail((), b"", b"")
 

@@ -24,7 +24,7 @@ from interpose.protocol.target import parse_authority, parse_target
 
 MAX_METHOD_BYTES = 32
 
-# Sections and start lines remembered by each parser, and how long they may be: at most 2 MiB, usually far less.
+# Sections and start lines remembered by each parser, and how long they may be: a few MiB at most, usually far less.
 MAX_REMEMBERED = 1024
 MAX_REMEMBERED_BYTES = 2048
 
@@ -124,8 +124,7 @@ class HeadParser:
         section = self._request_sections.get(rest)
         if section is None:
             self._request_line(first)
-            section = self._section(rest, _SPECIAL_IN_REQUEST)
-            _remember(self._request_sections, rest, section)
+            section = self._section(rest, _SPECIAL_IN_REQUEST, self._request_sections)
         lines, first_values, host, length, is_chunked, options, upgrade, expect, te = section
         start = self._starts.get((first, host, scheme))
         if start is None:
@@ -140,6 +139,8 @@ class HeadParser:
                 raise bad_request("HTTP/1.0 has no Transfer-Encoding.")
             keep_alive = options.keep_alive and not options.close
         framing = CHUNKED if is_chunked else (length or 0)
+        if framing and method == "CONNECT":
+            raise bad_request("A CONNECT request has no content.")
         request = Request(method, target, Fields.of(lines.copy()), EMPTY, minor, first_values)
         if upgrade and options.upgrade and minor and not framing:
             request.upgrade = _PASSING_UPGRADES.get(upgrade)
@@ -156,10 +157,9 @@ class HeadParser:
         section = self._response_sections.get(rest)
         if section is None:
             try:
-                section = self._section(rest, _SPECIAL_IN_RESPONSE)
+                section = self._section(rest, _SPECIAL_IN_RESPONSE, self._response_sections)
             except Failure as failure:
                 raise _as_response(failure) from None
-            _remember(self._response_sections, rest, section)
         lines, _, _, length, is_chunked, options, upgrade, _, _ = section
         if is_chunked and minor == 0:
             raise bad_response("HTTP/1.0 has no Transfer-Encoding.", "http_response_transfer_coding")
@@ -179,12 +179,16 @@ class HeadParser:
             return response, length, keep_alive
         return response, UNTIL_CLOSE, False
 
-    def _section(self, raw: bytes, special: frozenset[bytes]) -> Section:
-        """The field section `raw`, without the CRLF after its last line. `Failure` 400, 417 or 431."""
+    def _section(self, raw: bytes, special: frozenset[bytes], memory: dict[bytes, Section]) -> Section:
+        """The field section `raw`, without the CRLF after its last line. `Failure` 400, 417 or 431.
+
+        It stays in `memory` when none of its lines is new: a section that comes once would only take up room.
+        """
         raw_lines = raw.split(b"\r\n") if raw else []
         if len(raw_lines) > self.limits.max_fields:
             raise bad_request(f"The request has more than {self.limits.max_fields} fields.", 431)
         known = self._lines
+        known_before = len(known)
         kept: list[FieldLine] = []
         host: bytes | None = None
         length: int | None = None
@@ -228,7 +232,10 @@ class HeadParser:
         if options.others:
             kept = [line for line in kept if line.key not in options.others]
         first_values = {line.key: line.value for line in reversed(kept)}
-        return Section(kept, first_values, host, length, is_chunked, options, upgrade, expect, te)
+        section = Section(kept, first_values, host, length, is_chunked, options, upgrade, expect, te)
+        if len(known) == known_before:
+            _remember(memory, raw, section)
+        return section
 
     def field(self, raw: bytes) -> FieldLine:
         """The line `raw` (without CRLF), remembered; `Failure` 400 or 431 when it is not a field line."""

@@ -75,7 +75,7 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
     return b"".join(parts)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _request_start(method: str, target: Target, absolute: bool) -> bytes:
     """Request line and Host field; the same targets are asked for again and again."""
     form, _, authority, path, query = target
