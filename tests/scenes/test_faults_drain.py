@@ -40,20 +40,24 @@ def fixed(text: str) -> Config:
 
 
 async def test_f18_a_request_on_an_idle_connection_is_still_answered_and_told_that_it_is_the_last() -> None:
-    async with RawOrigin(answering(OK)) as origin, product(gateway_config([origin.address], LOCAL)) as running:
-        async with RawClient(running.address()) as used, RawClient(running.address()) as new:
-            used.send(GET)
-            await used.answers("GET")
-            await running.when(lambda: running.counters["connections"] == 2)
-            async with draining(running, 10.0) as drain:
-                await asyncio.sleep(0.1)  # what a client may take to ask again
-                for client in (used, new):
-                    client.send(GET)
-                    [answer] = await client.answers("GET")
-                    assert (answer.status, answer.body, answer.closes) == (200, b"ok", True)
-                    assert await client.rest() == b""
-                async with asyncio.timeout(0.5):  # with the last of them
-                    await drain
+    async with (
+        RawOrigin(answering(OK)) as origin,
+        product(gateway_config([origin.address], LOCAL)) as running,
+        RawClient(running.address()) as used,
+        RawClient(running.address()) as new,
+    ):
+        used.send(GET)
+        await used.answers("GET")
+        await running.when(lambda: running.counters["connections"] == 2)
+        async with draining(running, 10.0) as drain:
+            await asyncio.sleep(0.1)  # what a client may take to ask again
+            for client in (used, new):
+                client.send(GET)
+                [answer] = await client.answers("GET")
+                assert (answer.status, answer.body, answer.closes) == (200, b"ok", True)
+                assert await client.rest() == b""
+            async with asyncio.timeout(0.5):  # with the last of them
+                await drain
 
 
 async def test_f18_idle_connections_hold_the_end_up_for_a_moment_only() -> None:
@@ -109,29 +113,35 @@ async def test_f18_an_answer_that_the_client_has_not_taken_yet_is_not_cut() -> N
 
 
 async def test_f18_an_upload_that_has_begun_is_finished() -> None:
-    async with RawOrigin(answering(OK)) as origin, product(gateway_config([origin.address], LOCAL)) as running:
-        async with RawClient(running.address()) as client:
-            client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + b"y" * 10)
-            await origin.connected()
-            async with draining(running, 10.0):
-                await origin.connections[0].until(b"y" * 10)
-                client.send(b"z" * 10)
-                [answer] = await client.answers("POST")
-                assert (answer.status, answer.closes) == (200, True)
+    async with (
+        RawOrigin(answering(OK)) as origin,
+        product(gateway_config([origin.address], LOCAL)) as running,
+        RawClient(running.address()) as client,
+    ):
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + b"y" * 10)
+        await origin.connected()
+        async with draining(running, 10.0):
+            await origin.connections[0].until(b"y" * 10)
+            client.send(b"z" * 10)
+            [answer] = await client.answers("POST")
+            assert (answer.status, answer.closes) == (200, True)
     assert [request.body for request in origin.requests()] == [b"y" * 10 + b"z" * 10]
 
 
 async def test_f18_an_exchange_that_outlasts_the_grace_is_cut_and_still_written_down() -> None:
-    async with RawOrigin(silent) as origin, product(gateway_config([origin.address], LOCAL)) as running:
-        async with RawClient(running.address()) as client:
-            client.send(GET)
-            await origin.connected()
-            await origin.connections[0].until(b"\r\n\r\n")
-            async with draining(running, 0.2):
-                pass
-            await running.running._runtime.stop()
-            await client.rest()
-            assert client.was_reset
+    async with (
+        RawOrigin(silent) as origin,
+        product(gateway_config([origin.address], LOCAL)) as running,
+        RawClient(running.address()) as client,
+    ):
+        client.send(GET)
+        await origin.connected()
+        await origin.connections[0].until(b"\r\n\r\n")
+        async with draining(running, 0.2):
+            pass
+        await running.running._runtime.stop()
+        await client.rest()
+        assert client.was_reset
     assert [(line["status"], line["target"]) for line in running.log] == [(0, "http://x/")]
 
 

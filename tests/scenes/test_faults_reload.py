@@ -1,4 +1,4 @@
-"""What a reload leaves behind goes on in order, and then it goes: exchanges, pools, logs, resolvers (THREATS F15, F16)."""
+"""What a reload leaves behind goes on in order, and then it goes: exchanges, pools, logs, resolvers (F15, F16)."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import pytest
 from tests.support.event_loops import descriptors
 from tests.support.name_server import NameServer, Reply
 from tests.support.product import Product, product, settings
-from tests.support.raw_client import RawClient, ask
+from tests.support.raw_client import RawClient
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering, silent
 from tests.support.websocket import handshake
 
@@ -46,21 +46,24 @@ async def test_f16_connections_of_a_pool_that_is_gone_are_closed_after_their_ans
         await connection.send(OK)
         await connection.gone()
 
-    async with RawOrigin(script) as origin, product(gateway_config([origin.address], LOCAL)) as running:
-        async with RawClient(running.address()) as client:
-            client.send(GET)
-            await origin.connected()
-            await origin.connections[0].until(b"\r\n\r\n")
-            await reload(running, connections={"max_idle": 7})
-            assert running.counters["upstream_connections"] == 1
-            release.set()
-            [answer] = await client.answers("GET")
-            assert (answer.status, answer.closes) == (200, False)
-            await origin.connections[0].gone()
-            await running.when(lambda: running.counters["upstream_connections"] == 0)
-            client.send(GET)
-            [answer] = await client.answers("GET")
-            assert answer.status == 200
+    async with (
+        RawOrigin(script) as origin,
+        product(gateway_config([origin.address], LOCAL)) as running,
+        RawClient(running.address()) as client,
+    ):
+        client.send(GET)
+        await origin.connected()
+        await origin.connections[0].until(b"\r\n\r\n")
+        await reload(running, connections={"max_idle": 7})
+        assert running.counters["upstream_connections"] == 1
+        release.set()
+        [answer] = await client.answers("GET")
+        assert (answer.status, answer.closes) == (200, False)
+        await origin.connections[0].gone()
+        await running.when(lambda: running.counters["upstream_connections"] == 0)
+        client.send(GET)
+        [answer] = await client.answers("GET")
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize("change", [{"access": ""}, {"format": "combined"}], ids=["another file", "another format"])
@@ -119,21 +122,24 @@ async def test_f16_a_lookup_that_a_reload_overtakes_is_finished() -> None:
 
 
 async def test_f16_reloads_that_change_everything_leave_no_descriptor_behind(tmp_path: Path) -> None:
-    async with RawOrigin(answering(OK)) as origin, product(gateway_config([origin.address], LOCAL)) as running:
-        async with RawClient(running.address()) as client:
-            counts = []
-            for number in range(12):
-                await reload(
-                    running,
-                    dns={"servers": [f"127.0.0.1:{1000 + number}"]},
-                    connections={"max_idle": 10 + number},
-                    log={"access": str(tmp_path / f"{number % 2}.log")},
-                )
-                client.send(GET)
-                await client.answers("GET")
-                await asyncio.sleep(0.25)  # a tick or two
-                counts.append(descriptors())
-            assert max(counts[6:]) <= max(counts[:3])
+    async with (
+        RawOrigin(answering(OK)) as origin,
+        product(gateway_config([origin.address], LOCAL)) as running,
+        RawClient(running.address()) as client,
+    ):
+        counts = []
+        for number in range(12):
+            await reload(
+                running,
+                dns={"servers": [f"127.0.0.1:{1000 + number}"]},
+                connections={"max_idle": 10 + number},
+                log={"access": str(tmp_path / f"{number % 2}.log")},
+            )
+            client.send(GET)
+            await client.answers("GET")
+            await asyncio.sleep(0.25)  # a tick or two
+            counts.append(descriptors())
+        assert max(counts[6:]) <= max(counts[:3])
 
 
 async def test_f15_reloads_that_come_to_nothing_leave_no_descriptor_behind(tmp_path: Path) -> None:
@@ -189,7 +195,9 @@ async def test_f16_a_tunnel_lives_on_through_reloads(kind: str) -> None:
     async def script(connection: Connection) -> None:
         if kind == "websocket":
             await connection.until(b"\r\n\r\n")
-            await connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            await connection.send(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            )
         for number in range(3):
             await connection.until(b"hello", times=number + 1)
             await connection.send(b"hello yourself")
