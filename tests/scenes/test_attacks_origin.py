@@ -5,6 +5,7 @@ Whatever an origin did, its connection carries no other request, and the next cl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -178,12 +179,14 @@ async def test_a7_every_answer_of_the_corpus_is_passed_on_whole_or_refused(then_
 
 async def test_a7_what_an_origin_says_unasked_costs_the_connection() -> None:
     said: list[Connection] = []
+    is_idle = asyncio.Event()
 
     async def talkative(connection: Connection) -> None:
         await connection.request()
         await connection.send(good("/good/0"))
         if not said:
             said.append(connection)
+            await is_idle.wait()
             await connection.send(POISON)
             await connection.gone()
         await connection.request()
@@ -191,6 +194,7 @@ async def test_a7_what_an_origin_says_unasked_costs_the_connection() -> None:
 
     async with RawOrigin(talkative) as origin, product(gateway_config([origin.address], LOCAL)) as running:
         first = await ask(running.address(), b"GET /good/0 HTTP/1.1\r\nHost: a\r\n\r\n")
+        is_idle.set()
         await said[0].gone()
         second = await ask(running.address(), b"GET /good/0 HTTP/1.1\r\nHost: a\r\n\r\n")
         third = await ask(running.address(), b"GET /good/1 HTTP/1.1\r\nHost: a\r\n\r\n")
