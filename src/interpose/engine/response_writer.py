@@ -47,6 +47,11 @@ class ResponseWriter:
             head, self._head = self._head, b""
             self._stream.write(head)
 
+    def drained(self) -> None:
+        """The client takes bytes again."""
+        if self.on_drain is not None:
+            self.on_drain()
+
     def write(self, chunk: bytes) -> bool:
         """See `core.body.Sink`."""
         self._exchange.bytes_out += len(chunk)

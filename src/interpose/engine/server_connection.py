@@ -3,23 +3,22 @@
 The life of a connection is a cycle of four states, told by `_state`:
 
     HEAD    waiting for a request head; what has come of it is in `_buffer`
-    BUSY    one exchange runs: the handler does, or its answer is being written, or both are done and the rest of
-            the request's body is still arriving
+    BUSY    an exchange runs, or its answer is written and what is left of its request still arrives
     FULL    the exchange is over, but the client has too much of its answer still to take: no other begins until then
-    OVER    no more requests: the stream was handed to a tunnel, or only what is still to be thrown away is read
-            before closing
+    OVER    no more requests: the stream is a tunnel's, or only what is to be thrown away is still read
 
 Bytes that arrive while an exchange runs belong to its body (`_receiver`) or to the next request (`_buffer`, bounded:
 above the bound the client has to wait). An exchange is over when its answer is written *and* its request is read;
 then `_next` begins again. What may happen in any order: the client leaves (the handler is cancelled, or the answer's
 body closed), the answer is ready before the body has been read (the rest is thrown away, within limits, or the
-connection closes), the body breaks off, a deadline passes (`tick`).
+connection closes), the body breaks off, a deadline passes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+from functools import partial
 
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side, bad_request
@@ -28,7 +27,6 @@ from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.engine.answer import answer_head, plan_answer, switches
 from interpose.engine.client_pace import ClientPace
-from interpose.engine.pace import Timeouts
 from interpose.engine.request_receiver import MAX_DRAIN_BYTES, RequestReceiver
 from interpose.engine.response_writer import ResponseWriter
 from interpose.engine.run import Runs
@@ -69,8 +67,7 @@ class ServerConnection:
         self._receiver: RequestReceiver | None = None
         self._writer: ResponseWriter | None = None
         self._client_ended = False
-        self._discarded = 0
-        self._unread_since = 0.0
+        self._discarded, self._unread_since = 0, 0.0
         self._pace: ClientPace | None = None
 
     def bytes_received(self, data: bytes) -> None:
@@ -80,7 +77,7 @@ class ServerConnection:
         elif self._state is OVER:
             self._discarded += len(data)
             if self._discarded > MAX_DRAIN_BYTES:
-                self._stream.close()
+                self._over()
         elif self._receiver is not None:
             self._read_body(data)
         else:
@@ -91,8 +88,7 @@ class ServerConnection:
     def end_received(self) -> None:
         """The client sends no more: it may still be waiting for its answer (half-close)."""
         if self._state is HEAD or self._state is OVER:
-            self._state = OVER
-            self._stream.close()
+            self._over()
         elif self._receiver is not None:
             self._request_broke(bad_request("The request ended before its body did."))
         self._client_ended = True
@@ -102,8 +98,8 @@ class ServerConnection:
         if self._state is FULL:
             self._state = BUSY
             self._begin_next()
-        elif self._writer is not None and self._writer.on_drain is not None:
-            self._writer.on_drain()
+        elif self._writer is not None:
+            self._writer.drained()
 
     def connection_lost(self, failure: Failure | None) -> None:
         """The client is gone, with its answer or without."""
@@ -143,15 +139,7 @@ class ServerConnection:
     def _begin(self, received: head.ReceivedRequest, rest: bytes) -> None:
         server = self._server
         request, framing, self._keep_alive = received
-        if framing and request.method == "CONNECT":
-            self._refuse(bad_request("A CONNECT request has no content."))
-            return
-        server.exchanges += 1
-        info = self._stream.info
-        exchange = Exchange(
-            server.exchanges, server.worker, server.name, info.peer, server.loop.time(), request.target.scheme
-        )
-        exchange.tls = info.tls
+        exchange = server.new_exchange(self._stream.info, request.target.scheme)
         exchange.on_interim = self._interim
         self._exchange = exchange
         self._request = request
@@ -185,8 +173,7 @@ class ServerConnection:
             if self._exchange is None:
                 self._next()
         elif self._exchange is None and self._receiver.discarded > MAX_DRAIN_BYTES:
-            self._state = OVER
-            self._stream.close()
+            self._over()
 
     def _request_broke(self, failure: Failure) -> None:
         """The body breaks off: whoever reads it learns of it, and the connection is good for the answer only."""
@@ -205,17 +192,17 @@ class ServerConnection:
         if exchange is None:  # the client left meanwhile
             if response is not None:
                 response.body.close()
-        elif response is not None:
+        elif isinstance(error, Failure):
+            self._answer_failure(exchange, error)
+        elif response is None:
+            self._filter_failed(exchange, error)
+        else:
             try:
                 self._send(exchange, response, None)
             except Exception as broken:
                 with contextlib.suppress(Exception):
                     response.body.close()
                 self._filter_failed(exchange, broken)
-        elif isinstance(error, Failure):
-            self._answer_failure(error)
-        else:
-            self._filter_failed(exchange, error)
 
     def _filter_failed(self, exchange: Exchange, error: BaseException | None) -> None:
         """A filter raised, or returned what cannot be sent: 500, or the end of an answer that has begun."""
@@ -224,18 +211,11 @@ class ServerConnection:
             self._stream.abort()
             return
         self._response = None
-        self._answer_failure(Failure("proxy_internal_error", Side.INTERNAL, f"{type(error).__name__} in a filter."))
+        detail = f"{type(error).__name__} in a filter."
+        self._answer_failure(exchange, Failure("proxy_internal_error", Side.INTERNAL, detail))
 
-    def _answer_failure(self, failure: Failure) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            return
-        self._server.failures += 1
-        request = self._request
-        response = self._server.render(exchange, request, failure)
-        if failure.kind == "http_request_error" and failure.status in (400, 408, 413, 414, 431, 501, 505):
-            response.must_close = True
-        self._send(exchange, response, failure)
+    def _answer_failure(self, exchange: Exchange, failure: Failure) -> None:
+        self._send(exchange, self._server.answer_to(exchange, self._request, failure), failure)
 
     def _refuse(self, failure: Failure) -> None:
         """Answer what cannot be read as a request, and close."""
@@ -244,18 +224,17 @@ class ServerConnection:
         self._receiver = None
         server = self._server
         self._method, self._minor = "", 1
-        now = self._unread_since = server.loop.time()
-        server.exchanges += 1
-        self._exchange = Exchange(server.exchanges, server.worker, server.name, self._stream.info.peer, now)
+        self._unread_since = server.loop.time()
+        exchange = self._exchange = server.new_exchange(self._stream.info, "http")
         if server.observe_refused is not None:
-            server.observe_refused(self._exchange)
+            server.observe_refused(exchange)
         self._state = BUSY
-        self._answer_failure(failure)
+        self._answer_failure(exchange, failure)
 
     def _send(self, exchange: Exchange, response: Response, failure: Failure | None) -> None:
         """Write the answer: at once when it is complete, else its head and what there is, and then as it streams."""
         if response.body.failure is not None and failure is None:  # it broke off before a byte of it was sent
-            self._answer_failure(response.body.failure)
+            self._answer_failure(exchange, response.body.failure)
             return
         self._response = response
         if response.then is not None and switches(self._method, response.status):
@@ -290,16 +269,7 @@ class ServerConnection:
         self._stream.write(writer.switch_head(response))
         self._exchange = None
         early, self._buffer = bytes(self._buffer), b""
-        loop = self._server.loop
-
-        def end_exchange(failure: Failure | None) -> None:
-            if failure is not None:
-                failure = Failure("connection_terminated", Side.DOWNSTREAM, "The client broke the connection off.")
-            elif exchange.attempts:
-                failure = exchange.attempts[-1].failure
-            exchange.finish(Outcome(response.status, exchange.bytes_out, failure, loop.time()))
-
-        self._stream.hand_over(early, end_exchange)
+        self._stream.hand_over(early, partial(self._server.stream_ended, exchange, response.status))
         response.then(self._stream)
 
     def _interim(self, status: int, fields: Fields) -> None:
@@ -321,8 +291,7 @@ class ServerConnection:
         exchange, response = self._exchange, self._response
         if exchange is None:
             return
-        self._exchange = None
-        self._response = None
+        self._exchange = self._response = None
         status = response.status if response is not None else 0
         exchange.finish(Outcome(status, exchange.bytes_out, failure, self._server.loop.time()))
         if self._state is BUSY:
@@ -353,8 +322,7 @@ class ServerConnection:
         if self._state is not BUSY:
             return
         self._state = HEAD
-        self._unread_since = 0.0
-        self._head_since = 0.0
+        self._unread_since = self._head_since = 0.0
         self._discarded = 0
         data, self._buffer = self._buffer, b""
         if len(data) <= MAX_WAITING_BYTES:
@@ -370,15 +338,19 @@ class ServerConnection:
         """Close so that the client can read its answer: a plain close with unread bytes would be a reset."""
         self._state = OVER
         receiver, self._receiver = self._receiver, None
-        if receiver is not None or self._unread_since or self._buffer:
-            if receiver is not None:
-                receiver.broke(bad_request("The answer came before the end of the request's content."))
-            self._buffer = b""
-            self._unread_since = self._server.loop.time()
-            self._stream.end()
-            self._stream.resume()
-        else:
-            self._stream.close()
+        if receiver is None and not self._unread_since and not self._buffer:
+            self._over()
+            return
+        if receiver is not None:
+            receiver.broke(bad_request("The answer came before the end of the request's content."))
+        self._buffer = b""
+        self._unread_since = self._server.loop.time()
+        self._stream.end()
+        self._stream.resume()
+
+    def _over(self) -> None:
+        self._state = OVER
+        self._stream.close()
 
     @property
     def is_busy(self) -> bool:
@@ -387,11 +359,10 @@ class ServerConnection:
 
     def close_if_idle(self) -> bool:
         """Close when no request has begun."""
-        is_idle = self._state is HEAD and not self._buffer
-        if is_idle:
-            self._state = OVER
-            self._stream.close()
-        return is_idle
+        if self._state is not HEAD or self._buffer:
+            return False
+        self._over()
+        return True
 
     def shed(self) -> bool:
         """Close when no request has begun since the last one. A new connection is left alone: its request comes."""
@@ -413,21 +384,17 @@ class ServerConnection:
             elif self._head_since or pace.between_exchanges(now, timeouts.keep_alive_timeout_s, timeouts):
                 self.close_if_idle()
         elif self._unread_since and now - self._unread_since >= DRAIN_TIMEOUT_S:
-            self._state = OVER
             self._unread_since = 0.0
-            self._stream.close()
+            self._over()
         elif self._exchange is not None:
-            self._check_pace(now, self._exchange, pace, timeouts)
+            ended = self._client_ended  # it may be waiting for its answer, and it may be gone
+            receiver = self._receiver if self._response is None and self._stream.is_reading else None
+            rests = self._exchange.is_waiting
+            wrong = pace.in_exchange(now, receiver, may_rest=rests, has_ended=ended, timeouts=timeouts)
+            if wrong is not None and receiver is not None:
+                self._request_broke(bad_request(f"The body of the request stopped arriving: {wrong}.", 408))
+            elif wrong is not None:
+                self._exchange.notes["why"] = f"the client stopped {'sending' if ended else 'reading'}: {wrong}"
+                self._stream.abort()
         elif pace.between_exchanges(now, timeouts.body_timeout_s, timeouts):
-            self._stream.abort()
-
-    def _check_pace(self, now: float, exchange: Exchange, pace: ClientPace, timeouts: Timeouts) -> None:
-        """The client must send its body, or take its answer, while it is its turn; having ended, it may be gone."""
-        ended = self._client_ended
-        receiver = self._receiver if self._response is None and self._stream.is_reading else None
-        wrong = pace.in_exchange(now, receiver, may_rest=exchange.is_waiting, has_ended=ended, timeouts=timeouts)
-        if wrong is not None and receiver is not None:
-            self._request_broke(bad_request(f"The body of the request stopped arriving: {wrong}.", 408))
-        elif wrong is not None:
-            exchange.notes["why"] = f"the client stopped {'sending' if ended else 'reading'}: {wrong}"
             self._stream.abort()

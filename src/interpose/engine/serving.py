@@ -8,16 +8,20 @@ from email.utils import formatdate
 from types import CoroutineType
 from typing import Protocol
 
-from interpose.core.exchange import Exchange
-from interpose.core.failure import Failure
+from interpose.core.exchange import Exchange, Outcome
+from interpose.core.failure import Failure, Side
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
+from interpose.core.stream import StreamInfo
 from interpose.engine.pace import Timeouts
 from interpose.engine.run import Done, Run, Runs, as_task
 from interpose.protocol.head import HeadParser
 
 Render = Callable[[Exchange, Request | None, Failure], Response]
 """Makes the answer that tells a client about a failure; the request is None when it could not be read."""
+
+
+_NO_REQUEST = frozenset((400, 408, 413, 414, 431, 501, 505))
 
 
 class Census(Protocol):
@@ -65,6 +69,29 @@ class Serving:
         self.exchanges = 0
         self.failures = 0
         self.date_line = date_line()
+
+    def new_exchange(self, info: StreamInfo, scheme: str) -> Exchange:
+        """The next exchange, of the client that `info` tells of."""
+        self.exchanges += 1
+        exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, self.loop.time(), scheme)
+        exchange.tls = info.tls
+        return exchange
+
+    def answer_to(self, exchange: Exchange, request: Request | None, failure: Failure) -> Response:
+        """The answer that tells the client about `failure`; after a request that is no request, the connection ends."""
+        self.failures += 1
+        response = self.render(exchange, request, failure)
+        if failure.kind == "http_request_error" and failure.status in _NO_REQUEST:
+            response.must_close = True
+        return response
+
+    def stream_ended(self, exchange: Exchange, status: int, failure: Failure | None) -> None:
+        """The stream of a tunnel is gone, and with it the exchange that opened it."""
+        if failure is not None:
+            failure = Failure("connection_terminated", Side.DOWNSTREAM, "The client broke the connection off.")
+        elif exchange.attempts:
+            failure = exchange.attempts[-1].failure
+        exchange.finish(Outcome(status, exchange.bytes_out, failure, self.loop.time()))
 
 
 def date_line() -> bytes:
