@@ -55,9 +55,9 @@ class Connection:
             self.has_ended = True
             self._changed.set()
 
-    async def wait_for(self, condition: Callable[[], bool]) -> None:
+    async def wait_for(self, condition: Callable[[], bool], deadline_s: float | None = DEADLINE_S) -> None:
         """Wait until `condition` holds, which must depend on what was received. Raises Gone, TimeoutError."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             while not condition():
                 if self.has_ended:
                     raise Gone
@@ -69,7 +69,7 @@ class Connection:
         await self.wait_for(lambda: self.received.count(needle) >= times)
         return self.received
 
-    async def request(self) -> judge.Request:
+    async def request(self, deadline_s: float | None = DEADLINE_S) -> judge.Request:
         """The next whole request; what is not one is waited for until the other side gives up."""
         found: judge.Request | None = None
 
@@ -80,7 +80,7 @@ class Connection:
                 self._unread = len(self.received) - len(rest)
             return found is not None
 
-        await self.wait_for(is_there)
+        await self.wait_for(is_there, deadline_s)
         assert found is not None
         return found
 
@@ -125,7 +125,7 @@ def answering(*answers: bytes) -> Script:
     async def script(connection: Connection) -> None:
         number = 0
         while True:
-            request = await connection.request()
+            request = await connection.request(None)  # a kept connection may be idle for as long as it likes
             answer = answers[min(number, len(answers) - 1)]
             await connection.send(answer[: answer.index(b"\r\n\r\n") + 4] if request.method == "HEAD" else answer)
             number += 1
