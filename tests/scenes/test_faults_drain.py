@@ -60,6 +60,21 @@ async def test_f18_a_request_on_an_idle_connection_is_still_answered_and_told_th
                 await drain
 
 
+async def test_f18_who_is_in_the_queue_when_the_end_begins_is_still_served() -> None:
+    loop = asyncio.get_running_loop()
+    async with product(fixed("hello")) as running:
+        host, _, port = running.address().rpartition(":")
+        clients = [socket.create_connection((host, int(port))) for _ in range(20)]  # for the loop, all in one moment
+        for client in clients:
+            client.sendall(GET)
+        async with draining(running, 3.0):
+            async with asyncio.timeout(5):
+                for client in clients:
+                    client.setblocking(False)
+                    with client:
+                        assert (await loop.sock_recv(client, 4096)).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_f18_idle_connections_hold_the_end_up_for_a_moment_only() -> None:
     loop = asyncio.get_running_loop()
     async with product(fixed("hello")) as running, RawClient(running.address()) as client:

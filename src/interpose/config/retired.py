@@ -16,7 +16,7 @@ from interpose.filters.access_log import AccessLog
 from interpose.net.resolve import Resolver
 from interpose.storage.line_writer import LineWriter
 
-LAST_LINES_S = 0.25
+LAST_LINES_S = 0.2
 """How long the last lines of a log are waited for at the very end."""
 
 

@@ -128,6 +128,11 @@ class Running:
         return self._listening.is_full
 
     @property
+    def has_waiting(self) -> bool:
+        """Whether new connections are about to be accepted."""
+        return self._listening.has_waiting
+
+    @property
     def is_empty(self) -> bool:
         """Whether no connection is left, in whatever state."""
         return not self._listening.streams

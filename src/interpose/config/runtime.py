@@ -37,6 +37,9 @@ log = logging.getLogger("interpose")
 
 DRAIN_LOOK_S = 0.05
 
+QUEUE_S = 0.25
+"""How long a drain goes on accepting who is in the kernel's queue already: closing the socket would reset them."""
+
 IDLE_SHARE, MOST_IDLE_S = 0.1, 2.0
 """How long a drain leaves idle connections open, as a share of the grace and at most: a request that is on its way on
 one of them is answered, with `Connection: close`, instead of running into its end."""
@@ -226,6 +229,10 @@ class WorkerRuntime:
         end = began + grace_s
         idle_end = end if keep_idle else began + min(grace_s * IDLE_SHARE, MOST_IDLE_S)
         running = self._all
+        for one in running:
+            one.server.is_draining = True
+        while loop.time() < min(end, began + QUEUE_S) and any(one.has_waiting for one in running):  # noqa: ASYNC110
+            await asyncio.sleep(0)  # a turn of the loop accepts one of each queue
         for one in running:
             one.close()
         while (now := loop.time()) < end and not all(one.is_empty for one in running):

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import resource
+import select
 import socket
 import stat
 from collections.abc import Callable, Iterable, Sequence
@@ -125,6 +126,16 @@ class Listening:
     def is_full(self) -> bool:
         """Whether new connections wait because as many are open as may be."""
         return self._full
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there are connections in the kernel's queue that are about to be accepted."""
+        if not self._servers:
+            return False
+        queues = select.poll()
+        for sock in self.sockets:
+            queues.register(sock, select.POLLIN)
+        return bool(queues.poll(0))
 
     async def start(self) -> None:
         """Accept from now on."""
