@@ -15,7 +15,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import corpus
-from tests.support.conversation import conversation, settle, statuses
+from tests.support.conversation import MOST, conversation, settle, statuses
 from tests.support.memory_stream import SERVER, MemoryStream
 
 from interpose.core.exchange import Attempt, Exchange
@@ -35,7 +35,9 @@ SPICE = [
     b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"0\r\n\r\n", b"\xff",
     b"HTTP/1.1",
 ]  # fmt: skip
-NORMAL = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+NORMAL = settings(
+    max_examples=400, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
 
 
 @st.composite
@@ -97,7 +99,8 @@ async def heard_by_the_server(pieces: list[bytes], *, wait: bool) -> object:
         (seen.method, str(seen.request.target), seen.request.version, list(seen.request.fields), seen.body)
         for seen in talk.seen
     ]
-    answers = statuses(talk)
+    # Where there are two mistakes, the one that is met first decides the status; that it is refused must not differ.
+    answers = [(min(status, 400), closes) for status, closes in statuses(talk)]
     # Whoever has said everything gets every answer and an end, or a tunnel.
     assert stream.is_closed or stream.has_ended or talk.tunnel is not None
     stream.lose()
@@ -124,7 +127,7 @@ async def heard_from_the_origin(pieces: list[bytes], method: str, *, wait: bool)
         try:
             attempt = Attempt(request.target.origin, 0.0)
             response = await connection.send(exchange, request, attempt, content=b"")
-            body = await response.body.read(1 << 30)
+            body = await response.body.read(MOST)
         except Failure as failure:
             return failure.side, failure.status
         trailers = response.body.trailers

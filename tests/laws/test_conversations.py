@@ -45,7 +45,9 @@ HARMFUL = [
     st.tuples(st.just("origin_breaks"), INDEX),
     st.tuples(st.just("pass_time"), st.sampled_from([0.1, 2.0, 40.0])),
 ]
-NORMAL = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+NORMAL = settings(
+    max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
 
 
 def walked(

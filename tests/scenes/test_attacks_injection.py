@@ -153,7 +153,9 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 
 
 def test_a10_whatever_a_script_writes_wherever_it_stays_one_message(scene: Scene) -> None:
-    @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @hypothesis_settings(
+        max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
     @given(st.sampled_from(PLACES), st.text(st.characters(max_codepoint=255), max_size=60))
     @example("reason", "")
     def scripted(place: str, text: str) -> None:
@@ -179,7 +181,9 @@ def test_a10_whatever_a_script_writes_wherever_it_stays_one_message(scene: Scene
 def test_a10_whatever_a_client_says_of_itself_stays_in_its_line_of_the_log(scene: Scene) -> None:
     values = st.binary(max_size=60).map(lambda raw: re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]", b"", raw))
 
-    @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @hypothesis_settings(
+        max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
     @given(values, values)
     @example(b'"\\', b"\x80\x85\xc2\x85\xff")
     def said(agent: bytes, referer: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The laws for longer: what takes seconds in tests/laws goes on here for minutes."""
+"""The laws for longer: what tests/laws tries the same few hundred times, goes on here at random for minutes."""
 
 from __future__ import annotations
 
