@@ -366,7 +366,7 @@ async def test_exec_says_when_there_is_no_such_command(state: dict[str, str], tm
 async def test_exec_passes_signals_on_and_leaves_the_answer_to_its_command(
     number: signal.Signals, state: dict[str, str]
 ) -> None:
-    script = "trap 'exit 7' INT TERM; echo waiting >&2; while :; do read line <&3; done"
+    script = "trap 'exit 7' INT TERM; echo waiting >&2; while read line <&3; do :; done; exit 9"
     read, write = os.pipe()
     process = await asyncio.create_subprocess_exec(
         INTERPOSE, "exec", "sh", "-c", f"exec 3<&0; {script}", env=state, stdin=read, stderr=-1, start_new_session=True
