@@ -48,8 +48,7 @@ class Router:
             table.sort(key=lambda entry: (not entry[0].exact, -len(entry[0].path), not entry[0].methods))
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
-        """See `core.handler.Handler`. `Failure` destination_not_found (404) when nothing matches, 405 when only
-        methods differ."""
+        """See `core.handler.Handler`. `Failure` destination_not_found (404) when nothing matches, methods included."""
         handler = self.find(request.method, request.target.authority.host, request.target.path)
         if handler is None:
             exchange.refused_by("router", "no route", str(request.target))
