@@ -23,8 +23,7 @@ from interpose.engine.memory_ladder import MemoryLevel
 LOCAL = ["127.0.0.1:0"]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 FEW = 256
-MOST_BUFFERED = 65536 + 256_000
-"""What waits for a peer: up to the mark above which nothing more is read, and one read of the event loop."""
+MOST_BUFFERED = 256 << 10
 
 
 def few_descriptors() -> None:

@@ -21,6 +21,9 @@ from interpose.net.errors import failure_of
 from interpose.net.tls import ended_in_order, upgrade
 
 PULL_LIMIT = 65536
+WRITE_LIMIT = 4096
+"""What may wait for a peer before its other side is paused. One read of the event loop (250 KiB) may come on top, so
+that no direction holds more than 256 KiB."""
 
 
 class Owner(Protocol):
@@ -62,6 +65,7 @@ class SocketStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there, or (after `start_tls`) its TLS layer is."""
         self._transport = transport  # type: ignore[assignment]
+        self._transport.set_write_buffer_limits(high=WRITE_LIMIT)  # type: ignore[union-attr]
         if self._upgrading:
             return
         if self._owner is not None:
