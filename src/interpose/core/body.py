@@ -203,7 +203,8 @@ class Body:
         return mapped.body
 
     def close(self) -> None:
-        """Give up the rest. Does nothing when the content has ended."""
+        """Give up the rest: the source produces no more, a sink learns that it gets no more. Does nothing when the
+        content has ended."""
         self._chunks = []
         if self.ended:
             return
@@ -213,6 +214,8 @@ class Body:
         source, self._source = self._source, None
         if source is not None:
             source.cancel()
+        if self._sink is not None:
+            self._sink.abort(self.failure)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -262,3 +262,13 @@ async def test_no_content_is_not_passed_on_since_it_would_end_a_chunked_body(sou
     body.feed(b"")
     body.feed(b"a")
     assert sink.got == [b"a"]
+
+
+async def test_a_sink_learns_that_what_flows_into_it_was_given_up(source: Source) -> None:
+    body, sink = Body.streaming(source, 3), Sink()
+    body.pipe(sink)
+    body.feed(b"a")
+    body.close()
+    body.close()
+    assert sink.got == [b"a", ("abort", "http_request_error")]
+    assert source.said[-1] == "cancel"
