@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,8 @@ from interpose.config.load import verified
 from interpose.config.model import Config
 from interpose.config.runtime import WorkerRuntime
 from interpose.net.listen import bind
+
+log = logging.getLogger("interpose")
 
 TICK_S = 1.0
 
@@ -68,4 +71,7 @@ async def _tick(runtime: WorkerRuntime) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(TICK_S)
-        runtime.tick(loop.time())
+        try:
+            runtime.tick(loop.time())
+        except Exception:
+            log.exception("a tick failed")  # and the next one judges the deadlines all the same
