@@ -65,11 +65,6 @@ class Link(asyncio.Protocol):
             self._flushed.set_result(None)
         self._on_end()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether messages can still be sent."""
-        return self._transport is not None and not self._transport.is_closing()
-
     def send(self, message: Message) -> None:
         """Deliver `message`, however slow the other side is; nothing happens when it is gone."""
         if self._transport is not None and not self._transport.is_closing():

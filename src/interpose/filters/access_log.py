@@ -176,14 +176,6 @@ class AccessLog:
         return text
 
 
-def as_written(target: Target) -> str:
-    """The target in the form in which the client sent it."""
-    form, _, _, path, query = target
-    if form is Form.ORIGIN:
-        return path if query is None else f"{path}?{query}"
-    return in_full(target)
-
-
 def in_full(target: Target) -> str:
     """The target with scheme and authority, whichever way it was sent: `str(target)`, quicker for the usual case."""
     form, scheme, (host, port), path, query = target

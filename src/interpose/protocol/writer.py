@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from http import HTTPStatus
 
-from interpose.core.fields import FieldLine, field_line
+from interpose.core.fields import FieldLine
 from interpose.core.message import Request, Response
 from interpose.core.target import Form, Target
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
@@ -51,7 +51,7 @@ def response_head(
     return b"%b%b\r\n" % (start, b"".join(parts))
 
 
-def request_head(request: Request, framing: int, absolute: bool, more: bytes = b"") -> bytes:
+def request_head(request: Request, framing: int, absolute: bool) -> bytes:
     """The head of a request with its empty line, for HTTP/1.1.
 
     `framing` is a length (0 without content) or CHUNKED. `absolute` writes the absolute-form, for a proxy further on. A
@@ -70,7 +70,6 @@ def request_head(request: Request, framing: int, absolute: bool, more: bytes = b
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
     if framing and request.expects_continue:
         parts.append(b"Expect: 100-continue\r\n")
-    parts.append(more)
     parts.append(b"\r\n")
     return b"".join(parts)
 
@@ -101,11 +100,6 @@ def switch_head(response: Response) -> bytes:
 def interim_head(status: int, lines: list[FieldLine]) -> bytes:
     """An interim answer (1xx)."""
     return response_head(status, b"", lines, None, b"")
-
-
-def fixed_line(name: str, value: str) -> bytes:
-    """A checked field line as bytes, for `more`."""
-    return field_line(name, value).wire
 
 
 _USUALLY_WITH_CONTENT = frozenset(("POST", "PUT", "PATCH"))
