@@ -121,12 +121,15 @@ async def test_a5_an_answer_that_a_script_made_a_refusal_is_no_tunnel(tmp_path: 
     assert len(origin.requests()) == 2
 
 
-async def test_a5_a_success_for_connect_that_is_no_tunnel_ends_with_the_connection(tmp_path: Path) -> None:
-    claiming = script(tmp_path, "return interpose.Response.text(200, 'no tunnel')")
+@pytest.mark.parametrize(("status", "text"), [(200, "no tunnel"), (204, "")])
+async def test_a5_a_success_for_connect_that_is_no_tunnel_ends_with_the_connection(
+    tmp_path: Path, status: int, text: str
+) -> None:
+    claiming = script(tmp_path, f"return interpose.Response({status}, body=interpose.Body({text.encode()!r}))")
     async with product(proxy(claiming)) as running, RawClient(running.address()) as client:
         client.send(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
         head, _, content = (await client.rest()).partition(b"\r\n\r\n")
-    assert content == b"no tunnel"
+    assert content == text.encode()
     assert b"content-length" not in head.lower()
     assert b"transfer-encoding" not in head.lower()
 

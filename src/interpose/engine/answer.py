@@ -33,14 +33,14 @@ def plan_answer(method: str, minor: int, response: Response, keep_alive: bool) -
     body = response.body
     if not 200 <= status <= 999:
         raise ValueError(f"{status} is not the status of a final answer (200 to 999)")
+    if method == "CONNECT" and status < 300:  # to its client this is a tunnel already (RFC 9112, 6.3)
+        return AnswerPlan(UNTIL_CLOSE, b"", True, False)
     if status == 204 or status == 304 or method == "HEAD":
         length = response.declared_length if status != 204 else None
         if length is None and status not in (204, 304) and (body.length or not body.ended):
             length = body.length
         body.close()
         return AnswerPlan(length, b"", False, keep_alive)
-    if method == "CONNECT" and status < 300:  # to its client this is a tunnel already (RFC 9112, 6.3)
-        return AnswerPlan(UNTIL_CLOSE, b"", True, False)
     if body.is_complete and (body.trailers is None or minor == 0):
         content = body.take()
         return AnswerPlan(len(content), content, False, keep_alive)
