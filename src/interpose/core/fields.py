@@ -3,7 +3,7 @@
 A line is checked once, when it is made, and carries the bytes it is written as. So a line that exists may be written,
 and writing a message is joining the bytes of its lines: there is no other way for a field to reach the wire.
 Lines are immutable and shared: most lines of most messages were seen before (`User-Agent`, `Accept`, `Server`), and
-`field_line` remembers those.
+readers keep those in a `Memory`.
 """
 
 from __future__ import annotations
