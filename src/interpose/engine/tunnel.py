@@ -88,7 +88,7 @@ class Tunnel:
         """Judge the deadlines of this tunnel."""
         if self._client is None or self._upstream is None:
             return
-        count = self._client.received + self._upstream.received
+        count = self._client.moved + self._upstream.moved
         if self._pace is None:
             self._pace = Pace(now, count)
         elif self._pace.complaint(now, count, idle_timeout_s, 0):
@@ -108,9 +108,11 @@ class Tunnel:
         self._upstream_stream.abort()
 
     def lost(self, side: Direction, failure: Failure | None) -> None:
-        """(side) A stream is gone."""
+        """(side) A stream is gone. The tunnel is over when the other one is too: it may have much to send yet."""
         self.account()
-        self._tunnels.closed(self)
+        side.is_lost = side.has_ended = True
+        if side.other.is_lost:
+            self._tunnels.closed(self)
         if side is self._upstream and self._exchange.attempts:
             self._exchange.attempts[-1].failure = failure
 
@@ -118,7 +120,7 @@ class Tunnel:
 class Direction:
     """One direction: receives from `stream`, writes to the other one, and slows its peer down when that one is full."""
 
-    __slots__ = ("_target", "_tunnel", "has_ended", "other", "received", "stream")
+    __slots__ = ("_target", "_tunnel", "has_ended", "is_lost", "other", "received", "stream")
 
     other: Direction
 
@@ -128,6 +130,12 @@ class Direction:
         self._tunnel = tunnel
         self.received = 0
         self.has_ended = False
+        self.is_lost = False
+
+    @property
+    def moved(self) -> int:
+        """What came and was taken on the other side: that is how a slow reader differs from one that is gone."""
+        return self.received - self._target.unsent_bytes
 
     def bytes_received(self, data: bytes) -> None:
         """See `core.stream.Receiver`."""
