@@ -44,6 +44,8 @@ _CHUNK_LINE = re.compile(
     + rb"))?)*+)"
 )
 
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
+
 # What a reader must know before the content is an error in a trailer section (THREATS A3).
 FRAMING_TRAILERS: frozenset[bytes] = frozenset(
     b"connection content-length expect host http2-settings keep-alive max-forwards proxy-connection te trailer "
@@ -155,7 +157,7 @@ class ChunkedDecoder:
     def decode(self, data: bytes) -> tuple[bytes, bytes | None]:
         """See the module."""
         parts: list[bytes] = []
-        place = 0
+        place = self._whole_chunks(data, parts) if self._state is _SIZE and not self._line else 0
         size = len(data)
         while place < size:
             if self._state is _DATA:
@@ -181,6 +183,19 @@ class ChunkedDecoder:
                 self.trailers = Fields.of(self._trailer_lines) if self._trailer_lines else None
                 return b"".join(parts), data[place:]
         return parts[0] if len(parts) == 1 else b"".join(parts), None
+
+    def _whole_chunks(self, data: bytes, parts: list[bytes]) -> int:
+        """Take the chunks at the beginning that are here whole and have no extension, as nearly all do, at a third of
+        what the other way costs: who sends them decides how small they are. Where the first other one begins."""
+        place = 0
+        while (size := _PLAIN_SIZE.match(data, place)) is not None:
+            length = number.hexadecimal(size[1])
+            begin = size.end()
+            if not length or data[begin + length : begin + length + 2] != b"\r\n":
+                break
+            place = begin + length + 2
+            parts.append(data[begin : place - 2])
+        return place
 
     def _next_line(self, data: bytes, place: int) -> tuple[bytes | None, int]:
         """The line that begins at `place` (or began earlier) without its CRLF, and where it ends; None when it is not
