@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import msgspec
@@ -176,6 +176,7 @@ class AccessLog:
         return text
 
 
+@lru_cache(maxsize=1024)
 def in_full(target: Target) -> str:
     """The target with scheme and authority, whichever way it was sent: `str(target)`, quicker for the usual case."""
     form, scheme, (host, port), path, query = target
