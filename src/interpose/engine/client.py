@@ -232,7 +232,13 @@ class GroupClient:
                 return await self._client.send(exchange, request, server)
             except Failure as error:
                 failure = error
-                if error.sent or not error.consequence.retry_is_safe or error.side is not Side.UPSTREAM:
+                if not may_retry(
+                    error,
+                    request.method,
+                    connection_was_reused=False,
+                    answer_has_begun=False,
+                    body_can_be_replayed=not error.sent,
+                ):
                     raise
         assert failure is not None
         raise failure

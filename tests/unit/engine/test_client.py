@@ -43,6 +43,7 @@ class Dialling:
         self.streams: list[MemoryStream] = []
         self.origins: list[Origin] = []
         self.refuses: set[Origin] = set()
+        self.closes: set[Origin] = set()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -58,6 +59,8 @@ class Dialling:
         if origin in self.refuses:
             raise REFUSED
         stream = MemoryStream(SERVER)
+        if origin in self.closes:
+            stream.receive_end()
         self.streams.append(stream)
         return stream
 
@@ -213,6 +216,15 @@ async def test_servers_take_turns_and_one_that_refuses_is_passed_over(client: Up
         dial.streams[0].receive(OK)
         await asyncio.wait_for(task, 5)
     assert dial.origins == [A, B]
+
+
+async def test_a_server_that_closes_before_it_was_asked_is_passed_over(client: UpstreamClient, dial: Dialling) -> None:
+    dial.closes.add(A)
+    group = GroupClient(client, [A, B])
+    task = asyncio.create_task(group(exchange(), request("POST", Body(b"x"))))  # type: ignore[arg-type]
+    await settle(lambda: len(dial.streams) == 2 and b"POST" in dial.streams[1].sent)
+    assert await answered(task, dial.streams[1]) == b"ok"
+    assert dial.streams[0].sent == b""
 
 
 async def test_at_the_same_time_too_each_exchange_tries_every_server(client: UpstreamClient, dial: Dialling) -> None:
