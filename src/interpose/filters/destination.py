@@ -1,4 +1,4 @@
-"""Where a proxy's tunnels may lead: the ports of CONNECT (THREATS A21), phase ADMIT."""
+"""Where a proxy's clients may go: the ports of CONNECT, and those that no page has (THREATS A21), phase ADMIT."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Destination:
     """The filter."""
 
     def __init__(self, options: DestinationOptions) -> None:
+        self._named = frozenset(options.connect_ports or ())
         self._ports = None if options.connect_ports is None else frozenset(options.connect_ports)
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
@@ -38,4 +39,8 @@ class Destination:
                 why = f"Tunnels to port {port} are not allowed here; connect_ports would allow it."
                 exchange.refused_by("destination", "connect_ports", why)
                 raise Failure("http_request_denied", Side.DOWNSTREAM, why)
+        elif target.authority.port in NEVER_BY_DEFAULT and target.authority.port not in self._named:
+            why = f"Port {target.authority.port} is not one for web pages; connect_ports would allow it."
+            exchange.refused_by("destination", "connect_ports", why)
+            raise Failure("http_request_denied", Side.DOWNSTREAM, why)
         return forward(exchange, request)

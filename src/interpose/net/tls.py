@@ -97,13 +97,15 @@ async def upgrade(
     received: bytes,
     *,
     server_name: str | None,
-    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+    handshake_timeout_s: float = 3600.0,
 ) -> asyncio.Transport:
     """The transport that continues `transport` in TLS, as the client of `server_name`, else as the server.
 
     `received` are bytes of the handshake that were read already. The event loop's own `start_tls` takes none, so they
     are fed to the TLS protocol that it installs, after its `connection_made` and before the loop polls for more:
     `start_tls` schedules that in its first step, and what is scheduled next runs in the same round. Raises OSError.
+
+    How long it may take is the caller's to say; `handshake_timeout_s` is there because the loop's default is short.
     """
     loop = asyncio.get_running_loop()
     starting = loop.create_task(

@@ -5,6 +5,9 @@ nothing. So the canonical path is made once, here, and is what rules, router, ca
 follows RFC 3986, 6.2.2: percent-encoded unreserved characters are decoded, other triplets get upper-case digits, dot
 segments are removed. Nothing reserved is ever decoded: `%2F` stays `%2F`, and a route says whether it lets such a
 path pass (`hazard`).
+
+Departs from RFC 9110, 7.7, which has a proxy pass paths on untouched: the next hop gets the canonical spelling, since
+a rule must have read what the origin reads. The two spellings are equivalent by RFC 3986.
 """
 
 from __future__ import annotations
