@@ -198,14 +198,14 @@ def test_a_sound_configuration_stays_what_it_is() -> None:
         ("/x", {"INTERPOSE_STATE": "/y", "XDG_STATE_HOME": "/z"}, "/x"),
         ("", {"INTERPOSE_STATE": "/y", "XDG_STATE_HOME": "/z"}, "/y"),
         ("", {"XDG_STATE_HOME": "/z"}, "/z/interpose"),
-        ("", {"XDG_STATE_HOME": "relative"}, "/home/me/.local/state/interpose"),
-        ("", {}, "/home/me/.local/state/interpose"),
+        ("", {"XDG_STATE_HOME": "relative"}, "/srv/me/.local/state/interpose"),
+        ("", {}, "/srv/me/.local/state/interpose"),
     ],
 )
 def test_state_lives_where_it_is_told_to_else_where_the_platform_has_it(
     given: str, environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/srv/me")
     for name in ("INTERPOSE_STATE", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
