@@ -13,11 +13,11 @@ MOST_RANGES = 64
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # RFC 9110, 12.5.1: media-range, then parameters, of which `q` is the weight (12.4.2).
-_RANGE = re.compile(rf"[ \t]*+({_TOKEN})/({_TOKEN})((?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?+)*+)[ \t]*+")
+_RANGE = re.compile(rf"[ \t]*+({_TOKEN})/({_TOKEN})((?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?)*)[ \t]*+")
 _PARAMETER = re.compile(rf";[ \t]*+({_TOKEN})=({_TOKEN}|{_QUOTED})")
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 # Up to the next comma outside quotes: a malformed element ends there and takes no other with it.
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+"?)*+', re.DOTALL)
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)*', re.DOTALL)
 
 NOT_ACCEPTABLE = "0000"
 FULL_WEIGHT = "1000"
