@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import msgspec
 
-from interpose.core.body import Body, too_large
+from interpose.core.body import Transform, too_large
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
-from interpose.core.fields import Fields
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
 
@@ -39,7 +38,7 @@ class Limit:
         if self._max_body_bytes:
             body = request.body
             if body.length is None:
-                request.body = Capped(body, self._max_body_bytes, exchange).body
+                request.body = body.map(up_to(self._max_body_bytes, exchange))
             elif body.length > self._max_body_bytes:
                 raise refused(exchange, self._max_body_bytes)
         return forward(exchange, request)
@@ -63,56 +62,18 @@ class Limit:
             del self._running[client]
 
 
-class Capped:
-    """Sits between a body of unknown length and its reader, and breaks it off where it becomes too long."""
+def up_to(limit: int, exchange: Exchange) -> Transform:
+    """Lets content of unknown length through unchanged, and breaks it off where it becomes longer than `limit`."""
+    left = limit
 
-    __slots__ = ("_exchange", "_inner", "_left", "_limit", "_paused", "_started", "body", "on_drain")
+    def count(chunk: bytes | None) -> bytes:
+        nonlocal left
+        left -= len(chunk or b"")
+        if left < 0:
+            raise refused(exchange, limit)
+        return chunk or b""
 
-    def __init__(self, inner: Body, limit: int, exchange: Exchange) -> None:
-        self._inner = inner
-        self._limit = limit
-        self._left = limit
-        self._exchange = exchange
-        self._paused = False
-        self._started = False
-        self.on_drain: Callable[[], None] | None = None
-        self.body = Body.streaming(self, None)
-
-    def write(self, chunk: bytes) -> bool:
-        """Pass a chunk on while there is room for it."""
-        self._left -= len(chunk)
-        if self._left < 0:
-            if not self.body.ended:
-                self.body.fail(refused(self._exchange, self._limit))
-                self._inner.close()
-            return True
-        self.body.feed(chunk)
-        return not self._paused
-
-    def end(self, trailers: Fields | None) -> None:
-        """The content is complete."""
-        self.body.finish(trailers)
-
-    def abort(self, failure: Failure) -> None:
-        """The content breaks off."""
-        self.body.fail(failure)
-
-    def pause(self) -> None:
-        """The reader has enough for now."""
-        self._paused = True
-
-    def resume(self) -> None:
-        """The reader wants more, or its first."""
-        self._paused = False
-        if not self._started:
-            self._started = True
-            self._inner.pipe(self)
-        elif self.on_drain is not None:
-            self.on_drain()
-
-    def cancel(self) -> None:
-        """The reader wants no more."""
-        self._inner.close()
+    return count
 
 
 def refused(exchange: Exchange, limit: int) -> Failure:
