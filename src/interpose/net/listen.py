@@ -18,7 +18,7 @@ import resource
 import select
 import socket
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, KeysView, Sequence
 
 from msgspec import Struct
 
@@ -105,7 +105,7 @@ class Listening:
     ) -> None:
         self.handler = handler
         self.sockets = list(sockets)
-        self.streams: set[SocketStream] = set()
+        self._open: dict[SocketStream, str] = {}  # and the client that each counts for, whatever it says later
         self.accepted = 0
         self.refused = 0
         self._clients: dict[str, int] = {}
@@ -116,6 +116,11 @@ class Listening:
         self._full = False
         self._closed = False
         self._limit(options or ListenOptions())
+
+    @property
+    def streams(self) -> KeysView[SocketStream]:
+        """The streams that are open."""
+        return self._open.keys()
 
     @property
     def addresses(self) -> list[str]:
@@ -168,7 +173,7 @@ class Listening:
     def _limit(self, options: ListenOptions) -> None:
         self._max = options.max_connections or connections_possible()
         self._max_per_client = options.max_connections_per_client
-        self._full = len(self.streams) >= self._max
+        self._full = len(self._open) >= self._max
 
     def pause(self) -> None:
         """Leave new connections in the kernel's queue until `resume`."""
@@ -189,7 +194,7 @@ class Listening:
 
     def cut(self) -> None:
         """Reset every stream that is still open."""
-        for stream in list(self.streams):
+        for stream in list(self._open):
             stream.abort()
 
     def add(self, sockets: Iterable[socket.socket]) -> None:
@@ -213,8 +218,8 @@ class Listening:
             return
         self.accepted += 1
         self._clients[client] = open_here + 1
-        self.streams.add(stream)
-        if len(self.streams) >= self._max and not self._full:
+        self._open[stream] = client
+        if len(self._open) >= self._max and not self._full:
             self._full = True
             self._stop()
             if self._on_full is not None:
@@ -226,16 +231,15 @@ class Listening:
 
     def closed(self, stream: SocketStream) -> None:
         """(Owner) The stream is gone."""
-        if stream not in self.streams:
+        client = self._open.pop(stream, None)
+        if client is None:
             return
-        self.streams.remove(stream)
-        client = stream.info.peer.host
         left = self._clients[client] - 1
         if left:
             self._clients[client] = left
         else:
             del self._clients[client]
-        if self._full and len(self.streams) < self._max:
+        if self._full and len(self._open) < self._max:
             self._full = False
             self._go_on()
 
