@@ -52,7 +52,7 @@ class MemoryStream:
         self._failure: Failure | None = None
         self._buffer = b""
         self._waiter: asyncio.Future[None] | None = None
-        self._at_end: Callable[[Failure | None], None] | None = None
+        self._when_lost: list[Callable[[Failure | None], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -78,13 +78,11 @@ class MemoryStream:
         if self._task is not None:
             self._task.cancel()
         receiver, self._receiver = self._receiver, None
-        at_end, self._at_end = self._at_end, None
+        self._failure = failure  # for the receiver that may come yet
         if receiver is not None:
             receiver.connection_lost(failure)
-        else:
-            self._failure = failure  # for the receiver that may come yet
-        if at_end is not None:
-            at_end(failure)
+        while self._when_lost:
+            self._when_lost.pop(0)(failure)
         self._wake()
 
     def take(self, size: int | None = None) -> None:
@@ -178,10 +176,15 @@ class MemoryStream:
             receiver.connection_lost(self._failure)
         self._deliver()
 
-    def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:
+    def when_lost(self, function: Callable[[Failure | None], None]) -> None:
+        if self.is_lost:
+            function(self._failure)
+        else:
+            self._when_lost.append(function)
+
+    def hand_over(self, early: bytes) -> None:
         self._receiver = None
         self._buffer = early
-        self._at_end = at_end
 
     async def peek(self, size: int) -> bytes:
         while len(self._buffer) < size and not self._end_told and not self.is_lost:

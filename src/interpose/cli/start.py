@@ -38,7 +38,7 @@ def proxy(
     """Run a forward proxy, for browsers and programs that are told to use it."""
     from interpose.config.roles import proxy_config
 
-    _supervise(
+    supervise(
         lambda: proxy_config(
             listen,
             workers=workers,
@@ -77,7 +77,7 @@ def gateway(
     """Run a gateway (reverse proxy) before one server, or before several of which any will do."""
     from interpose.config.roles import gateway_config
 
-    _supervise(
+    supervise(
         lambda: gateway_config(
             upstream,
             listen,
@@ -118,10 +118,10 @@ def run(
         log = config.log if log_format is None else replace(config.log, format=log_format.value)
         return replace(config, process=process, log=log)
 
-    _supervise(read, from_flags=False)
+    supervise(read, from_flags=False)
 
 
-def _supervise(read: Callable[[], Config], *, from_flags: bool) -> None:
+def supervise(read: Callable[[], Config], *, from_flags: bool) -> None:
     """Run a configuration until it is told to stop. Flags do not change: only a file is worth reading again."""
     config = configured(read, from_flags=from_flags)
     from interpose.config import launch

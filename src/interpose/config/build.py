@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from interpose.config.model import Answer, Config, Connections, Listener, Route, Script, Upstream
+from interpose.config.model import (
+    HTTP_ROLES,
+    OPEN_ROLES,
+    Answer,
+    Config,
+    Connections,
+    Listener,
+    Route,
+    Script,
+    Upstream,
+)
 from interpose.config.parts import Parts
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
@@ -87,11 +97,16 @@ def plan(config: Config) -> list[RoutePlan]:
     plans = []
     parts = Parts()
     for listener in config.listeners:
+        if listener.role not in HTTP_ROLES:
+            plans.append(
+                RoutePlan(listener.name, "every datagram" if listener.udp else "every connection", [], listener.role)
+            )
+            continue
         outer = listener_steps(config, listener, parts)
         for step in outer:
             if step.name in ("auth", "script"):
                 step.make()
-        if listener.role == "proxy":
+        if listener.role in OPEN_ROLES:
             inner = route_steps(config, listener, None, parts)
             plans.append(_plan(listener, "every request", outer + inner, "the server that the client names"))
             continue
@@ -110,7 +125,7 @@ def _plan(listener: Listener, route: str, steps: list[Step], end: str) -> RouteP
 
 def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
     """The handler for everything that reaches `listener`."""
-    if listener.role == "proxy":
+    if listener.role in OPEN_ROLES:
         end = proxy_end(config, listener, means)
         inner = chain([step.make() for step in route_steps(config, listener, None, means.parts)], end)
     else:
@@ -126,7 +141,7 @@ def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
 
 def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Step]:
     """The filters of a listener: OBSERVE and ADMIT."""
-    is_proxy = listener.role == "proxy"
+    is_proxy = listener.role in OPEN_ROLES
     limits = config.limits_of(listener)
     steps: list[Step] = []
 
@@ -240,7 +255,7 @@ def is_loopback_only(listener: Listener) -> bool:
 
 def error_answer(config: Config, listener: Listener) -> ErrorAnswer:
     """What makes the answers that tell clients about failures. A gateway does not name its servers to the world."""
-    show_detail = listener.role == "proxy" or is_loopback_only(listener)
+    show_detail = listener.role in OPEN_ROLES or is_loopback_only(listener)
     return ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym, show_detail=show_detail))
 
 

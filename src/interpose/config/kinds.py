@@ -128,12 +128,12 @@ def listen_address(base: Path, text: str) -> str:
 
 
 def server(base: Path, text: str) -> str:
-    """A server with its scheme: `http://host:port`, `https://host:port` or `unix:path`."""
+    """A server with its scheme: `http://host:port`, `https://host:port`, `tls://host:port` or `unix:path`."""
     if text.startswith("unix:"):
         return str(parse_address(_unix(base, text)))
     form = 'write "http://host:port", "https://host", "host:port" or "unix:path"'
     scheme, separator, rest = text.partition("://") if "://" in text else ("http", "", text)
-    if scheme not in ("http", "https"):
+    if scheme not in ("http", "https", "tcp", "tls"):
         raise ValueError(f"has a scheme that is not spoken here; {form}")
     if "@" in rest:
         raise ValueError(f"must not hold a user or password; {form}")
@@ -141,6 +141,8 @@ def server(base: Path, text: str) -> str:
     if path or not authority or (slash and not separator):
         raise ValueError(f"must be a server without a path: paths are passed on as clients send them; {form}")
     has_port = ":" in authority.rpartition("]")[2]
+    if not has_port and scheme not in _DEFAULT_PORTS:
+        raise ValueError(f'has no port; write "{text}:9000"')
     where = parse_address(authority if has_port else f"{authority}:{_DEFAULT_PORTS[scheme]}")
     if not has_port and not separator:
         raise ValueError(f'has no port; write "{authority}:9000", or "http://{authority}" for port 80')

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from interpose.config.model import Config
+from interpose.config.model import HTTP_ROLES, Config, Listener
 from interpose.engine.plan import ListenerPlan, Plan
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def plan_of(config: Config) -> Plan:
                 name=listener.name,
                 role=listener.role,
                 address=listener.address,
-                scheme="http" if listener.tls is None else "https",
+                scheme=_scheme_of(listener),
             )
             for listener in config.listeners
         ),
@@ -70,6 +70,17 @@ def plan_of(config: Config) -> Plan:
         max_lag_s=process.max_lag_s,
         memory_limit_bytes=process.memory_limit_bytes,
     )
+
+
+def _scheme_of(listener: Listener) -> str:
+    """How a person would spell the protocol of the listener's address."""
+    if listener.role in HTTP_ROLES:
+        return "http" if listener.tls is None else "https"
+    if listener.role == "socks":
+        return "socks5"
+    if listener.udp:
+        return "udp"
+    return "tcp" if listener.tls is None else "tls"
 
 
 def _serve_control(instance: Any, sock: Any) -> Any:

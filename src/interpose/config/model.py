@@ -29,6 +29,13 @@ Method = Annotated[str, Meta(extra={"kind": "method"})]
 Token = Annotated[str, Meta(extra={"kind": "token"})]
 
 
+HTTP_ROLES = ("gateway", "proxy")
+"""Roles whose listeners speak HTTP from the first byte."""
+
+OPEN_ROLES = ("proxy", "socks", "auto")
+"""Roles whose clients say where to go, and that must therefore not be open to all."""
+
+
 class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The processes of one instance."""
 
@@ -153,17 +160,30 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     address: ListenAddress
     """`host:port`, `:port`, `[v6]:port` or `unix:path`. Port 0 takes any free one."""
 
-    role: Literal["gateway", "proxy"]
-    """`gateway` stands before servers of yours; `proxy` goes where its clients ask."""
+    role: Literal["gateway", "proxy", "relay", "socks", "auto", "echo", "upper"]
+    """`gateway` stands before HTTP servers of yours; `proxy` goes where its HTTP clients ask, `socks` where its SOCKS
+    clients do, `auto` is both on one port. `relay` passes on whatever comes, `echo` sends it back, `upper` sends it
+    back in capitals."""
+
+    udp: bool = False
+    """(relay, echo, upper) Datagrams instead of connections."""
 
     upstream: Name = ""
-    """(gateway) The upstream of everything that no route takes."""
+    """(gateway) The upstream of everything that no route takes. (relay) Where everything goes."""
 
     tls: Tls | None = None
     """Speak TLS on this listener."""
 
+    proxy_protocol_from: tuple[Network, ...] = ()
+    """Networks of proxies before this one that begin each connection with a PROXY line, which says who the client is.
+    They must send one; from others none is believed."""
+
+    show: Literal["off", "text", "hex"] = "off"
+    """(relay, echo, upper) Write to standard output who connects and what is sent."""
+
     allow_from: tuple[Network, ...] = ()
-    """Client addresses or networks that may use it; others get 403. Empty: everybody who can connect."""
+    """Client addresses or networks that may use it; others get 403, or are cut off where no HTTP is spoken. Empty:
+    everybody who can connect."""
 
     auth: File | None = None
     """A file of users (`htpasswd -B`); who is not in it gets 407 from a proxy, 401 from a gateway."""
@@ -172,11 +192,11 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Networks of proxies before this one whose `Forwarded` and `X-Forwarded-*` are believed. Others' are replaced."""
 
     allow_upstream: tuple[Network, ...] = ()
-    """(proxy) Networks that may be reached although they are private. A proxy on loopback may reach loopback and
+    """(proxy, socks) Networks that may be reached although they are private. A proxy on loopback may reach loopback and
     private ones without it, but no link-local ones."""
 
     connect_ports: tuple[Port, ...] | None = None
-    """(proxy) Ports that a tunnel may lead to. Without it: 443; on loopback every port but 22, 25, 465, 587 and
+    """(proxy, socks) Ports that a tunnel may lead to. Without it: 443; on loopback every port but 22, 25, 465, 587 and
     6379."""
 
     pac_exceptions: tuple[HostPattern, ...] = ()
@@ -196,7 +216,8 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What routes and listeners call it."""
 
     servers: Annotated[tuple[Server, ...], Meta(min_length=1)]
-    """`http://host:port`, `https://host`, `host:port` or `unix:path`, taken in turn."""
+    """`http://host:port`, `https://host`, `host:port` or `unix:path`, taken in turn. For a relay `host:port`,
+    `tls://host:port` or `unix:path`."""
 
     verify: bool = True
     """Whether the certificate of an https server must be valid for its name. Otherwise anybody on the way can read
@@ -204,6 +225,10 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ca_file: File | None = None
     """Certificates of the authorities to believe, in PEM, instead of the system's."""
+
+    send_proxy_protocol: Literal["off", "v1", "v2"] = "off"
+    """(of a relay) Begin each connection with a PROXY line in this version, which tells the server who the client
+    is."""
 
     connections: Connections | None = None
     """Connections to these servers; keys that are not given are those of `[connections]`."""

@@ -1,4 +1,4 @@
-"""Ready-made configurations: what the flags of `interpose proxy` and `interpose gateway` stand for.
+"""Ready-made configurations: what the flags of `interpose proxy`, `gateway`, `relay`, `socks`, `echo` and `upper` mean.
 
 A role has no code of its own. These functions build the tables that a file would have and load them in the same way, so
 that flags, files and programs are held to the same rules.
@@ -15,6 +15,9 @@ from interpose.config.model import Config
 from interpose.config.problem import Absent, Problem, shown
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
+DEFAULT_SOCKS_ADDRESS = "127.0.0.1:1080"
+DEFAULT_ECHO_ADDRESS = "127.0.0.1:8001"
+DEFAULT_UPPER_ADDRESS = "127.0.0.1:12000"
 INTERACTIVE_GRACE_S = 3.0
 
 
@@ -44,6 +47,62 @@ def gateway_tables(
     return {**tables, "upstream": [{"name": "upstream", "servers": list(servers)}]}
 
 
+def socks_config(listen: Sequence[str] = (DEFAULT_SOCKS_ADDRESS,), **options: Any) -> Config:
+    """A SOCKS server. `options` are those of `proxy_config`."""
+    return config_of(socks_tables(listen, **options))
+
+
+def socks_tables(
+    listen: Sequence[str] = (DEFAULT_SOCKS_ADDRESS,), *, allow_upstream: Sequence[str] = (), **options: Any
+) -> dict[str, Any]:
+    """The tables of a SOCKS server."""
+    return common_tables("socks", listen, own={"allow_upstream": list(allow_upstream)}, **options)
+
+
+def relay_config(servers: Sequence[str], listen: Sequence[str], **options: Any) -> Config:
+    """A relay to `servers`, taken in turn. `options` are those of `relay_tables`."""
+    return config_of(relay_tables(servers, listen, **options))
+
+
+def relay_tables(
+    servers: Sequence[str],
+    listen: Sequence[str],
+    *,
+    udp: bool = False,
+    show: str = "off",
+    proxy_protocol_from: Sequence[str] = (),
+    send_proxy_protocol: str = "off",
+    verify: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """The tables of a relay to `servers`; with `udp` of datagrams. `options` are those of `common_tables`."""
+    own = {"upstream": "upstream", "udp": udp, "show": show, "proxy_protocol_from": list(proxy_protocol_from)}
+    upstream = {
+        "name": "upstream",
+        "servers": list(servers),
+        "verify": verify,
+        "send_proxy_protocol": send_proxy_protocol,
+    }
+    return {**common_tables("relay", listen, own=own, **options), "upstream": [upstream]}
+
+
+def echo_config(listen: Sequence[str] = (DEFAULT_ECHO_ADDRESS,), **options: Any) -> Config:
+    """A server that sends back what it gets. `options` are those of `answering_tables`."""
+    return config_of(answering_tables("echo", listen, **options))
+
+
+def upper_config(listen: Sequence[str] = (DEFAULT_UPPER_ADDRESS,), **options: Any) -> Config:
+    """A server that sends back what it gets in capitals. `options` are those of `answering_tables`."""
+    return config_of(answering_tables("upper", listen, **options))
+
+
+def answering_tables(
+    role: str, listen: Sequence[str], *, udp: bool = False, show: str = "off", log: str = "off", **options: Any
+) -> dict[str, Any]:
+    """The tables of a server that answers by itself, `echo` or `upper`. It shows what happens instead of a log."""
+    return common_tables(role, listen, own={"udp": udp, "show": show}, log=log, **options)
+
+
 def common_tables(
     role: str,
     listen: Sequence[str],
@@ -60,7 +119,7 @@ def common_tables(
     tls_certificate: str | None = None,
     tls_key: str | None = None,
 ) -> dict[str, Any]:
-    """The tables that both roles share: a listener for each address, all alike but for that."""
+    """The tables that all roles share: a listener for each address, all alike but for that."""
     listener: dict[str, Any] = {"role": role, "allow_from": list(allow_from), **own}
     if auth is not None:
         listener["auth"] = auth

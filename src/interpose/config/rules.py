@@ -11,8 +11,8 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from interpose.config.advice import no_such
-from interpose.config.model import Config, Listener, Route
-from interpose.config.problem import ABSENT, Problem
+from interpose.config.model import OPEN_ROLES, Config, Listener, Route
+from interpose.config.problem import ABSENT, Problem, shown
 from interpose.net.address import parse_address
 
 
@@ -57,7 +57,7 @@ def _has_a_listener(config: Config) -> Iterator[Breach]:
 def _addresses_differ(config: Config) -> Iterator[Breach]:
     seen: dict[str, str] = {}
     for where, listener in _numbered("listener", config.listeners):
-        first = seen.setdefault(listener.address, where)
+        first = seen.setdefault(f"{'udp' if listener.udp else 'tcp'} {listener.address}", where)
         if first != where and not listener.address.endswith(":0"):
             message = f"is the address of {first} already; give each listener its own"
             yield Breach(f"{where}.address", listener.address, message, (f"{first}.address",))
@@ -79,8 +79,8 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
     upstreams = {table.name for table in config.upstreams}
     needs = [f"{where}.name" for where, _ in _numbered("upstream", config.upstreams)]
     for where, table in chain(_numbered("listener", config.listeners), _numbered("route", config.routes)):
-        is_proxy = isinstance(table, Listener) and table.role == "proxy"
-        if table.upstream and table.upstream not in upstreams and not is_proxy:
+        has_none = isinstance(table, Listener) and table.role not in _ROLES_OF["upstream"]
+        if table.upstream and table.upstream not in upstreams and not has_none:
             yield Breach(f"{where}.upstream", table.upstream, no_such("upstream", table.upstream, upstreams), needs)
     listeners = {table.name: where for where, table in _numbered("listener", config.listeners)}
     needs = [f"{where}.name" for where in listeners.values()]
@@ -91,27 +91,75 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
 
 
 def _routes_belong_to_gateways(config: Config) -> Iterator[Breach]:
-    proxies = {
-        table.name: f"{where}.role" for where, table in _numbered("listener", config.listeners) if table.role == "proxy"
+    others = {
+        table.name: (f"{where}.role", table.role)
+        for where, table in _numbered("listener", config.listeners)
+        if table.role != "gateway"
     }
     for where, route in _numbered("route", config.routes):
         for number, name in enumerate(route.listeners, 1):
-            if name in proxies:
-                message = "is a proxy, which goes where its clients ask; routes belong to gateways"
-                yield Breach(f"{where}.listeners[{number}]", name, message, (proxies[name],))
+            if name in others:
+                place, role = others[name]
+                message = f"has the role {shown(role)}; routes belong to gateways"
+                yield Breach(f"{where}.listeners[{number}]", name, message, (place,))
 
 
 def _keys_suit_the_role(config: Config) -> Iterator[Breach]:
     for where, listener in _numbered("listener", config.listeners):
-        other = "gateway" if listener.role == "proxy" else "proxy"
-        for key in _KEYS_OF[other]:
+        for key, roles in _ROLES_OF.items():
             value = getattr(listener, key)
-            if value not in ("", (), None):
-                message = f"has no meaning for a {listener.role}; take it away, or make this a {other}"
+            if value not in ("", (), None, False, "off") and listener.role not in roles:
+                message = f"has no meaning for role {shown(listener.role)}; take it away, or make this {_either(roles)}"
                 yield Breach(f"{where}.{key}", value, message, (f"{where}.role",))
 
 
-_KEYS_OF = {"gateway": ("upstream",), "proxy": ("allow_upstream", "connect_ports", "pac_exceptions")}
+_ROLES_OF = {
+    "upstream": ("gateway", "relay"),
+    "auth": ("gateway", "proxy", "socks", "auto"),
+    "trusted": ("gateway", "proxy", "auto"),
+    "allow_upstream": OPEN_ROLES,
+    "connect_ports": OPEN_ROLES,
+    "pac_exceptions": ("proxy", "auto"),
+    "udp": ("relay", "echo", "upper"),
+    "show": ("relay", "echo", "upper"),
+}
+"""The keys that only some roles have."""
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _udp_is_plain(config: Config) -> Iterator[Breach]:
+    for where, listener in _numbered("listener", config.listeners):
+        for key in ("tls", "proxy_protocol_from"):
+            if listener.udp and getattr(listener, key):
+                message = "has no meaning with udp = true, which knows no connections; take one of them away"
+                yield Breach(f"{where}.{key}", ABSENT, message, (f"{where}.udp",))
+        if listener.udp and listener.address.startswith("unix:"):
+            message = "is a Unix socket, which takes no datagrams here; write host:port"
+            yield Breach(f"{where}.address", listener.address, message, (f"{where}.udp",))
+
+
+def _servers_suit_the_role(config: Config) -> Iterator[Breach]:
+    """Gateways speak HTTP to their servers, relays anything, and over UDP no TLS."""
+    led_to = {table.upstream: "gateway" for table in config.routes}
+    led_to |= {
+        listener.upstream: "UDP relay" if listener.udp and listener.role == "relay" else listener.role
+        for listener in sorted(config.listeners, key=lambda listener: listener.udp)
+    }
+    unfit = {"gateway": ("tcp:", "tls:"), "relay": (), "UDP relay": ("https:", "tls:", "unix:")}
+    for where, upstream in _numbered("upstream", config.upstreams):
+        role = led_to.get(upstream.name, "relay")
+        for number, server in enumerate(upstream.servers, 1):
+            if server.startswith(unfit.get(role, ())):
+                message = f"is no server that a {role} can lead to; write "
+                message += '"host:port"' if role == "UDP relay" else '"http://host:port" or "https://host"'
+                yield Breach(f"{where}.servers[{number}]", server, message, ("listener", "route", f"{where}.name"))
+        if upstream.send_proxy_protocol != "off" and role != "relay":
+            message = f"belongs to upstreams of relays over TCP, and this is one of a {role}; take it away"
+            needs = ("listener", "route", f"{where}.name")
+            yield Breach(f"{where}.send_proxy_protocol", upstream.send_proxy_protocol, message, needs)
 
 
 def _no_proxy_is_open_to_all(config: Config) -> Iterator[Breach]:
@@ -119,7 +167,7 @@ def _no_proxy_is_open_to_all(config: Config) -> Iterator[Breach]:
         if not listener.address:  # reported already
             continue
         is_guarded = listener.allow_from or listener.auth or parse_address(listener.address).is_loopback
-        if listener.role == "proxy" and not is_guarded:
+        if listener.role in OPEN_ROLES and not is_guarded:
             yield Breach(
                 f"{where}.address",
                 listener.address,
@@ -162,6 +210,8 @@ def _gateways_lead_somewhere(config: Config) -> Iterator[Breach]:
         ):
             message = "leads nowhere; give it an upstream, or add a [[route]]"
             yield Breach(where, ABSENT, message, (f"{where}.role", f"{where}.upstream", f"{where}.name", "route"))
+        if listener.role == "relay" and not listener.upstream:
+            yield Breach(where, ABSENT, "leads nowhere; give it an upstream", (f"{where}.role", f"{where}.upstream"))
 
 
 def _applies(route: Route, listener: Listener) -> bool:
@@ -182,6 +232,8 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _references_lead_somewhere,
     _routes_belong_to_gateways,
     _keys_suit_the_role,
+    _udp_is_plain,
+    _servers_suit_the_role,
     _no_proxy_is_open_to_all,
     _routes_have_one_end,
     _routes_can_be_told_apart,

@@ -1,12 +1,18 @@
-"""One listener at work: what accepts for it, the server of its connections, and the chain that the server asks."""
+"""One listener at work: what accepts for it, the server of its connections, and what that server serves with.
+
+A `Chain` is what a configuration says of one listener, built: of an HTTP role the filters and the end, of a role below
+HTTP its `Serve`. It makes its kind of server once and then changes it in place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from interpose.core.handler import Handler, chain
-from interpose.core.stream import StreamHandler
+from interpose.core.networks import Networks
+from interpose.core.stream import Stream, StreamHandler
+from interpose.engine.conversations import ConversationServer, Serve
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
 from interpose.engine.serve import HttpServer
@@ -25,66 +31,160 @@ _NOT_TLS = (
 )
 
 
-class Chain(NamedTuple):
+class Entry(NamedTuple):
+    """What connections of a listener pass through before its server, and how many there may be."""
+
+    options: ListenOptions
+    timeouts: Timeouts
+    identities: Identities | None = None
+
+
+class Server(Protocol):
+    """What serves the connections of one listener."""
+
+    is_draining: bool
+    accepted: int
+    exchanges: int
+    failures: int
+
+    def __call__(self, stream: Stream) -> None:
+        """Serve one (a `StreamHandler`)."""
+
+    def tick(self, now: float) -> None:
+        """Once a second: deadlines."""
+
+    def close_idle(self) -> int:
+        """Close connections in which nothing runs, and say how many there were."""
+
+    def shed(self) -> int:
+        """The same, but spare those that have not asked anything yet."""
+
+    def cut(self) -> None:
+        """Break off every connection."""
+
+    @property
+    def connections(self) -> Collection[Any]:
+        """Those that are open, tunnels not included."""
+
+    @property
+    def running_exchanges(self) -> int:
+        """Exchanges that have not ended."""
+
+
+class Chain(Protocol):
     """What a commit swaps in for one listener."""
+
+    @property
+    def entry(self) -> Entry:
+        """The steps before the server."""
+
+    def serves_with(self, server: Server) -> bool:
+        """Whether `server` is of the kind that this makes."""
+
+    def make_server(self, worker: int) -> Server:
+        """A server for this."""
+
+    def install(self, server: Any, level: MemoryLevel) -> None:
+        """Have `server` serve with this from the next request on, with what a level of memory allows."""
+
+
+class HttpChain(NamedTuple):
+    """A listener that speaks HTTP."""
 
     name: str
     handler: Handler
     render: ErrorAnswer
     parser: HeadParser
-    timeouts: Timeouts
-    options: ListenOptions
+    entry: Entry
     access_log: AccessLog | None
-    identities: Identities | None
     needs_tasks: bool
 
-    def handler_at(self, level: MemoryLevel) -> Handler:
-        """What answers at a level of memory."""
+    def serves_with(self, server: Server) -> bool:
+        """See `Chain`."""
+        return isinstance(server, HttpServer)
+
+    def make_server(self, worker: int) -> HttpServer:
+        """See `Chain`."""
+        return HttpServer(self.name, self.handler, self.render, self.parser, self.entry.timeouts, worker)
+
+    def install(self, server: HttpServer, level: MemoryLevel) -> None:
+        """See `Chain`."""
+        server.handler = self._handler_at(level)
+        server.render = self.render
+        server.parser = self.parser
+        server.timeouts = self.entry.timeouts
+        server.needs_tasks = self.needs_tasks
+        server.observe_refused = None if self.access_log is None else self.access_log.without_request
+
+    def _handler_at(self, level: MemoryLevel) -> Handler:
         if level < MemoryLevel.REFUSE:
             return self.handler
         return chain([] if self.access_log is None else [self.access_log], overloaded)
+
+
+class ConversationChain(NamedTuple):
+    """A listener of a role below HTTP."""
+
+    name: str
+    serve: Serve
+    entry: Entry
+    access_log: AccessLog | None
+    allow_from: Networks
+
+    def serves_with(self, server: Server) -> bool:
+        """See `Chain`."""
+        return isinstance(server, ConversationServer)
+
+    def make_server(self, worker: int) -> ConversationServer:
+        """See `Chain`."""
+        return ConversationServer(self.name, self.serve, worker, self.entry.timeouts.tunnel_timeout_s)
+
+    def install(self, server: ConversationServer, level: MemoryLevel) -> None:
+        """See `Chain`. (There is no answer that would be cheaper than serving: memory is saved by accepting less.)"""
+        server.serve = self.serve
+        server.idle_timeout_s = self.entry.timeouts.tunnel_timeout_s
+        server.allow_from = self.allow_from
+        server.observe = None if self.access_log is None else self.access_log.without_request
 
 
 class Running:
     """One listener. `sockets` are those it accepts from, as they were given."""
 
     def __init__(self, first: Chain, worker: int, level: MemoryLevel) -> None:
-        self.server = HttpServer(first.name, first.handler, first.render, first.parser, first.timeouts, worker)
+        self.server: Server = first.make_server(worker)
         self.sockets: list[Any] = []
         self._chain = first
         self._level = MemoryLevel.OK
-        self._listening = Listening([], self.server, first.options, on_full=self.server.shed)
-        self._options = first.options
+        self._listening = Listening([], self.server, first.entry.options, on_full=self.server.shed)
+        self._options = first.entry.options
         self.swap(first)
         self.relieve(level)
+
+    def can_be(self, new: Chain) -> bool:
+        """Whether this listener can change to `new` in place: not when it is to speak another kind of protocol."""
+        return new.serves_with(self.server)
 
     def swap(self, new: Chain) -> None:
         """Serve with `new` from the next request on, and begin new connections with its TLS or without."""
         self._chain = new
-        server = self.server
-        server.handler = new.handler_at(self._level)
-        server.render = new.render
-        server.parser = new.parser
-        server.timeouts = new.timeouts
-        server.needs_tasks = new.needs_tasks
-        server.observe_refused = None if new.access_log is None else new.access_log.without_request
-        self._listening.handler = self._entry(new)
+        new.install(self.server, self._level)
+        self._listening.handler = self._first_step(new.entry)
 
-    def _entry(self, new: Chain) -> StreamHandler:
+    def _first_step(self, entry: Entry) -> StreamHandler:
         """What streams begin with: the server, or TLS before it."""
-        if new.identities is None:
+        if entry.identities is None:
             return self.server
         return TlsTermination(
-            new.identities.choose,
+            entry.identities.choose,
             self.server,
             read_client_hello,
-            handshake_timeout_s=new.timeouts.handshake_timeout_s,
-            not_tls=_NOT_TLS,
+            handshake_timeout_s=entry.timeouts.handshake_timeout_s,
+            not_tls=_NOT_TLS if isinstance(self.server, HttpServer) else b"",
         )
 
     async def listen(self, sockets: Sequence[Any]) -> None:
         """Accept from exactly these, within the limits of the present chain."""
-        options = self._chain.options
+        options = self._chain.entry.options
         if list(sockets) != self.sockets or options != self._options:
             self.sockets, self._options = list(sockets), options
             await self._listening.change([sock.dup() for sock in sockets], options)
@@ -109,7 +209,7 @@ class Running:
     def relieve(self, level: MemoryLevel) -> None:
         """Give up what this level of memory says."""
         before, self._level = self._level, level
-        self.server.handler = self._chain.handler_at(level)
+        self._chain.install(self.server, level)
         if level >= MemoryLevel.SHED:
             self.server.shed()
         if level >= MemoryLevel.STOP > before:

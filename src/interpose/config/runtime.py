@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from interpose.config import build
+from interpose.config import build, streams
 from interpose.config.dialling import Dialling
-from interpose.config.model import Config, Listener, Upstream
+from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
 from interpose.config.parts import Parts
 from interpose.config.retired import Retired
-from interpose.config.running import Chain, Running
+from interpose.config.running import Chain, ConversationChain, Entry, HttpChain, Running
 from interpose.core.exchange import Attempt
+from interpose.core.networks import Networks
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.engine.client import Dial, UpstreamClient
@@ -110,8 +111,20 @@ class WorkerRuntime:
             identities = self._parts.get(Identities, files, partial(_identities, *files))
             for warning in identities.warnings():
                 log.warning("%s", warning)
+        entry = Entry(
+            options=ListenOptions(
+                max_connections=limits.max_connections or connections_possible(len(config.listeners)),
+                max_connections_per_client=limits.max_connections_per_client,
+            ),
+            timeouts=Timeouts(**{name: getattr(timeouts, name) for name in Timeouts.__struct_fields__}),
+            identities=identities,
+        )
+        access_log = build.access_log(config, self._parts) if config.log.access != "off" else None
+        if listener.role not in HTTP_ROLES:
+            serve = streams.serve_of(config, listener, means)
+            return ConversationChain(listener.name, serve, entry, access_log, Networks(listener.allow_from))
         line_bytes = max(limits.max_field_bytes, limits.max_target_bytes)
-        return Chain(
+        return HttpChain(
             name=listener.name,
             handler=build.handler_of(config, listener, means),
             render=build.error_answer(config, listener),
@@ -120,13 +133,8 @@ class WorkerRuntime:
                 merge_slashes=listener.role == "gateway",
                 underscores=listener.role == "proxy",
             ),
-            timeouts=Timeouts(**{name: getattr(timeouts, name) for name in Timeouts.__struct_fields__}),
-            options=ListenOptions(
-                max_connections=limits.max_connections or connections_possible(len(config.listeners)),
-                max_connections_per_client=limits.max_connections_per_client,
-            ),
-            access_log=build.access_log(config, self._parts) if config.log.access != "off" else None,
-            identities=identities,
+            entry=entry,
+            access_log=access_log,
             needs_tasks=bool(build.scripts_of(config, listener))
             or any(route.scripts for route in build.routes_of(config, listener)),
         )
@@ -136,15 +144,16 @@ class WorkerRuntime:
         assert isinstance(prepared, Prepared)
         self._config = prepared.config
         self._open_tunnels().idle_timeout_s = prepared.config.timeouts.tunnel_timeout_s
-        for name, chain in prepared.chains.items():
+        chains = prepared.chains
+        for name, running in list(self._running.items()):
+            if name not in chains or not running.can_be(chains[name]):
+                running.close()
+                self._gone.append(self._running.pop(name))
+        for name, chain in chains.items():
             if name in self._running:
                 self._running[name].swap(chain)
             else:
                 self._running[name] = Running(chain, self._number, self._level)
-        for name in [name for name in self._running if name not in prepared.chains]:
-            gone = self._running.pop(name)
-            gone.close()
-            self._gone.append(gone)
         await self.listen(sockets)
         self._retired.add(self._parts.unasked())
 

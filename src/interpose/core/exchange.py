@@ -63,15 +63,15 @@ class Attempt:
 
 
 class Exchange:
-    """What the filters of one request share. Local variables are for everything else.
+    """What the filters of one request share, or what is known of a conversation below HTTP.
 
     `number` counts in this worker; `parent` is the exchange whose tunnel carries this one. `client` is who connected;
     `user` who it is, once authentication said so. `started` is monotonic. `authority` is the verified one of an
-    intercepted tunnel.
+    intercepted tunnel. `asked` is what the client of a conversation wanted, in words for the log: `TCP 127.0.0.1:5432`.
     """
 
     __slots__ = (
-        "_at_end", "_notes", "_waits", "attempts", "authority", "bytes_out", "client", "listener", "number",
+        "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "client", "listener", "number",
         "on_interim", "outcome", "parent", "scheme", "started", "tls", "user", "worker",
     )  # fmt: skip
 
@@ -87,6 +87,7 @@ class Exchange:
         self.tls: TlsInfo | None = None
         self.parent: Exchange | None = None
         self.authority: str | None = None
+        self.asked = ""
         self.user: str | None = None
         self.attempts: list[Attempt] = []
         self.bytes_out = 0

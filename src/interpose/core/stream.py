@@ -116,11 +116,14 @@ class Stream(Protocol):
     def attach(self, receiver: Receiver) -> None:
         """Push from now on, beginning with what was received and not read."""
 
-    def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:
-        """Take the stream from its receiver, to be pulled or attached anew; `early` was received and is read first.
+    def when_lost(self, function: Callable[[Failure | None], None]) -> None:
+        """Call `function` once when the connection is gone, whoever receives from it then; at once when it is already.
 
-        `at_end` is called once when the connection is gone, whoever has it then.
+        It gets what `Receiver.connection_lost` would, and comes after that.
         """
+
+    def hand_over(self, early: bytes) -> None:
+        """Take the stream from its receiver, to be pulled or attached anew; `early` was received and is read first."""
 
     async def peek(self, size: int) -> bytes:
         """At least `size` bytes, left in the stream; fewer when the peer ended."""

@@ -268,8 +268,8 @@ class ServerConnection:
         self._server.connections.discard(self)
         self._stream.write(writer.switch_head(response))
         self._exchange = None
-        early, self._buffer = bytes(self._buffer), b""
-        self._stream.hand_over(early, partial(self._server.stream_ended, exchange, response.status))
+        self._stream.hand_over(bytes(self._buffer))
+        self._stream.when_lost(partial(self._server.stream_ended, exchange, response.status))
         response.then(self._stream)
 
     def _interim(self, status: int, fields: Fields) -> None:

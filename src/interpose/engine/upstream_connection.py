@@ -268,7 +268,8 @@ class UpstreamConnection:
         waiter, self._head = self._head, None
         self._waits_for_head = False
         self._exchange = None
-        self.stream.hand_over(rest, lambda failure: self._on_gone(self))
+        self.stream.hand_over(rest)
+        self.stream.when_lost(lambda failure: self._on_gone(self))
         self._set(waiter, response)
 
     @staticmethod

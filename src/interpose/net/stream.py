@@ -40,14 +40,14 @@ class SocketStream(asyncio.Protocol):
     """One connection. `handler` (for accepted streams) is called once, when the connection is there."""
 
     __slots__ = (
-        "_at_end", "_buffer", "_eof", "_failure", "_full", "_handler", "_info", "_lost", "_owner", "_reading",
-        "_receiver", "_task", "_transport", "_upgrading", "_waiter", "_written",
+        "_buffer", "_eof", "_failure", "_full", "_handler", "_info", "_lost", "_owner", "_reading", "_receiver",
+        "_task", "_transport", "_upgrading", "_waiter", "_when_lost", "_written",
     )  # fmt: skip
 
     def __init__(self, handler: StreamHandler | None = None, owner: Owner | None = None) -> None:
         self._handler = handler
         self._owner = owner
-        self._at_end: Callable[[Failure | None], None] | None = None
+        self._when_lost: Callable[[Failure | None], None] | None = None
         self._written = 0
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
@@ -118,14 +118,12 @@ class SocketStream(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         if self._owner is not None:
             self._owner.closed(self)
-        failure = None if exc is None else failure_of(exc, str(self.info.peer))
+        failure = self._failure = None if exc is None else failure_of(exc, str(self.info.peer))
         if receiver is not None:
             receiver.connection_lost(failure)
-        else:
-            self._failure = failure  # for the receiver that may come yet
-        at_end, self._at_end = self._at_end, None
-        if at_end is not None:
-            at_end(failure)
+        when_lost, self._when_lost = self._when_lost, None
+        if when_lost is not None:
+            when_lost(failure)
         self._transport = None
 
     @property
@@ -218,11 +216,18 @@ class SocketStream(asyncio.Protocol):
         elif data:
             self.resume()
 
-    def hand_over(self, early: bytes, at_end: Callable[[Failure | None], None]) -> None:
+    def when_lost(self, function: Callable[[Failure | None], None]) -> None:
+        """See `Stream.when_lost`."""
+        if self._lost:
+            function(self._failure)
+            return
+        before = self._when_lost
+        self._when_lost = function if before is None else in_order(before, function)
+
+    def hand_over(self, early: bytes) -> None:
         """See `Stream.hand_over`."""
         self._receiver = None
         self._buffer = early
-        self._at_end = at_end
 
     async def peek(self, size: int) -> bytes:
         """See `Stream.peek`."""
@@ -303,6 +308,18 @@ class SocketStream(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def in_order(
+    first: Callable[[Failure | None], None], second: Callable[[Failure | None], None]
+) -> Callable[[Failure | None], None]:
+    """A function that calls both."""
+
+    def both(failure: Failure | None) -> None:
+        first(failure)
+        second(failure)
+
+    return both
 
 
 def _address(value: object) -> Address:
