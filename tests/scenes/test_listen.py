@@ -84,8 +84,9 @@ def test_a_port_in_use_is_noticed(host: str, reuse_port: bool) -> None:
         with pytest.raises(ValueError) as caught:
             bind(f"{host}:{port}", reuse_port=reuse_port)
         name = host.strip("[]") or "127.0.0.1"
+        this = Path("/proc/self/comm").read_text().rstrip("\n")
         assert str(caught.value) == (
-            f"Port {port} on {name} is in use already; stop the other program or choose another."
+            f"Port {port} on {name} is in use already by {this} (pid {os.getpid()}); stop it or choose another port."
         )
 
 
@@ -157,8 +158,9 @@ def test_a_unix_socket_is_private_and_a_stale_file_harmless(tmp_path: Path) -> N
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with pytest.raises(ValueError) as caught:
             bind(f"unix:{path}")
+        this = Path("/proc/self/comm").read_text().rstrip("\n")
         assert str(caught.value) == (
-            f"unix:{path} is already listened on by another program; stop it or choose another path."
+            f"unix:{path} is in use already by {this} (pid {os.getpid()}); stop it or choose another path."
         )
     assert path.exists()  # as after a kill
     bind(f"unix:{path}").close()

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from interpose.core.stream import Stream, StreamHandler
 from interpose.net.address import LOOPBACK, SocketAddress, parse_address
+from interpose.net.holder import holder_of
 from interpose.net.keepalive import prepare_listener
 from interpose.net.stream import SocketStream
 
@@ -313,10 +314,12 @@ def _remove_stale(where: SocketAddress) -> None:
 
 def _why_not(where: SocketAddress, error: OSError) -> str:
     match error.errno:
-        case errno.EADDRINUSE if where.is_unix:
-            return f"{where} is already listened on by another program; stop it or choose another path."
         case errno.EADDRINUSE:
-            return f"Port {where.port} on {where.host} is in use already; stop the other program or choose another."
+            what = str(where) if where.is_unix else f"Port {where.port} on {where.host}"
+            other = "path" if where.is_unix else "port"
+            if holder := holder_of(where):
+                return f"{what} is in use already by {holder}; stop it or choose another {other}."
+            return f"{what} is in use already; stop the other program or choose another {other}."
         case errno.EACCES | errno.EPERM if where.port and where.port < 1024:
             return (
                 f"Port {where.port} is reserved for privileged programs; choose one from 1024 up, "
