@@ -279,7 +279,7 @@ def _bind_tcp(where: SocketAddress, *, reuse_port: bool, listen: bool = True) ->
             sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise ValueError(_why_not(where, error)) from error
+        raise ValueError(why_not(where, error)) from error
     return sock
 
 
@@ -292,7 +292,7 @@ def _bind_unix(where: SocketAddress) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise ValueError(_why_not(where, error)) from error
+        raise ValueError(why_not(where, error)) from error
     finally:
         os.umask(mask)
     return sock
@@ -312,12 +312,13 @@ def _remove_stale(where: SocketAddress) -> None:
                 os.unlink(where.path)
 
 
-def _why_not(where: SocketAddress, error: OSError) -> str:
+def why_not(where: SocketAddress, error: OSError, *, udp: bool = False) -> str:
+    """One sentence about why a socket could not be bound to `where`."""
     match error.errno:
         case errno.EADDRINUSE:
             what = str(where) if where.is_unix else f"Port {where.port} on {where.host}"
             other = "path" if where.is_unix else "port"
-            if holder := holder_of(where):
+            if holder := holder_of(where, udp=udp):
                 return f"{what} is in use already by {holder}; stop it or choose another {other}."
             return f"{what} is in use already; stop the other program or choose another {other}."
         case errno.EACCES | errno.EPERM if where.port and where.port < 1024:
