@@ -35,6 +35,7 @@ MOST_REMEMBERED = 4096
 MOST_WAITING = 64
 WINDOW_S = 60.0
 LOOK_S = 1.0
+WRONG = "The user name or the password is wrong."
 
 _BASIC = re.compile(rb"[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{1,1024}={0,2})")
 _UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
@@ -115,26 +116,48 @@ class Auth:
             basic = _BASIC.fullmatch(values[0])
             if basic is None or len(values) > 1:
                 return self._refuse(exchange, request, "The credentials are not of the Basic scheme.")
-            tries = self._tries_of(exchange.client.host)
-            if self._waiting >= MOST_WAITING:
-                detail = "Too many passwords are being checked at the moment."
-                raise Failure("http_request_denied", Side.DOWNSTREAM, detail, status=503)
-            self._waiting += 1
-            try:
-                async with tries.lock:
-                    is_put_off = len(tries.wrong) >= self._options.tries_per_minute
-                    found = await self._check(digest, basic[1], tries)
-            finally:
-                self._waiting -= 1
+            found, put_off = await self._examine(exchange, digest, basic[1])
+            if found is None and put_off is not None:
+                return self._put_off(exchange, request, put_off)
             if found is None:
-                if is_put_off:
-                    return self._put_off(exchange, request, tries)
-                return self._refuse(exchange, request, "The user name or the password is wrong.")
+                return self._refuse(exchange, request, WRONG)
             user = found
         exchange.user = user
         if self._options.proxy:
             request.fields.lines = [line for line in request.fields.lines if line[0] != self._field]
         return await forward(exchange, request)
+
+    async def login(self, exchange: Exchange, user: bytes, password: bytes) -> None:
+        """The same below HTTP: set `exchange.user`, or raise the refusal, with its note (407, 429 or 503)."""
+        now = self._clock()
+        if now >= self._next_look:
+            self._look(now)
+        encoded = base64.b64encode(user + b":" + password)
+        digest = self._digest(b"Basic " + encoded)
+        found: str | None
+        put_off: Tries | None = None
+        found, until = self._known.get(digest, NOBODY)
+        if until <= now:
+            found, put_off = await self._examine(exchange, digest, encoded)
+        if found is None and put_off is not None:
+            raise self._too_many(exchange)
+        if found is None or b":" in user:  # which no file can have: it would be another user's name and password
+            raise self._unknown(exchange, WRONG)
+        exchange.user = found
+
+    async def _examine(self, exchange: Exchange, digest: bytes, encoded: bytes) -> tuple[str | None, Tries | None]:
+        """The user whose credentials these are; else None, and what the client tried when it has tried too much."""
+        tries = self._tries_of(exchange.client.host)
+        if self._waiting >= MOST_WAITING:
+            detail = "Too many passwords are being checked at the moment."
+            raise Failure("http_request_denied", Side.DOWNSTREAM, detail, status=503)
+        self._waiting += 1
+        try:
+            async with tries.lock:
+                is_put_off = len(tries.wrong) >= self._options.tries_per_minute
+                return await self._check(digest, encoded, tries), tries if is_put_off else None
+        finally:
+            self._waiting -= 1
 
     async def _check(self, digest: bytes, encoded: bytes, tries: Tries) -> str | None:
         """The user whose credentials these are, else None. Holds the client's lock."""
@@ -175,20 +198,24 @@ class Auth:
         return tries
 
     def _refuse(self, exchange: Exchange, request: Request, why: str) -> Response:
-        exchange.refused_by("auth", f"users in {self._options.file}", why)
-        failure = Failure("http_request_denied", Side.DOWNSTREAM, why, status=self._status)
-        response = self._render(exchange, request, failure)
+        response = self._render(exchange, request, self._unknown(exchange, why))
         response.fields.set(self._ask, self._challenge)
         return response
 
+    def _unknown(self, exchange: Exchange, why: str) -> Failure:
+        exchange.refused_by("auth", f"users in {self._options.file}", why)
+        return Failure("http_request_denied", Side.DOWNSTREAM, why, status=self._status)
+
     def _put_off(self, exchange: Exchange, request: Request, tries: Tries) -> Response:
-        why = "Too many wrong passwords came from this address."
-        exchange.refused_by("auth", f"tries_per_minute = {self._options.tries_per_minute}", why)
-        failure = Failure("http_request_denied", Side.DOWNSTREAM, why, status=429)
-        response = self._render(exchange, request, failure)
+        response = self._render(exchange, request, self._too_many(exchange))
         left = tries.began + WINDOW_S - self._clock()
         response.fields.set("Retry-After", f"{max(left, 0.0) // 1 + 1:.0f}")
         return response
+
+    def _too_many(self, exchange: Exchange) -> Failure:
+        why = "Too many wrong passwords came from this address."
+        exchange.refused_by("auth", f"tries_per_minute = {self._options.tries_per_minute}", why)
+        return Failure("http_request_denied", Side.DOWNSTREAM, why, status=429)
 
     def _look(self, now: float) -> None:
         """Read the file again if it changed; when it is broken its users stay as they were, and the log says so."""

@@ -34,13 +34,16 @@ class Destination:
         """See `core.handler.Filter`."""
         target = request.target
         if target.form is Form.AUTHORITY:
-            port = target.authority.port
-            if port in NEVER_BY_DEFAULT if self._ports is None else port not in self._ports:
-                why = f"Tunnels to port {port} are not allowed here; connect_ports would allow it."
-                exchange.refused_by("destination", "connect_ports", why)
-                raise Failure("http_request_denied", Side.DOWNSTREAM, why)
+            self.demand(exchange, target.authority.port)
         elif target.authority.port in NEVER_BY_DEFAULT and target.authority.port not in self._named:
             why = f"Port {target.authority.port} is not one for web pages; connect_ports would allow it."
             exchange.refused_by("destination", "connect_ports", why)
             raise Failure("http_request_denied", Side.DOWNSTREAM, why)
         return forward(exchange, request)
+
+    def demand(self, exchange: Exchange, port: int | None) -> None:
+        """Raise the refusal of a tunnel to `port`, with its note, unless it is allowed."""
+        if port in NEVER_BY_DEFAULT if self._ports is None else port not in self._ports:
+            why = f"Tunnels to port {port} are not allowed here; connect_ports would allow it."
+            exchange.refused_by("destination", "connect_ports", why)
+            raise Failure("http_request_denied", Side.DOWNSTREAM, why)

@@ -258,7 +258,7 @@ def test_a_client_and_a_server_understand_each_other(version: int, host: str, lo
 @pytest.mark.parametrize("code", [reply for reply in Reply if reply])
 @pytest.mark.parametrize("version", [4, 5])
 def test_a_client_learns_of_every_no(version: int, code: Reply) -> None:
-    with pytest.raises(Failure, match="asked for .* port 80"):
+    with pytest.raises(Failure, match=r"asked for .* port 80"):
         served(Dialogue(version, CONNECT, "example.org", 80), knows=None, step=1000, code=code)
 
 
