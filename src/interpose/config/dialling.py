@@ -12,7 +12,9 @@ from interpose.core.exchange import Attempt
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.engine.client import Dial
+from interpose.net.address import parse_address
 from interpose.net.dial import Dialler, DialOptions
+from interpose.net.policy import NotItself
 from interpose.net.resolve import ResolveOptions, Resolver
 from interpose.net.tls import ClientContexts
 
@@ -34,19 +36,31 @@ class Dialling:
         return self._parts.get(Resolver, dns, lambda: Resolver(options))
 
     def dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
-        """How a proxy listener, or an upstream, reaches servers. ValueError for authorities that cannot be used."""
+        """How a proxy or relay, or an upstream of gateways, reaches servers. ValueError for unusable authorities."""
         resolver = self.prepare(config)
+        if isinstance(what, Listener) and what.role == "relay":
+            upstream = next(upstream for upstream in config.upstreams if upstream.name == what.upstream)
+            dialler = self._to(resolver, config, upstream)
+            dialler.policy = NotItself(parse_address(what.address))
+            return dialler
         if isinstance(what, Listener):
             options = DialOptions(connect_timeout_s=config.connections.connect_timeout_s)
             return _Policed(Dialler(resolver, options, contexts=self._contexts), config, what, self._own_addresses)
+        return self._to(resolver, config, what)
+
+    def _to(self, resolver: Resolver, config: Config, upstream: Upstream) -> Dialler:
+        """How the servers of `upstream` are reached."""
         options = DialOptions(
-            connect_timeout_s=config.connections_of(what).connect_timeout_s, verify=what.verify, ca_file=what.ca_file
+            connect_timeout_s=config.connections_of(upstream).connect_timeout_s,
+            verify=upstream.verify,
+            ca_file=upstream.ca_file,
         )
         dialler = Dialler(resolver, options, contexts=self._contexts)
-        if any(server.startswith("https:") for server in what.servers):
+        if any(server.startswith(("https:", "tls:")) for server in upstream.servers):
             dialler.prepare()
-            if not what.verify:
-                log.warning("upstream %s: certificates are not verified; anybody on the way can read along", what.name)
+            if not upstream.verify:
+                words = "upstream %s: certificates are not verified; anybody on the way can read along"
+                log.warning(words, upstream.name)
         return dialler
 
 
@@ -63,11 +77,11 @@ class _Policed:
         self._known: Sequence[str] | None = None
 
     def __call__(
-        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
     ) -> Awaitable[Stream]:
         """See `engine.client.Dial`."""
         addresses = self._own_addresses()
         if addresses is not self._known:
             self._known = addresses
             self._dialler.policy = build.address_policy(self._config, self._listener, addresses)
-        return self._dialler(origin, attempt, configured=configured)
+        return self._dialler(origin, attempt, configured=configured, opening=opening)

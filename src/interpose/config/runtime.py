@@ -88,10 +88,10 @@ class WorkerRuntime:
         dial = self._dialling.dial_for(config, what)
 
         def dial_with_room(
-            origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+            origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
         ) -> Awaitable[Stream]:
             self._make_room()
-            return dial(origin, attempt, configured=configured)
+            return dial(origin, attempt, configured=configured, opening=opening)
 
         return dial_with_room
 

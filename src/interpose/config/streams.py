@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 
-from interpose.config.build import Means
+from interpose.config.build import Means, origin_of
 from interpose.config.model import Config, Listener
+from interpose.core.target import Origin
 from interpose.engine.conversations import Serve
 from interpose.engine.echo import Echo, upper
 from interpose.engine.narration import Narration
+from interpose.engine.relay import Relay
 from interpose.storage.line_writer import LineWriter
+from interpose.upstream.rotation import Rotation
 
 
 def serve_of(config: Config, listener: Listener, means: Means) -> Serve:
@@ -35,7 +40,29 @@ def upper_of(config: Config, listener: Listener, means: Means) -> Serve:
     return Echo(upper, narration_of(listener, means))
 
 
+def relay_of(config: Config, listener: Listener, means: Means) -> Serve:
+    """Passes everything on to the servers of an upstream, taken in turn."""
+    upstream = next(upstream for upstream in config.upstreams if upstream.name == listener.upstream)
+    servers = tuple(server_of(server) for server in upstream.servers)
+    clock = asyncio.get_running_loop().time
+    return Relay(
+        means.dial_for(config, listener),
+        means.parts.get(Rotation, (listener.name, servers), partial(Rotation, servers, clock)),
+        means.tunnels,
+        idle_timeout_s=config.timeouts_of(listener).tunnel_timeout_s,
+        send_proxy_protocol=None if upstream.send_proxy_protocol == "off" else upstream.send_proxy_protocol,
+        narration=narration_of(listener, means),
+    )
+
+
+def server_of(server: str) -> Origin:
+    """A server as a relay connects to it: in TLS or without, whatever is spoken inside."""
+    origin = origin_of(server)
+    return origin._replace(scheme={"http": "tcp", "https": "tls"}.get(origin.scheme, origin.scheme))
+
+
 _ROLES: dict[str, Callable[[Config, Listener, Means], Serve]] = {
     "echo": echo_of,
     "upper": upper_of,
+    "relay": relay_of,
 }

@@ -23,10 +23,13 @@ from interpose.upstream.retry import may_retry
 
 
 class Dial(Protocol):
-    """Connects to an origin (`net.dial.Dialler`): a stream, or `Failure`. `attempt` is told addresses and times."""
+    """Connects to an origin (`net.dial.Dialler`): a stream, or `Failure`. `attempt` is told addresses and times.
+
+    `configured`: the origin is one of the operator's, not the client's choice. `opening` is sent first, before TLS.
+    """
 
     def __call__(
-        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
     ) -> Awaitable[Stream]:
         """Connect."""
 
@@ -57,8 +60,11 @@ class UpstreamClient:
         self._is_retired = False
         self._clock = asyncio.get_running_loop().time
 
-    async def send(self, exchange: Exchange, request: Request, origin: Origin) -> Response:
-        """The answer of `origin` to `request`; a second try where one is safe (see `upstream.retry`)."""
+    async def send(self, exchange: Exchange, request: Request, origin: Origin, *, absolute: bool = False) -> Response:
+        """The answer of `origin` to `request`; a second try where one is safe (see `upstream.retry`).
+
+        `absolute`: `origin` is a proxy, which has to be told the whole URL (RFC 9112, 3.2.2).
+        """
         body = request.body
         if body.failure is not None:
             raise body.failure
@@ -82,7 +88,7 @@ class UpstreamClient:
                         raise body.failure
                     content = body.take()
                     was_complete = True
-                response: Response = await connection.send(exchange, request, attempt, content)
+                response: Response = await connection.send(exchange, request, attempt, content, absolute=absolute)
             except Failure as failure:
                 _note(exchange, attempt, failure)
                 if reused and may_retry(

@@ -1,7 +1,7 @@
 """The PROXY protocol on a listener, as a step before another stream handler: before TLS, and before any protocol.
 
-Who is listed must begin with a header, and what that says of the client holds for everything after it. Who is not listed
-is served as who it is: a header of its own is no header, but the client's first bytes.
+Who is listed must begin with a header, and what that says of the client holds for everything after it. Who is not
+listed is served as who it is: a header of its own is no header, but the client's first bytes.
 """
 
 from __future__ import annotations

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure
 from interpose.core.stream import Stream, StreamHandler
 from interpose.engine.pace import Pace
 
 HALF_CLOSED_TIMEOUT_S = 60.0
+
+
+class Watcher(Protocol):
+    """Who is shown what passes (`engine.narration.Account`)."""
+
+    def received(self, data: bytes) -> None:
+        """The client sent this."""
+
+    def answered(self, data: bytes) -> None:
+        """The client was sent this."""
+
+    def sends_no_more(self) -> None:
+        """The client has ended its side."""
 
 
 class Tunnels:
@@ -17,9 +33,21 @@ class Tunnels:
         self.idle_timeout_s = idle_timeout_s
         self._open: set[Tunnel] = set()
 
-    def between(self, exchange: Exchange, upstream: Stream) -> StreamHandler:
-        """The stream handler that joins the client's stream to `upstream`, for `Response.then`."""
-        tunnel = Tunnel(exchange, upstream, self)
+    def between(
+        self,
+        exchange: Exchange,
+        upstream: Stream,
+        *,
+        idle_timeout_s: float | None = None,
+        keeps_end: bool = False,
+        watcher: Watcher | None = None,
+    ) -> StreamHandler:
+        """The stream handler that joins the client's stream to `upstream`, for `Response.then`.
+
+        `idle_timeout_s` is for this tunnel instead of that of all. `keeps_end`: that the client sends no more is not
+        told to the upstream, which could not be half-closed and has to answer yet (TLS). `watcher` is shown everything.
+        """
+        tunnel = Tunnel(exchange, upstream, self, idle_timeout_s, keeps_end, watcher)
         exchange.at_end(lambda outcome: tunnel.client_is_gone())
         return tunnel.join
 
@@ -34,7 +62,7 @@ class Tunnels:
     def tick(self, now: float) -> None:
         """Once a second: end tunnels in which nothing moved, or that have been half closed for too long."""
         for tunnel in list(self._open):
-            tunnel.tick(now, self.idle_timeout_s)
+            tunnel.tick(now, tunnel.idle_timeout_s or self.idle_timeout_s)
 
     def close(self) -> None:
         """Break off every tunnel."""
@@ -48,9 +76,23 @@ class Tunnels:
 class Tunnel:
     """One pair of streams."""
 
-    __slots__ = ("_client", "_exchange", "_half_closed_since", "_pace", "_tunnels", "_upstream", "_upstream_stream")
+    __slots__ = (
+        "_client", "_exchange", "_half_closed_since", "_keeps_end", "_pace", "_tunnels", "_upstream",
+        "_upstream_stream", "_watcher", "idle_timeout_s",
+    )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, upstream: Stream, tunnels: Tunnels) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        upstream: Stream,
+        tunnels: Tunnels,
+        idle_timeout_s: float | None,
+        keeps_end: bool,
+        watcher: Watcher | None,
+    ) -> None:
+        self.idle_timeout_s = idle_timeout_s
+        self._keeps_end = keeps_end
+        self._watcher = watcher
         self._exchange = exchange
         self._tunnels = tunnels
         self._upstream_stream = upstream
@@ -62,8 +104,14 @@ class Tunnel:
     def join(self, client: Stream) -> None:
         """Connect the client's stream with the upstream one (a `StreamHandler`)."""
         self._tunnels.opened(self)
-        self._client = Direction(client, self._upstream_stream, self)
-        self._upstream = Direction(self._upstream_stream, client, self)
+        if self._watcher is None:
+            self._client = Direction(client, self._upstream_stream, self)
+            self._upstream = Direction(self._upstream_stream, client, self)
+        else:
+            show, answer = self._watcher.received, self._watcher.answered
+            self._client = ShownDirection(client, self._upstream_stream, self, show, self._watcher.sends_no_more)
+            self._upstream = ShownDirection(self._upstream_stream, client, self, answer)
+        self._client.keeps_end = self._keeps_end
         self._client.other, self._upstream.other = self._upstream, self._client
         client.attach(self._client)
         self._upstream_stream.attach(self._upstream)
@@ -120,7 +168,7 @@ class Tunnel:
 class Direction:
     """One direction: receives from `stream`, writes to the other one, and slows its peer down when that one is full."""
 
-    __slots__ = ("_target", "_tunnel", "has_ended", "is_lost", "other", "received", "stream")
+    __slots__ = ("_target", "_tunnel", "has_ended", "is_lost", "keeps_end", "other", "received", "stream")
 
     other: Direction
 
@@ -129,6 +177,7 @@ class Direction:
         self._target = target
         self._tunnel = tunnel
         self.received = 0
+        self.keeps_end = False
         self.has_ended = False
         self.is_lost = False
 
@@ -146,7 +195,8 @@ class Direction:
     def end_received(self) -> None:
         """Pass the end on; the other direction goes on (half-close). After both ends nobody else would close."""
         self.has_ended = True
-        self._target.end()
+        if not self.keeps_end:
+            self._target.end()
         if self.other.has_ended:
             self._target.close()
             self.stream.close()
@@ -162,3 +212,32 @@ class Direction:
             self._target.close()
         else:
             self._target.abort()
+
+
+class ShownDirection(Direction):
+    """One direction of a tunnel of which everything is shown."""
+
+    __slots__ = ("_show", "_show_end")
+
+    def __init__(
+        self,
+        stream: Stream,
+        target: Stream,
+        tunnel: Tunnel,
+        show: Callable[[bytes], object],
+        show_end: Callable[[], object] | None = None,
+    ) -> None:
+        super().__init__(stream, target, tunnel)
+        self._show = show
+        self._show_end = show_end
+
+    def bytes_received(self, data: bytes) -> None:
+        """See `Direction.bytes_received`."""
+        self._show(data)
+        super().bytes_received(data)
+
+    def end_received(self) -> None:
+        """See `Direction.end_received`."""
+        if self._show_end is not None:
+            self._show_end()
+        super().end_received()

@@ -21,7 +21,7 @@ from interpose.core.target import Origin
 from interpose.net.address import IPAddress
 from interpose.net.errors import failure_of
 from interpose.net.keepalive import keep_alive
-from interpose.net.policy import AddressPolicy, unmapped
+from interpose.net.policy import Policy, unmapped
 from interpose.net.stream import Owner, SocketStream
 from interpose.net.tls import ClientContexts
 
@@ -55,7 +55,7 @@ class Dialler:
         resolve: Callable[[str], Awaitable[Sequence[IPAddress]]],
         options: DialOptions | None = None,
         *,
-        policy: AddressPolicy | None = None,
+        policy: Policy | None = None,
         contexts: ClientContexts | None = None,
         owner: Owner | None = None,
     ) -> None:
@@ -70,10 +70,13 @@ class Dialler:
         self._contexts(self._options.ca_file, self._options.verify)
 
     async def __call__(
-        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False
+        self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
     ) -> SocketStream:
-        """A stream connected to `origin`, in TLS for https; `attempt` is told what happened. Else `Failure`."""
-        addresses = None if origin.scheme == "unix" else await self._judged(origin, configured)
+        """A stream connected to `origin`, in TLS for https and tls; `attempt` is told what happened. Else `Failure`.
+
+        `opening` is sent as soon as the connection is there, before TLS begins.
+        """
+        addresses = None if origin.scheme == "unix" else await self.judged(origin, configured=configured)
         stream: SocketStream | None = None
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
@@ -82,8 +85,11 @@ class Dialler:
                     _, stream = await loop.create_unix_connection(self._make_stream, origin.host)
                 else:
                     stream = await self._race(addresses, origin.port)
-                if origin.scheme == "https":
-                    context = self._contexts(self._options.ca_file, self._options.verify)
+                if opening:
+                    stream.write(opening)
+                if origin.scheme in ("https", "tls"):
+                    # What is spoken inside `tls` is not ours to say, so no protocol is offered.
+                    context = self._contexts(self._options.ca_file, self._options.verify, http=origin.scheme == "https")
                     await stream.start_tls(context, server_name=origin.host)
         except (OSError, TimeoutError) as error:
             if stream is not None:
@@ -102,8 +108,8 @@ class Dialler:
             attempt.tls = stream.info.tls
         return stream
 
-    async def _judged(self, origin: Origin, configured: bool) -> list[IPAddress]:
-        """The addresses that may be tried, in order."""
+    async def judged(self, origin: Origin, *, configured: bool = False) -> list[IPAddress]:
+        """The addresses of `origin` that may be tried, in order; at least one. Else `Failure`, as of dialling."""
         found = [unmapped(address) for address in await self._resolve(origin.host)]
         if self.policy is None or configured:
             return in_turn(found)

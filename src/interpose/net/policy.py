@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from interpose.net.address import IPAddress, SocketAddress
+from interpose.net.address import LOOPBACK, IPAddress, SocketAddress, ip_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -73,6 +73,26 @@ class Refusal(NamedTuple):
     kind: str
     rule: str
     why: str
+
+
+class Policy(Protocol):
+    """Judges every address before a connection is made to it."""
+
+    def refusal(self, address: IPAddress, port: int) -> Refusal | None:
+        """Why `address` may not be reached at `port`; None when it may."""
+
+
+class NotItself:
+    """The policy of a relay: its servers are the operator's choice, only it must not be one of them."""
+
+    def __init__(self, listening: SocketAddress) -> None:
+        self._listening = listening
+
+    def refusal(self, address: IPAddress, port: int) -> Refusal | None:
+        """See `Policy`."""
+        if not arrives_at(address, port, self._listening):
+            return None
+        return Refusal("proxy_loop_detected", "own listener", f"{address} port {port} is this relay itself.")
 
 
 class AddressPolicy:
@@ -188,6 +208,18 @@ def _is_among(address: IPAddress, port: int, addresses: list[SocketAddress]) -> 
         if own.host in ("0.0.0.0", "::") and any(is_local(face) for face in seen):
             return True
     return False
+
+
+def arrives_at(address: IPAddress, port: int, listening: SocketAddress) -> bool:
+    """Whether a connection to `address` and `port` is accepted by who listens on `listening`."""
+    if listening.is_unix or listening.port != port or not port:
+        return False
+    own = ip_address(LOOPBACK if listening.host == "localhost" else listening.host)
+    if own is None or own.version != address.version:
+        return False
+    if address.is_unspecified:  # to connect there is to connect to oneself
+        return own.is_unspecified or own.is_loopback
+    return own == address or (own.is_unspecified and is_local(str(address)))
 
 
 def is_local(host: str) -> bool:

@@ -17,27 +17,29 @@ class ClientContexts:
     """Contexts for connections to origins, one for each pair of settings: loading authorities takes time and memory."""
 
     def __init__(self) -> None:
-        self._contexts: dict[tuple[str | None, bool], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str | None, bool, bool], ssl.SSLContext] = {}
 
-    def __call__(self, ca_file: str | None, verify: bool) -> ssl.SSLContext:
+    def __call__(self, ca_file: str | None, verify: bool, *, http: bool = True) -> ssl.SSLContext:
         """See `client_context`."""
-        key = (ca_file, verify)
+        key = (ca_file, verify, http)
         if key not in self._contexts:
-            self._contexts[key] = client_context(ca_file, verify=verify)
+            self._contexts[key] = client_context(ca_file, verify=verify, http=http)
         return self._contexts[key]
 
 
-def client_context(ca_file: str | None = None, *, verify: bool = True) -> ssl.SSLContext:
+def client_context(ca_file: str | None = None, *, verify: bool = True, http: bool = True) -> ssl.SSLContext:
     """The context for connections to origins: TLS 1.2 or later, certificate and name verified.
 
-    `ca_file` replaces the system's authorities. `ValueError` with one sentence when it cannot be used.
+    `ca_file` replaces the system's authorities; `http` announces which protocol is spoken inside. `ValueError` with one
+    sentence when the file cannot be used.
     """
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"The authorities in {ca_file} cannot be used: {_words(error)}.") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(ALPN)
+    if http:
+        context.set_alpn_protocols(ALPN)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

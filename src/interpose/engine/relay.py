@@ -1,0 +1,95 @@
+"""The relay: every connection goes on to one of its servers, and bytes pass both ways until both sides have ended.
+
+What a client sends before its server is there waits in the client's stream, which stops reading when it has enough.
+Nothing of it goes to a server that then fails, so the next server can always be tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from interpose.core.exchange import Attempt
+from interpose.core.failure import Failure
+from interpose.core.stream import Stream
+from interpose.core.target import Origin
+from interpose.engine.client import Dial
+from interpose.engine.conversations import Conversation
+from interpose.engine.narration import Account, Narration
+from interpose.engine.tunnel import Tunnels
+from interpose.protocol.proxy_line import Version, proxy_line
+from interpose.upstream.rotation import Rotation
+
+
+class Relay:
+    """The role (a `Serve`). `send_proxy_protocol` tells servers who the client is; `narration` None tells nobody."""
+
+    def __init__(
+        self,
+        dial: Dial,
+        servers: Rotation[Origin],
+        tunnels: Tunnels,
+        *,
+        idle_timeout_s: float,
+        send_proxy_protocol: Version | None = None,
+        narration: Narration | None = None,
+    ) -> None:
+        self._dial = dial
+        self._servers = servers
+        self._tunnels = tunnels
+        self._idle_timeout_s = idle_timeout_s
+        self._send_proxy_protocol = send_proxy_protocol
+        self._narration = narration
+        self._clock = asyncio.get_running_loop().time
+
+    def __call__(self, conversation: Conversation) -> None:
+        """Serve one conversation."""
+        conversation.idle_timeout_s = None  # dialling has a deadline of its own, and then the tunnel keeps time
+        stream = conversation.stream
+        account = None if self._narration is None else self._narration.connected(conversation.exchange, stream.info)
+        stream.run(self._serve(conversation, account))
+
+    async def _serve(self, conversation: Conversation, account: Account | None) -> None:
+        try:
+            upstream = await self._connected(conversation)
+        except Failure as failure:
+            conversation.fail(failure)
+            return
+        if account is not None:
+            account.tell(
+                f"is relayed to {_name(conversation.exchange.attempts[-1].origin)}, from {upstream.info.local}"
+            )
+        join = self._tunnels.between(
+            conversation.exchange,
+            upstream,
+            idle_timeout_s=self._idle_timeout_s,
+            keeps_end=upstream.info.tls is not None,
+            watcher=account,
+        )
+        join(conversation.stream)
+
+    async def _connected(self, conversation: Conversation) -> Stream:
+        """A stream to the first server that can be reached; the failure of the last one when none can."""
+        exchange, info = conversation.exchange, conversation.stream.info
+        opening = b""
+        if self._send_proxy_protocol is not None:
+            opening = proxy_line(self._send_proxy_protocol, info.peer, info.local)
+        order = self._servers.order()
+        while True:
+            server = order.pop(0)
+            attempt = Attempt(server, self._clock())
+            exchange.attempts.append(attempt)
+            exchange.asked = f"TCP {_name(server)}"
+            try:
+                upstream = await self._dial(server, attempt, opening=opening)
+            except Failure as failure:
+                attempt.failure = failure
+                self._servers.failed(server)
+                if not order:
+                    raise
+            else:
+                self._servers.succeeded(server)
+                return upstream
+
+
+def _name(server: Origin) -> str:
+    return str(server).removeprefix("tcp://")
