@@ -105,6 +105,7 @@ class ConversationServer:
         info = stream.info
         exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, self.loop.time(), "tcp")
         exchange.tls = info.tls
+        exchange.asked = "TCP"
         if self.observe is not None:
             self.observe(exchange)
         conversation = Conversation(self, stream, exchange)

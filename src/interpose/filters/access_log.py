@@ -1,6 +1,10 @@
 """One line for each exchange, when it ends: combined format as nginx writes it, or a JSON object.
 
 What the line says of the request is what the client sent: it is taken down before later filters may change the request.
+A conversation below HTTP has no request; its line says what its client asked for, and how much came and how long it
+took.
+
+    192.0.2.1 - - [20/Nov/2025:10:06:19 +0100] "TCP 127.0.0.1:5432" 200 1234 "-" "-" in=567 seconds=8.901
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ class JsonLine(msgspec.Struct, omit_defaults=True):
     status: int
     bytes: int
     duration_ms: float
+    bytes_in: int | None = None
     method: str | None = None
     target: str | None = None
     user: str | None = None
@@ -90,14 +95,18 @@ class AccessLog:
         return forward(exchange, request)
 
     def without_request(self, exchange: Exchange) -> None:
-        """Have a line written for an exchange whose request could not be read."""
+        """Have a line written for a conversation, or for an exchange whose request could not be read."""
         exchange.at_end(partial(self._end, self, exchange, None))
 
     def _combined(self, exchange: Exchange, taken: Taken | None, outcome: Outcome) -> None:
         if outcome.ended >= self._second_ends:
             self._begin_second(outcome.ended, combined_stamp)
         request = referer = agent = "-"
-        if taken is not None:
+        more = ""
+        if exchange.asked:
+            request = escaped(exchange.asked.encode("utf-8", "replace"), _QUOTED)
+            more = f" in={_bytes_in(exchange)} seconds={outcome.ended - exchange.started:.3f}"
+        elif taken is not None:
             method, target, version, received = taken
             form, _, _, path, query = target
             if form is Form.ORIGIN:
@@ -121,7 +130,7 @@ class AccessLog:
             client = "unix:"
         self._write(
             f'{client} - {user} {self._stamp} "{request}" {outcome.status or CLIENT_LEFT} '
-            f'{outcome.body_bytes} "{referer}" "{agent}"\n'.encode("ascii")
+            f'{outcome.body_bytes} "{referer}" "{agent}"{more}\n'.encode("ascii")
         )
 
     def _json(self, exchange: Exchange, taken: Taken | None, outcome: Outcome) -> None:
@@ -137,7 +146,11 @@ class AccessLog:
             body_bytes,
             round((ended - exchange.started) * 1000, 3),
         )
-        if taken is not None:
+        if exchange.asked:
+            line.method, _, asked = exchange.asked.partition(" ")
+            line.target = asked or None
+            line.bytes_in = _bytes_in(exchange)
+        elif taken is not None:
             line.method, target, _, received = taken
             line.target = in_full(target)
             texts = self._texts
@@ -174,6 +187,11 @@ class AccessLog:
                 self._texts.clear()
             self._texts[value] = text
         return text
+
+
+def _bytes_in(exchange: Exchange) -> int:
+    """What the client of a conversation sent, as the tunnel or the role has noted it."""
+    return int(exchange.notes.get("bytes_in", "0"))
 
 
 @lru_cache(maxsize=1024)

@@ -57,6 +57,43 @@ def line(format_: str, of: Exchange, request: Request | None, outcome: Outcome, 
     return lines[0].decode("ascii" if format_ == "combined" else "utf-8")
 
 
+def conversation(asked: str, notes: dict[str, str] | None = None) -> Exchange:
+    of = exchange()
+    of.asked = asked
+    of.notes.update(notes or {})
+    return of
+
+
+def test_a_conversation_has_a_line_of_the_same_shape() -> None:
+    of = conversation("TCP 127.0.0.1:5432", {"bytes_in": "567"})
+    assert line("combined", of, None, Outcome(200, 1234, None, 108.9014)) == (
+        '192.0.2.1 - - [20/Nov/2025:10:06:19 +0100] "TCP 127.0.0.1:5432" 200 1234 "-" "-" in=567 seconds=8.901\n'
+    )
+
+
+def test_a_conversation_says_in_json_what_came_and_what_went() -> None:
+    of = conversation("UDP [::1]:53", {"bytes_in": "567"})
+    written = json.loads(line("json", of, None, Outcome(200, 1234, None, 108.9014)))
+    assert {key: written[key] for key in ("method", "target", "status", "bytes", "bytes_in", "duration_ms")} == {
+        "method": "UDP",
+        "target": "[::1]:53",
+        "status": 200,
+        "bytes": 1234,
+        "bytes_in": 567,
+        "duration_ms": 8901.4,
+    }
+
+
+def test_a_conversation_that_leads_nowhere_has_no_target() -> None:
+    written = json.loads(line("json", conversation("TCP"), None, Outcome(403, 0, None, 100.0)))
+    assert (written["method"], written["bytes_in"], "target" in written) == ("TCP", 0, False)
+
+
+def test_a10_what_a_client_asks_for_stays_in_its_quotes() -> None:
+    written = line("combined", conversation('SOCKS a"\n\x1b.example:80'), None, Outcome(403, 0, None, 100.0))
+    assert '"SOCKS a\\x22\\x0A\\x1B.example:80"' in written
+
+
 def test_a_combined_line_is_what_nginx_writes() -> None:
     of = exchange()
     request = get(
