@@ -6,15 +6,19 @@ HTTP its `Serve`. It makes its kind of server once and then changes it in place.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from interpose.core.exchange import Exchange, Outcome
+from interpose.core.failure import Failure
 from interpose.core.handler import Handler, chain
 from interpose.core.networks import Networks
 from interpose.core.stream import Stream, StreamHandler
 from interpose.engine.conversations import ConversationServer, Serve
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
+from interpose.engine.proxy_line_step import ProxyLineStep
 from interpose.engine.serve import HttpServer
 from interpose.filters.access_log import AccessLog
 from interpose.filters.error_answer import ErrorAnswer
@@ -32,16 +36,24 @@ _NOT_TLS = (
 
 
 class Entry(NamedTuple):
-    """What connections of a listener pass through before its server, and how many there may be."""
+    """What connections of a listener pass through before its server, and how many there may be.
+
+    `proxies` are those that begin each connection with a PROXY header; `access_log` hears of connections that never
+    come to the server.
+    """
 
     options: ListenOptions
     timeouts: Timeouts
     identities: Identities | None = None
+    proxies: Networks | None = None
+    access_log: AccessLog | None = None
 
 
 class Server(Protocol):
     """What serves the connections of one listener."""
 
+    name: str
+    worker: int
     is_draining: bool
     accepted: int
     exchanges: int
@@ -171,16 +183,30 @@ class Running:
         self._listening.handler = self._first_step(new.entry)
 
     def _first_step(self, entry: Entry) -> StreamHandler:
-        """What streams begin with: the server, or TLS before it."""
-        if entry.identities is None:
-            return self.server
-        return TlsTermination(
-            entry.identities.choose,
-            self.server,
-            read_client_hello,
-            handshake_timeout_s=entry.timeouts.handshake_timeout_s,
-            not_tls=_NOT_TLS if isinstance(self.server, HttpServer) else b"",
-        )
+        """What streams begin with: the PROXY header, then TLS, then the server, as far as they are asked for."""
+        first: StreamHandler = self.server
+        limit_s = entry.timeouts.handshake_timeout_s
+        if entry.identities is not None:
+            not_tls = _NOT_TLS if isinstance(self.server, HttpServer) else b""
+            choose = entry.identities.choose
+            first = TlsTermination(choose, first, read_client_hello, handshake_timeout_s=limit_s, not_tls=not_tls)
+        if entry.proxies is not None:
+            first = ProxyLineStep(entry.proxies, first, timeout_s=limit_s, refused=self._without_header)
+        return first
+
+    def _without_header(self, stream: Stream, failure: Failure) -> None:
+        """Write down that a proxy did not say who its client is, and was cut off."""
+        server, access_log = self.server, self._chain.entry.access_log
+        server.failures += 1
+        if access_log is None:
+            return
+        now = asyncio.get_running_loop().time()
+        server.exchanges += 1
+        exchange = Exchange(server.exchanges, server.worker, server.name, stream.info.peer, now, "tcp")
+        exchange.asked = "TCP"
+        exchange.refused_by("proxy protocol", "proxy_protocol_from", failure.detail)
+        access_log.without_request(exchange)
+        exchange.finish(Outcome(failure.status, 0, failure, now))
 
     async def listen(self, sockets: Sequence[Any]) -> None:
         """Accept from exactly these, within the limits of the present chain."""

@@ -111,6 +111,7 @@ class WorkerRuntime:
             identities = self._parts.get(Identities, files, partial(_identities, *files))
             for warning in identities.warnings():
                 log.warning("%s", warning)
+        access_log = build.access_log(config, self._parts) if config.log.access != "off" else None
         entry = Entry(
             options=ListenOptions(
                 max_connections=limits.max_connections or connections_possible(len(config.listeners)),
@@ -118,8 +119,9 @@ class WorkerRuntime:
             ),
             timeouts=Timeouts(**{name: getattr(timeouts, name) for name in Timeouts.__struct_fields__}),
             identities=identities,
+            proxies=Networks(listener.proxy_protocol_from) if listener.proxy_protocol_from else None,
+            access_log=access_log,
         )
-        access_log = build.access_log(config, self._parts) if config.log.access != "off" else None
         if listener.role not in HTTP_ROLES:
             serve = streams.serve_of(config, listener, means)
             return ConversationChain(listener.name, serve, entry, access_log, Networks(listener.allow_from))

@@ -22,6 +22,7 @@ from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
 from interpose.core.stream import UNKNOWN
 from interpose.core.target import Form, Target
+from interpose.protocol.number import decimal
 
 MOST_REMEMBERED = 1024
 LONGEST_REMEMBERED = 512
@@ -191,7 +192,7 @@ class AccessLog:
 
 def _bytes_in(exchange: Exchange) -> int:
     """What the client of a conversation sent, as the tunnel or the role has noted it."""
-    return int(exchange.notes.get("bytes_in", "0"))
+    return decimal(exchange.notes.get("bytes_in", "").encode()) or 0
 
 
 @lru_cache(maxsize=1024)
