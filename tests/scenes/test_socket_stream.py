@@ -1,4 +1,4 @@
-"""A SocketStream keeps the promises of `Stream`, in plain and in TLS, on both event loops."""
+"""A SocketStream keeps the promises of `Stream`, in plain and in TLS, on both event loops; so does one with faults."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,10 @@ from tests.support.certificates import CertificateAuthority
 from tests.support.event_loops import LOOPS, Scene, run_scene, settle
 
 from interpose.core.failure import Failure
+from interpose.core.fault import Chances, Fault
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
+from interpose.engine.faults import FaultyStream
 from interpose.net.address import ip_address
 from interpose.net.dial import Dialler, DialOptions
 from interpose.net.listen import Listening, bind
@@ -23,13 +25,38 @@ from interpose.net.tls import server_context
 
 Pair = tuple[SocketStream, SocketStream]
 
+FAULTS = {
+    "sliced": [Fault(kind="slicer", average_bytes=1000, variation_bytes=500)],
+    "late": [Fault(kind="latency", latency_s=0.05, jitter_s=0.05), Fault(kind="slow_close", delay_s=0.05)],
+}
+
+
+class Hurry:
+    """The loop's time, a thousand times as quick."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
+    def time(self) -> float:
+        return self.loop.time() * 1000
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+        return self.loop.call_later(delay / 1000, callback, *args)
+
+
+def faulty(stream: SocketStream, kind: str) -> SocketStream:
+    """The stream with faults around it, or as it is."""
+    if kind not in FAULTS:
+        return stream
+    return FaultyStream(stream, Chances(FAULTS[kind]).draw(), Hurry())  # type: ignore[return-value]
+
 
 @pytest.fixture(params=LOOPS)
 def on_loop(request: pytest.FixtureRequest) -> Callable[[Scene], None]:
     return lambda scene: run_scene(request.param, scene)
 
 
-@pytest.fixture(params=["http", "https"])
+@pytest.fixture(params=["http", "https", *FAULTS])
 def connected(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[[], "contextlib.AbstractAsyncContextManager[Pair]"]:
@@ -47,13 +74,16 @@ def connected(
         await listening.start()
         port = listening.sockets[0].getsockname()[1]
         dial = Dialler(resolve, DialOptions(ca_file=authority.file))  # type: ignore[arg-type]
-        dialling = asyncio.create_task(dial(Origin(request.param, "localhost", port)))
+        scheme = "https" if request.param == "https" else "http"
+        dialling = asyncio.create_task(dial(Origin(scheme, "localhost", port)))
         server = await accepted
         assert isinstance(server, SocketStream)
         if request.param == "https":
             await server.start_tls(server_context(*identity))
         client = await dialling
+        assert isinstance(client, SocketStream)
         listening.close()
+        client, server = faulty(client, request.param), faulty(server, request.param)
         yield client, server
         client.abort()
         server.abort()
