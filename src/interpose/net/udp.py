@@ -96,7 +96,7 @@ class DatagramListening:
     Answers leave through the copies until `cut` closes them.
     """
 
-    def __init__(self, handler: DatagramHandler) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], handler: DatagramHandler) -> None:
         self.handler = handler
         self.received = 0
         """Datagrams that came."""
@@ -107,6 +107,7 @@ class DatagramListening:
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray(BUFFER_BYTES)
+        self.change(sockets)
 
     @property
     def addresses(self) -> list[str]:
