@@ -81,6 +81,7 @@ def relay(
             state=state,
         ),
         from_flags=True,
+        servers="--to",
     )
 
 

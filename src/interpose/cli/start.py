@@ -121,9 +121,12 @@ def run(
     supervise(read, from_flags=False)
 
 
-def supervise(read: Callable[[], Config], *, from_flags: bool) -> None:
-    """Run a configuration until it is told to stop. Flags do not change: only a file is worth reading again."""
-    config = configured(read, from_flags=from_flags)
+def supervise(read: Callable[[], Config], *, from_flags: bool, servers: str = "UPSTREAM") -> None:
+    """Run a configuration until it is told to stop. Flags do not change: only a file is worth reading again.
+
+    `servers` is the option or argument of the servers behind it.
+    """
+    config = configured(read, from_flags=from_flags, servers=servers)
     from interpose.config import launch
 
     interactive = from_flags or sys.stderr.isatty()
@@ -139,7 +142,7 @@ def check_default(file: Path) -> None:
         )
 
 
-def configured(read: Callable[[], Made], *, from_flags: bool) -> Made:
+def configured(read: Callable[[], Made], *, from_flags: bool, servers: str = "UPSTREAM") -> Made:
     """What `read` makes of a configuration, or every sentence about what is wrong with it."""
     from interpose.config.problem import ConfigError
     from interpose.config.roles import said_of_flags
@@ -147,7 +150,7 @@ def configured(read: Callable[[], Made], *, from_flags: bool) -> Made:
     try:
         return read()
     except ConfigError as error:
-        problems = said_of_flags(error.problems) if from_flags else map(str, error.problems)
+        problems = said_of_flags(error.problems, servers) if from_flags else map(str, error.problems)
         raise Refused(*numbered(problems)) from None
     except ValueError as error:  # from building: each line is a sentence
         raise Refused(*numbered(str(error).split("\n"))) from None

@@ -134,12 +134,16 @@ def common_tables(
     }
 
 
-def said_of_flags(problems: Sequence[Problem]) -> tuple[str, ...]:
-    """The same problems in the words of the command line: options instead of key paths, each once."""
+def said_of_flags(problems: Sequence[Problem], servers: str = "UPSTREAM") -> tuple[str, ...]:
+    """The same problems in the words of the command line: options instead of key paths, each once.
+
+    `servers` is how the command calls the servers behind it.
+    """
     sentences: dict[str, None] = {}
     for problem in problems:
         flag = next((flag for place, flag in _FLAGS if place.fullmatch(problem.where)), problem.where)
         value = "" if isinstance(problem.value, Absent) else f" {shown(problem.value)}"
+        flag = servers if flag == "UPSTREAM" else flag
         message = _KEYS_IN_WORDS.sub(lambda found: _FLAG_OF_KEY.get(found[0], "another listener"), problem.message)
         sentences[f"{flag}{value}: {message}"] = None
     return tuple(sentences)
@@ -158,9 +162,11 @@ _FLAGS = tuple(
         (r"listener\[[0-9]+\]\.auth", "--auth"),
         (r"listener\[[0-9]+\]\.allow_from(\[[0-9]+\])?", "--allow-from"),
         (r"listener\[[0-9]+\]\.allow_upstream(\[[0-9]+\])?", "--allow-upstream"),
+        (r"listener\[[0-9]+\]\.proxy_protocol_from(\[[0-9]+\])?", "--proxy-from"),
         (r"listener\[[0-9]+\]\.tls\.certificate", "--tls-certificate"),
         (r"listener\[[0-9]+\]\.tls\.key", "--tls-key"),
         (r"upstream\[1\]\.servers(\[[0-9]+\])?", "UPSTREAM"),
+        (r"upstream\[1\]\.send_proxy_protocol", "--send-proxy"),
         (r"listener", "--listen"),
     )
 )

@@ -11,6 +11,7 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from interpose.config.advice import no_such
+from interpose.config.loops import loops
 from interpose.config.model import OPEN_ROLES, Config, Listener, Route
 from interpose.config.problem import ABSENT, Problem, shown
 from interpose.net.address import parse_address
@@ -162,6 +163,11 @@ def _servers_suit_the_role(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.send_proxy_protocol", upstream.send_proxy_protocol, message, needs)
 
 
+def _relays_lead_elsewhere(config: Config) -> Iterator[Breach]:
+    for loop in loops(config):
+        yield Breach(loop.place, loop.server, loop.message, (f"{loop.relay}.address", f"{loop.relay}.upstream"))
+
+
 def _no_proxy_is_open_to_all(config: Config) -> Iterator[Breach]:
     for where, listener in _numbered("listener", config.listeners):
         if not listener.address:  # reported already
@@ -234,6 +240,7 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _keys_suit_the_role,
     _udp_is_plain,
     _servers_suit_the_role,
+    _relays_lead_elsewhere,
     _no_proxy_is_open_to_all,
     _routes_have_one_end,
     _routes_can_be_told_apart,

@@ -222,6 +222,15 @@ def arrives_at(address: IPAddress, port: int, listening: SocketAddress) -> bool:
     return own == address or (own.is_unspecified and is_local(str(address)))
 
 
+def leads_to(server: SocketAddress, listening: SocketAddress) -> bool:
+    """Whether a connection to `server` is accepted by who listens on `listening`, as far as can be told without looking
+    up a name."""
+    if server.is_unix or listening.is_unix:
+        return server.path == listening.path
+    address = ip_address(LOOPBACK if server.host == "localhost" else server.host)
+    return address is not None and arrives_at(unmapped(address), server.port, listening)
+
+
 def is_local(host: str) -> bool:
     """Whether `host` is an address of this machine: then, and only then, a socket can be bound to it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
