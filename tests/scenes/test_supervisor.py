@@ -372,19 +372,19 @@ async def test_counters_survive_the_worker_that_counted(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "status", "sentence"),
     [
-        ({"config": {"start_error": "The certificate is no certificate."}}, "The certificate is no certificate."),
-        ({"config": {"die_at_start": True}}, "A worker ended with status 7 before it served."),
-        ({"name": "a/b"}, "'a/b' cannot be the name of an instance"),
-        ({"listeners": [{"name": "web", "role": "gateway", "address": "192.0.2.1:80"}]}, "is not an address of this"),
+        ({"config": {"start_error": "The certificate is no certificate."}}, 1, "The certificate is no certificate."),
+        ({"config": {"die_at_start": True}}, 1, "A worker ended with status 7 before it served."),
+        ({"name": "a/b"}, 1, "'a/b' cannot be the name of an instance"),
+        ({"listeners": [{"name": "web", "role": "gateway", "address": "192.0.2.1:80"}]}, 2, "is not an address of th"),
     ],
 )
 async def test_what_keeps_an_instance_from_starting_is_said_and_it_ends(
-    place: Path, changes: dict[str, Any], sentence: str
+    place: Path, changes: dict[str, Any], status: int, sentence: str
 ) -> None:
     async with Instance(place, changes, wait=False) as instance:
-        assert await instance.process.wait() == 1
+        assert await instance.process.wait() == status
         await instance.says(sentence)
 
 

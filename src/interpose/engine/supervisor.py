@@ -72,7 +72,8 @@ ServeControl = Callable[["Supervisor", Any], ControlServer]
 
 
 class Supervisor:
-    """One instance. `run` returns the exit status: 0 drained, 1 it could not start."""
+    """One instance. `run` returns the exit status: 0 drained, 1 it could not start, 2 because of an address that it
+    was told to listen on."""
 
     def __init__(
         self,
@@ -110,7 +111,11 @@ class Supervisor:
             return self._refuse(error)
         try:
             with self._signals():
-                self.sockets.swap(await self._bind(plan, LEFT_BEHIND_S if state.was_left_behind else 0.0))
+                try:
+                    bound = await self._bind(plan, LEFT_BEHIND_S if state.was_left_behind else 0.0)
+                except ValueError as error:
+                    return self._refuse(error, 2)
+                self.sockets.swap(bound)
                 async with self._control(str(state.control_socket)):
                     self.crew.hire(plan)
                     return await self._live()
@@ -306,11 +311,11 @@ class Supervisor:
         else:
             _write_line(f"interpose: {role} listening on {group.url}")
 
-    def _refuse(self, error: ValueError) -> int:
+    def _refuse(self, error: ValueError, status: int = 1) -> int:
         for line in str(error).split("\n"):
             text = {"event": "error", "message": line}
             _write_line(json.dumps(text) if self._log_format == "json" else f"interpose: {line}")
-        return 1
+        return status
 
     def _task(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
