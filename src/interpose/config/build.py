@@ -29,6 +29,7 @@ from interpose.core.fields import Fields
 from interpose.core.handler import Filter, Handler, Phase, chain
 from interpose.core.message import Request, Response
 from interpose.core.target import DEFAULT_PORTS, Authority, Origin
+from interpose.engine.association import Judge
 from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamClient
 from interpose.engine.pool import ConnectionOptions
 from interpose.engine.router import Match, Router
@@ -75,19 +76,20 @@ class RoutePlan(NamedTuple):
 class Means:
     """What filters and clients are made with: long-lived parts, and how to reach origins.
 
-    `dial_for` makes a dialler for a listener's policy or an upstream's servers; `own_addresses` are those of all
-    listeners.
+    `dial_for` makes a dialler for a listener's policy or an upstream's servers, `judge_for` what only tells addresses.
     """
 
     def __init__(
         self,
         parts: Parts,
         dial_for: Callable[[Config, Listener | Upstream], Dial],
+        judge_for: Callable[[Config, Listener], Judge],
         tunnels: Tunnels,
         parser: HeadParser,
     ) -> None:
         self.parts = parts
         self.dial_for = dial_for
+        self.judge_for = judge_for
         self.tunnels = tunnels
         self.parser = parser
 
@@ -153,16 +155,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     if is_proxy:
         steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
     if listener.auth is not None:
-        users = AuthOptions(file=listener.auth, proxy=is_proxy)
-        render = error_answer(config, listener)
-        steps.append(
-            Step(
-                Phase.ADMIT,
-                "auth",
-                f"users in {listener.auth}",
-                lambda: parts.get(Auth, (users, listener.name), lambda: Auth(users, render)),
-            )
-        )
+        steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: users_of(config, listener, parts)))
     if limits.max_body_bytes or limits.max_exchanges_per_client:
         options = LimitOptions(
             max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
@@ -245,6 +238,14 @@ def destination_of(config: Config, listener: Listener) -> DestinationOptions:
     if listener.connect_ports is not None:
         return DestinationOptions(connect_ports=listener.connect_ports)
     return DestinationOptions(connect_ports=None if is_loopback_only(listener) else (443,))
+
+
+def users_of(config: Config, listener: Listener, parts: Parts) -> Auth:
+    """Who may use the listener, which has a file of users: the same for every protocol that it speaks."""
+    assert listener.auth is not None
+    options = AuthOptions(file=listener.auth, proxy=listener.role in OPEN_ROLES)
+    render = error_answer(config, listener)
+    return parts.get(Auth, (options, listener.name), lambda: Auth(options, render))
 
 
 def is_loopback_only(listener: Listener) -> bool:

@@ -11,8 +11,9 @@ from interpose.config.parts import Parts
 from interpose.core.exchange import Attempt
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
+from interpose.engine.association import Judge
 from interpose.engine.client import Dial
-from interpose.net.address import parse_address
+from interpose.net.address import IPAddress, parse_address
 from interpose.net.dial import Dialler, DialOptions
 from interpose.net.policy import NotItself
 from interpose.net.resolve import ResolveOptions, Resolver
@@ -48,6 +49,10 @@ class Dialling:
             return _Policed(Dialler(resolver, options, contexts=self._contexts), config, what, self._own_addresses)
         return self._to(resolver, config, what)
 
+    def judge_for(self, config: Config, listener: Listener) -> Judge:
+        """What tells at which addresses the clients of a proxy may be served, where no connection is made (UDP)."""
+        return _Policed(Dialler(self.prepare(config)), config, listener, self._own_addresses).judged
+
     def _to(self, resolver: Resolver, config: Config, upstream: Upstream) -> Dialler:
         """How the servers of `upstream` are reached."""
         options = DialOptions(
@@ -80,8 +85,16 @@ class _Policed:
         self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
     ) -> Awaitable[Stream]:
         """See `engine.client.Dial`."""
+        self._learn_addresses()
+        return self._dialler(origin, attempt, configured=configured, opening=opening)
+
+    def judged(self, origin: Origin) -> Awaitable[Sequence[IPAddress]]:
+        """See `engine.association.Judge`."""
+        self._learn_addresses()
+        return self._dialler.judged(origin)
+
+    def _learn_addresses(self) -> None:
         addresses = self._own_addresses()
         if addresses is not self._known:
             self._known = addresses
             self._dialler.policy = build.address_policy(self._config, self._listener, addresses)
-        return self._dialler(origin, attempt, configured=configured, opening=opening)

@@ -81,7 +81,9 @@ class WorkerRuntime:
         self._retired.add(self._parts.begin())
         self._dialling.prepare(config)
         check_descriptors(config)
-        means = build.Means(self._parts, self._dial_for, self._open_tunnels(), self._upstream_parser)
+        means = build.Means(
+            self._parts, self._dial_for, self._dialling.judge_for, self._open_tunnels(), self._upstream_parser
+        )
         return Prepared(config, {listener.name: self._chain(config, listener, means) for listener in config.listeners})
 
     def _dial_for(self, config: Config, what: Listener | Upstream) -> Dial:

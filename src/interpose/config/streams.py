@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from interpose.config.build import Means, origin_of
+from interpose.config.build import Means, destination_of, origin_of, users_of
 from interpose.config.model import Config, Listener
 from interpose.core.target import Origin
+from interpose.engine.association import Associations
 from interpose.engine.conversations import Serve
 from interpose.engine.echo import Echo, upper
 from interpose.engine.narration import Narration
 from interpose.engine.relay import Relay
+from interpose.engine.socks import Socks
+from interpose.filters.destination import Destination
 from interpose.storage.line_writer import LineWriter
 from interpose.upstream.rotation import Rotation
 
@@ -61,8 +64,22 @@ def server_of(server: str) -> Origin:
     return origin._replace(scheme={"http": "tcp", "https": "tls"}.get(origin.scheme, origin.scheme))
 
 
+def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
+    """Connects its clients to where they ask."""
+    ports = Destination(destination_of(config, listener))
+    return Socks(
+        means.dial_for(config, listener),
+        means.tunnels,
+        ports.demand,
+        opening_timeout_s=config.timeouts_of(listener).head_timeout_s,
+        authenticate=None if listener.auth is None else users_of(config, listener, means.parts).login,
+        associate=Associations(means.judge_for(config, listener), ports.demand),
+    )
+
+
 _ROLES: dict[str, Callable[[Config, Listener, Means], Serve]] = {
     "echo": echo_of,
     "upper": upper_of,
     "relay": relay_of,
+    "socks": socks_of,
 }
