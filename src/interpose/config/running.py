@@ -17,6 +17,7 @@ from interpose.core.networks import Networks
 from interpose.core.stream import Stream, StreamHandler
 from interpose.engine.conversations import ConversationServer, Serve
 from interpose.engine.memory_ladder import MemoryLevel
+from interpose.engine.narration import Narration
 from interpose.engine.pace import Timeouts
 from interpose.engine.proxy_line_step import ProxyLineStep
 from interpose.engine.serve import HttpServer
@@ -142,6 +143,7 @@ class ConversationChain(NamedTuple):
     entry: Entry
     access_log: AccessLog | None
     allow_from: Networks
+    narration: Narration | None = None
 
     def serves_with(self, server: Server) -> bool:
         """See `Chain`."""
@@ -156,6 +158,7 @@ class ConversationChain(NamedTuple):
         server.serve = self.serve
         server.idle_timeout_s = self.entry.timeouts.tunnel_timeout_s
         server.allow_from = self.allow_from
+        server.turned_away = None if self.narration is None else self.narration.turned_away
         server.observe = None if self.access_log is None else self.access_log.without_request
 
 

@@ -126,7 +126,8 @@ class WorkerRuntime:
         )
         if listener.role not in HTTP_ROLES:
             serve = streams.serve_of(config, listener, means)
-            return ConversationChain(listener.name, serve, entry, access_log, Networks(listener.allow_from))
+            narration = streams.narration_of(listener, means)
+            return ConversationChain(listener.name, serve, entry, access_log, Networks(listener.allow_from), narration)
         line_bytes = max(limits.max_field_bytes, limits.max_target_bytes)
         return HttpChain(
             name=listener.name,

@@ -81,7 +81,8 @@ Serve = Callable[[Conversation], None]
 class ConversationServer:
     """Serves every stream it is called with. A reload swaps `serve` and the other plain attributes in place.
 
-    `allow_from` empty: everybody who can connect. `observe` hears of each exchange when it begins.
+    `allow_from` empty: everybody who can connect. `observe` hears of each exchange when it begins, `turned_away` of
+    those that are refused before they are served, and why.
     """
 
     def __init__(self, name: str, serve: Serve, worker: int, idle_timeout_s: float) -> None:
@@ -91,6 +92,7 @@ class ConversationServer:
         self.idle_timeout_s = idle_timeout_s
         self.allow_from = Networks(())
         self.observe: Callable[[Exchange], None] | None = None
+        self.turned_away: Callable[[Exchange, str], None] | None = None
         self.loop = asyncio.get_running_loop()
         self.connections: set[Conversation] = set()
         self.is_draining = False
@@ -115,6 +117,8 @@ class ConversationServer:
         # A Unix socket has no address: the permissions of its file have decided already.
         if self.allow_from and port != 0 and host not in self.allow_from:
             why = f"{host} is in none of the networks that this listener serves."
+            if self.turned_away is not None:
+                self.turned_away(exchange, why)
             conversation.refuse("allow_from", why, by="allow")
             return
         self.serve(conversation)

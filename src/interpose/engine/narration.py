@@ -42,8 +42,8 @@ class Narration:
         account.tell(f"connected to {_local(info.local)} over {family_of(info.local)}{tls}")
         return account
 
-    def refused(self, exchange: Exchange, why: str) -> None:
-        """Tell that a client was turned away."""
+    def turned_away(self, exchange: Exchange, why: str) -> None:
+        """Tell that a client is not served, and why."""
         self.tell(client_of(exchange.client, exchange.id), f"was turned away: {printable(why.encode())}")
 
     def datagram(self, client: Address, data: bytes, *, verb: str = "sent") -> None:

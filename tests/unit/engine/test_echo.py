@@ -142,8 +142,10 @@ async def test_a_drain_ends_a_conversation_once_all_is_sent() -> None:
 
 async def test_who_is_in_no_allowed_network_is_closed_at_once() -> None:
     finished: list[Exchange] = []
+    lines: list[bytes] = []
     echoing = server(Echo())
     echoing.allow_from = Networks(("198.51.100.0/24",))
+    echoing.turned_away = Narration(lines.append, "text").turned_away
     echoing.observe = lambda exchange: exchange.at_end(lambda outcome: finished.append(exchange))
     stream = MemoryStream()
     echoing(stream)
@@ -151,3 +153,7 @@ async def test_who_is_in_no_allowed_network_is_closed_at_once() -> None:
     await turns()
     assert (stream.was_aborted, stream.sent) == (True, b"")
     assert finished[0].notes["filter"] == "allow"
+    [line] = lines
+    assert line.endswith(
+        b"192.0.2.1:50000  was turned away: 192.0.2.1 is in none of the networks that this listener serves.\n"
+    )

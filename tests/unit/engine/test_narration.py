@@ -153,7 +153,7 @@ def test_datagrams() -> None:
 
 def test_who_is_turned_away() -> None:
     told = Told()
-    told.narration.refused(exchange_of(CLIENT), "192.0.2.1 is in none of the networks.")
+    told.narration.turned_away(exchange_of(CLIENT), "192.0.2.1 is in none of the networks.")
     assert told.lines == ["192.0.2.1:50000  was turned away: 192.0.2.1 is in none of the networks."]
 
 
