@@ -60,11 +60,11 @@ def _steps(config: Config, relay: Listener, relays: dict[int, Listener]) -> Iter
         for place, server in enumerate(upstream.servers, 1):
             for other, listener in relays.items():
                 is_same_kind = listener.udp == relay.udp
-                if is_same_kind and leads_to(_address_of(server), parse_address(listener.address)):
+                if is_same_kind and leads_to(address_of(server), parse_address(listener.address)):
                     yield _Step(f"upstream[{number}].servers[{place}]", server, other)
 
 
-def _address_of(server: str) -> SocketAddress:
+def address_of(server: str) -> SocketAddress:
     """Where a configured server is, whose form `config.kinds` has checked."""
     if server.startswith("unix:"):
         return parse_address(server)

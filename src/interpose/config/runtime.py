@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from interpose.config import build, streams
 from interpose.config.dialling import Dialling
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
+from interpose.config.name_check import NameCheck
 from interpose.config.parts import Parts
 from interpose.config.retired import Retired
 from interpose.config.running import Chain, ConversationChain, Entry, HttpChain, Running
@@ -69,6 +70,7 @@ class WorkerRuntime:
         self._level = MemoryLevel.OK
         self._most_upstream = connections_possible()
         self._upstream_parser = HeadParser()
+        self._name_check = NameCheck()
         self._dialling = Dialling(self._parts, lambda: self._addresses)
 
     async def start(self, sockets: Mapping[str, Sequence[Any]]) -> None:
@@ -160,6 +162,8 @@ class WorkerRuntime:
             else:
                 self._running[name] = Running(chain, self._number, self._level)
         await self.listen(sockets)
+        if self._number == 0:  # one worker's warning is enough
+            self._name_check.begin(self._config, self._dialling.prepare(self._config))
         self._retired.add(self._parts.unasked())
 
     async def listen(self, sockets: Mapping[str, Sequence[Any]]) -> None:
@@ -263,6 +267,7 @@ class WorkerRuntime:
 
     async def stop(self) -> None:
         """Cut what is left, write out what is buffered."""
+        self._name_check.end()
         for running in self._all:
             running.cut()
         self._open_tunnels().close()
