@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from interpose import __version__
-from interpose.cli import check, execute, instance, sockets, start
+from interpose.cli import check, connect, execute, get, instance, sockets, start
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +32,7 @@ def interpose(
 
 
 START = "Start something"
+SPEAK = "Be a client"
 ASK = "Speak to what runs"
 
 app.command(rich_help_panel=START)(start.proxy)
@@ -40,6 +41,8 @@ app.command(rich_help_panel=START)(sockets.relay)
 app.command(rich_help_panel=START)(sockets.socks)
 app.command(rich_help_panel=START)(sockets.echo)
 app.command(rich_help_panel=START)(sockets.upper)
+app.command(rich_help_panel=SPEAK)(connect.connect)
+app.command(rich_help_panel=SPEAK)(get.get)
 app.command("exec", rich_help_panel=START, context_settings={"allow_interspersed_args": False})(execute.execute)
 app.command(rich_help_panel=START)(start.run)
 app.command(rich_help_panel=START)(check.check)
