@@ -7,6 +7,7 @@ Two ways of choosing the origin make two clients of one: `OriginClient` goes whe
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from interpose.engine.tunnel import Tunnels
 from interpose.engine.upstream_connection import UpstreamConnection
 from interpose.protocol.head import HeadParser
 from interpose.upstream.retry import may_retry
+from interpose.upstream.rotation import Rotation
 
 
 class Dial(Protocol):
@@ -214,30 +216,33 @@ class GroupClient:
 
     def __init__(self, client: UpstreamClient, servers: Sequence[Origin]) -> None:
         self._client = client
-        self._servers = list(servers)
-        self._turn = 0
+        self._servers = Rotation(servers, time.monotonic)
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
         """See `core.handler.Handler`. A request that names no host (HTTP/1.0) is for the server's own."""
-        servers = self._servers
+        servers = self._servers.servers
+        if len(servers) > 1:
+            servers = self._servers.order()
         if not request.target.authority.host:
-            server = servers[self._turn % len(servers)]
+            server = servers[0]
             authority = Authority("localhost") if server.scheme == "unix" else server.authority
             request.target = request.target._replace(authority=authority)
         if len(servers) == 1:
             return self._client.send(exchange, request, servers[0])
-        return self._in_turn(exchange, request)
+        return self._in_turn(exchange, request, servers)
 
-    async def _in_turn(self, exchange: Exchange, request: Request) -> Response:
-        """The next server, and the ones after it while nothing of the request can have reached one."""
+    async def _in_turn(self, exchange: Exchange, request: Request, servers: list[Origin]) -> Response:
+        """The first server, and the ones after it while nothing of the request can have reached one."""
         failure: Failure | None = None
-        first = self._turn % len(self._servers)
-        self._turn += 1  # others take their turns while this one waits
-        for server in self._servers[first:] + self._servers[:first]:
+        for server in servers:
             try:
-                return await self._client.send(exchange, request, server)
+                response = await self._client.send(exchange, request, server)
+                self._servers.succeeded(server)
+                return response
             except Failure as error:
                 failure = error
+                if error.side is Side.UPSTREAM and error.consequence.retry_is_safe:
+                    self._servers.failed(server)
                 if not may_retry(
                     error,
                     request.method,
