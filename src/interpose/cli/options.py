@@ -37,6 +37,7 @@ AllowUpstream = Annotated[
 Auth = Annotated[
     str | None, typer.Option("--auth", metavar="FILE", help="Users who may use it, as written by htpasswd -B.")
 ]
+Socks = Annotated[bool, typer.Option("--socks", help="Speak SOCKS (4, 4a, 5) as well, on the same port.")]
 Scripts = Annotated[
     list[str],
     typer.Option("--script", metavar="FILE", help="Filters of your own, read again when it changes. Repeatable."),

@@ -26,6 +26,7 @@ def proxy(
     allow_from: options.AllowFrom = [],  # noqa: B006
     auth: options.Auth = None,
     allow_upstream: options.AllowUpstream = [],  # noqa: B006
+    socks: options.Socks = False,
     script: options.Scripts = [],  # noqa: B006
     log: options.AccessLog = "-",
     log_format: options.Format = LogFormat.COMBINED,
@@ -45,6 +46,7 @@ def proxy(
             allow_from=allow_from,
             auth=auth,
             allow_upstream=allow_upstream,
+            socks=socks,
             scripts=script,
             log=log,
             log_format=log_format.value,

@@ -53,6 +53,8 @@ from interpose.storage.line_writer import LineWriter
 
 GATEWAY_ANSWER_TIMEOUT_S = 60.0
 PROXY_ANSWER_TIMEOUT_S = 300.0
+SOCKS_STEPS = ("access log", "allow", "auth", "destination")
+"""What decides about a SOCKS request, in this order, by the parts that the filters of these names are made of."""
 
 
 class Step(NamedTuple):
@@ -99,7 +101,7 @@ def plan(config: Config) -> list[RoutePlan]:
     plans = []
     parts = Parts()
     for listener in config.listeners:
-        if listener.role not in HTTP_ROLES:
+        if listener.role not in (*HTTP_ROLES, *OPEN_ROLES):
             plans.append(
                 RoutePlan(listener.name, "every datagram" if listener.udp else "every connection", [], listener.role)
             )
@@ -108,9 +110,14 @@ def plan(config: Config) -> list[RoutePlan]:
         for step in outer:
             if step.name in ("auth", "script"):
                 step.make()
-        if listener.role in OPEN_ROLES:
+        if listener.role in ("socks", "auto"):
+            spoken = [step for step in outer if step.name in SOCKS_STEPS]
+            plans.append(_plan(listener, "every SOCKS request", spoken, "the server that the client names"))
+        if listener.role in ("proxy", "auto"):
+            every = "every request" if listener.role == "proxy" else "every HTTP request"
             inner = route_steps(config, listener, None, parts)
-            plans.append(_plan(listener, "every request", outer + inner, "the server that the client names"))
+            plans.append(_plan(listener, every, outer + inner, "the server that the client names"))
+        if listener.role in OPEN_ROLES:
             continue
         for route in routes_of(config, listener):
             inner = route_steps(config, listener, route, parts)
@@ -177,13 +184,16 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     detail = f"Via {way.pseudonym}" if is_proxy else f"Via {way.pseudonym}, X-Forwarded-*, Forwarded; {trusts}"
     steps.append(Step(Phase.ADMIT, "forwarding", detail, lambda: Forwarding(way)))
     if is_proxy:
-        ports = destination_of(config, listener)
-        words = "CONNECT to " + (
-            ", ".join(map(str, ports.connect_ports)) if ports.connect_ports else "any port but 22, 25, 465, 587, 6379"
-        )
-        steps.append(Step(Phase.ADMIT, "destination", words, lambda: Destination(ports)))
+        steps.append(destination_step(config, listener))
     steps += _script_steps(scripts_of(config, listener), parts, (Phase.OBSERVE, Phase.ADMIT))
     return sorted(steps, key=lambda step: step.phase)
+
+
+def destination_step(config: Config, listener: Listener) -> Step:
+    """The filter that knows where tunnels may lead."""
+    ports = destination_of(config, listener)
+    named = ", ".join(map(str, ports.connect_ports)) if ports.connect_ports else "any port but 22, 25, 465, 587, 6379"
+    return Step(Phase.ADMIT, "destination", f"CONNECT to {named}", lambda: Destination(ports))
 
 
 def route_steps(config: Config, listener: Listener, route: Route | None, parts: Parts) -> list[Step]:

@@ -22,8 +22,8 @@ INTERACTIVE_GRACE_S = 3.0
 
 
 def proxy_config(listen: Sequence[str] = (DEFAULT_ADDRESS,), **options: Any) -> Config:
-    """A forward proxy. `options` are those of `common_tables`, and `allow_upstream` for networks that may be
-    reached."""
+    """A forward proxy. `options` are those of `common_tables`; `allow_upstream` for networks that may be reached, and
+    `socks` to speak that too."""
     return config_of(proxy_tables(listen, **options))
 
 
@@ -33,10 +33,16 @@ def gateway_config(servers: Sequence[str], listen: Sequence[str] = (DEFAULT_ADDR
 
 
 def proxy_tables(
-    listen: Sequence[str] = (DEFAULT_ADDRESS,), *, allow_upstream: Sequence[str] = (), **options: Any
+    listen: Sequence[str] = (DEFAULT_ADDRESS,),
+    *,
+    allow_upstream: Sequence[str] = (),
+    socks: bool = False,
+    name: str = "",
+    **options: Any,
 ) -> dict[str, Any]:
-    """The tables of a forward proxy."""
-    return common_tables("proxy", listen, own={"allow_upstream": list(allow_upstream)}, **options)
+    """The tables of a forward proxy; with `socks` of one that speaks SOCKS too, on the same port."""
+    role, name = ("auto", name or "proxy") if socks else ("proxy", name)
+    return common_tables(role, listen, own={"allow_upstream": list(allow_upstream)}, name=name, **options)
 
 
 def gateway_tables(

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from interpose.config import build, streams
+from interpose.config.auto import AutoChain
 from interpose.config.dialling import Dialling
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
 from interpose.config.name_check import NameCheck
@@ -126,10 +127,16 @@ class WorkerRuntime:
             proxies=Networks(listener.proxy_protocol_from) if listener.proxy_protocol_from else None,
             access_log=access_log,
         )
+        if listener.role == "auto":
+            return AutoChain(
+                self._http_chain(config, listener, means, entry), _conversation_chain(config, listener, means, entry)
+            )
         if listener.role not in HTTP_ROLES:
-            serve = streams.serve_of(config, listener, means)
-            narration = streams.narration_of(listener, means)
-            return ConversationChain(listener.name, serve, entry, access_log, Networks(listener.allow_from), narration)
+            return _conversation_chain(config, listener, means, entry)
+        return self._http_chain(config, listener, means, entry)
+
+    def _http_chain(self, config: Config, listener: Listener, means: build.Means, entry: Entry) -> HttpChain:
+        limits = config.limits_of(listener)
         line_bytes = max(limits.max_field_bytes, limits.max_target_bytes)
         return HttpChain(
             name=listener.name,
@@ -138,10 +145,10 @@ class WorkerRuntime:
             parser=HeadParser(
                 HeadLimits(line_bytes, limits.max_head_bytes, limits.max_fields),
                 merge_slashes=listener.role == "gateway",
-                underscores=listener.role == "proxy",
+                underscores=listener.role != "gateway",
             ),
             entry=entry,
-            access_log=access_log,
+            access_log=entry.access_log,
             needs_tasks=bool(build.scripts_of(config, listener))
             or any(route.scripts for route in build.routes_of(config, listener)),
         )
@@ -292,6 +299,11 @@ def check_descriptors(config: Config) -> None:
             f"limits.max_connections: {wanted} connections need more descriptors than a worker may have, which are "
             f"enough for {possible}; lower it, or raise the limit (LimitNOFILE= of systemd, or ulimit -n)."
         )
+
+
+def _conversation_chain(config: Config, listener: Listener, means: build.Means, entry: Entry) -> ConversationChain:
+    serve, narration = streams.serve_of(config, listener, means), streams.narration_of(listener, means)
+    return ConversationChain(listener.name, serve, entry, entry.access_log, Networks(listener.allow_from), narration)
 
 
 def _identities(certificate: str, key: str) -> Identities:

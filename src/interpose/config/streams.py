@@ -82,4 +82,5 @@ _ROLES: dict[str, Callable[[Config, Listener, Means], Serve]] = {
     "upper": upper_of,
     "relay": relay_of,
     "socks": socks_of,
+    "auto": socks_of,  # as far as no HTTP is spoken
 }

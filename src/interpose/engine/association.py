@@ -61,6 +61,8 @@ class Associations:
             raise Failure("connection_limit_reached", Side.INTERNAL, detail)
         association = Association(self, conversation)
         self._open += 1
+        # The connection may be lost at any time, and its line in the log is written then: with the counts in it.
+        conversation.exchange.at_end(lambda outcome: association.close())
         try:
             bound = association.address
             conversation.exchange.asked = f"SOCKS5-UDP {bound}"
@@ -122,7 +124,8 @@ class Association:
             host, port, content = read_datagram(bytes(data))
             self._owner.demand_port(self._exchange, port)
         except Failure as failure:
-            self.drop(failure)
+            self._note(failure)
+            self.drop()
             return
         self._client, self._way = sender, way
         self._conversation.bytes_in += len(content)
@@ -159,14 +162,15 @@ class Association:
                 return
             destination.open(self._flows.open(addresses[0], origin.port, destination))
         except (Failure, OSError) as error:
-            self.drop(failure_of(error, str(origin)))
+            self._note(failure_of(error, str(origin)))
             destination.close()
 
-    def drop(self, failure: Failure | None = None) -> None:
-        """(destination) A datagram goes nowhere; a refusal leaves its note."""
+    def drop(self) -> None:
+        """(destination) A datagram goes nowhere."""
         self._counts["datagrams_dropped"] += 1
-        if failure is None:
-            return
+
+    def _note(self, failure: Failure) -> None:
+        """Leave the note that a refusal owes."""
         notes = self._exchange.notes
         if failure.kind in ("destination_ip_prohibited", "proxy_loop_detected"):
             self._exchange.refused_by("dial", failure.kind, failure.detail)
@@ -200,7 +204,7 @@ class Association:
                 del self._destinations[place]
 
     def close(self) -> None:
-        """The end: every socket is given back, and the log gets the counts."""
+        """The end: every socket is given back, and the log gets the counts. May be called again."""
         for lookup in self._lookups:
             lookup.cancel()
         for destination in self._destinations.values():
