@@ -61,6 +61,7 @@ def plan_of(config: Config) -> Plan:
                 role=listener.role,
                 address=listener.address,
                 scheme=_scheme_of(listener),
+                udp=listener.udp,
             )
             for listener in config.listeners
         ),

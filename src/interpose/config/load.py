@@ -73,7 +73,7 @@ def with_overrides(config: Config, raw: dict[str, Any]) -> Config:
     """Tables of a listener or an upstream say only what differs: the rest is filled in from the file's own tables."""
     return msgspec.structs.replace(
         config,
-        listeners=_overridden(config, config.listeners, raw.get("listener"), ("limits", "timeouts")),
+        listeners=_overridden(config, config.listeners, raw.get("listener"), ("limits", "timeouts", "datagrams")),
         upstreams=_overridden(config, config.upstreams, raw.get("upstream"), ("connections",)),
     )
 

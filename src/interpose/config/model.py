@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
+from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
 
 Name = Annotated[str, Meta(extra={"kind": "name"})]
@@ -208,6 +209,9 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeouts: Timeouts | None = None
     """Timeouts of this listener; keys that are not given are those of `[timeouts]`."""
 
+    datagrams: DatagramOptions | None = None
+    """(relay with udp) Sessions of this listener; keys that are not given are those of `[datagrams]`."""
+
 
 class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Servers of which any one will do."""
@@ -312,6 +316,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Connections = Connections()
     """Connections to origins; each upstream may differ."""
 
+    datagrams: DatagramOptions = DatagramOptions()
+    """Sessions of relays of datagrams; each listener may differ."""
+
     listeners: tuple[Listener, ...] = field(default=(), name="listener")
     """Where connections are accepted."""
 
@@ -331,6 +338,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def timeouts_of(self, listener: Listener) -> Timeouts:
         """The timeouts that hold on `listener`."""
         return listener.timeouts or self.timeouts
+
+    def datagrams_of(self, listener: Listener) -> DatagramOptions:
+        """The sessions that a relay of datagrams holds on `listener`."""
+        return listener.datagrams or self.datagrams
 
     def connections_of(self, upstream: Upstream | None) -> Connections:
         """How servers of `upstream` are connected to; None: those a proxy's clients name."""

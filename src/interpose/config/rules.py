@@ -14,7 +14,8 @@ from interpose.config.advice import no_such
 from interpose.config.loops import loops
 from interpose.config.model import OPEN_ROLES, Config, Listener, Route
 from interpose.config.problem import ABSENT, Problem, shown
-from interpose.net.address import parse_address
+from interpose.net.address import ip_address, parse_address
+from interpose.net.policy import BROADCAST, datagram_refusal, is_broadcast
 
 
 class Breach(NamedTuple):
@@ -123,6 +124,7 @@ _ROLES_OF = {
     "pac_exceptions": ("proxy", "auto"),
     "udp": ("relay", "echo", "upper"),
     "show": ("relay", "echo", "upper"),
+    "datagrams": ("relay",),
 }
 """The keys that only some roles have."""
 
@@ -140,6 +142,26 @@ def _udp_is_plain(config: Config) -> Iterator[Breach]:
         if listener.udp and listener.address.startswith("unix:"):
             message = "is a Unix socket, which takes no datagrams here; write host:port"
             yield Breach(f"{where}.address", listener.address, message, (f"{where}.udp",))
+        if listener.role == "relay" and listener.datagrams is not None and not listener.udp:
+            message = "is for datagrams, and this relay takes connections; take it away, or add udp = true"
+            yield Breach(f"{where}.datagrams", ABSENT, message, (f"{where}.udp", f"{where}.role"))
+
+
+def _datagrams_go_to_one_server(config: Config) -> Iterator[Breach]:
+    relays = {listener.upstream for listener in config.listeners if listener.role == "relay" and listener.udp}
+    for where, upstream in _numbered("upstream", config.upstreams):
+        for number, server in enumerate(upstream.servers, 1):
+            authority = server.partition("://")[2]
+            if upstream.name not in relays or not authority.rpartition("]")[2].count(":"):
+                continue
+            host, port, _ = parse_address(authority)
+            if (address := ip_address(host)) is None:
+                continue
+            why = datagram_refusal(address, port)
+            if why is None and is_broadcast(address):
+                why = BROADCAST
+            if why is not None:
+                yield Breach(f"{where}.servers[{number}]", server, why, ("listener", f"{where}.name"))
 
 
 def _servers_suit_the_role(config: Config) -> Iterator[Breach]:
@@ -240,6 +262,7 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _keys_suit_the_role,
     _udp_is_plain,
     _servers_suit_the_role,
+    _datagrams_go_to_one_server,
     _relays_lead_elsewhere,
     _no_proxy_is_open_to_all,
     _routes_have_one_end,

@@ -101,6 +101,67 @@ class Chain(Protocol):
         """Have `server` serve with this from the next request on, with what a level of memory allows."""
 
 
+class AtWork(Protocol):
+    """One listener at work, whatever it serves. `sockets` are those it takes from, as they were given."""
+
+    sockets: list[Any]
+
+    def can_be(self, new: Any) -> bool:
+        """Whether this listener can change to `new` in place: not when it is to speak another kind of protocol."""
+
+    def swap(self, new: Any) -> None:
+        """Serve with `new` from the next request on."""
+
+    async def listen(self, sockets: Sequence[Any]) -> None:
+        """Take from exactly these."""
+
+    def begin_drain(self) -> None:
+        """Each answer is the last one of its connection from now on."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+    def close_idle(self) -> int:
+        """End what nothing runs in, and say how much that was."""
+
+    def cut(self) -> None:
+        """Break everything off."""
+
+    def tick(self, now: float) -> None:
+        """Once a second: deadlines."""
+
+    def relieve(self, level: MemoryLevel) -> None:
+        """Give up what this level of memory says."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses really listened on."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether who comes now has to wait until somebody else is gone."""
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits in the kernel's queue."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of anybody."""
+
+    @property
+    def connections(self) -> int:
+        """Those that are open, tunnels not included."""
+
+    @property
+    def running_exchanges(self) -> int:
+        """Exchanges that have not ended."""
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What only grows."""
+
+
 class HttpChain(NamedTuple):
     """A listener that speaks HTTP."""
 
@@ -163,7 +224,7 @@ class ConversationChain(NamedTuple):
 
 
 class Running:
-    """One listener. `sockets` are those it accepts from, as they were given."""
+    """One listener that accepts connections (an `AtWork`)."""
 
     def __init__(self, first: Chain, worker: int, level: MemoryLevel) -> None:
         self.server: Server = first.make_server(worker)
@@ -175,9 +236,10 @@ class Running:
         self.swap(first)
         self.relieve(level)
 
-    def can_be(self, new: Chain) -> bool:
-        """Whether this listener can change to `new` in place: not when it is to speak another kind of protocol."""
-        return new.serves_with(self.server)
+    def can_be(self, new: Any) -> bool:
+        """See `AtWork`."""
+        serves_with: bool = new.serves_with(self.server)
+        return serves_with
 
     def swap(self, new: Chain) -> None:
         """Serve with `new` from the next request on, and begin new connections with its TLS or without."""
@@ -217,6 +279,14 @@ class Running:
         if list(sockets) != self.sockets or options != self._options:
             self.sockets, self._options = list(sockets), options
             await self._listening.change([sock.dup() for sock in sockets], options)
+
+    def begin_drain(self) -> None:
+        """See `AtWork`."""
+        self.server.is_draining = True
+
+    def close_idle(self) -> int:
+        """See `AtWork`."""
+        return self.server.close_idle()
 
     def close(self) -> None:
         """Accept no more; each connection ends with its next answer."""
@@ -260,6 +330,16 @@ class Running:
     def has_waiting(self) -> bool:
         """Whether new connections are about to be accepted."""
         return self._listening.has_waiting
+
+    @property
+    def connections(self) -> int:
+        """See `AtWork`."""
+        return len(self.server.connections)
+
+    @property
+    def running_exchanges(self) -> int:
+        """See `AtWork`."""
+        return self.server.running_exchanges
 
     @property
     def is_empty(self) -> bool:

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 
 from interpose.config import build, streams
 from interpose.config.auto import AutoChain
+from interpose.config.datagrams import Ways, datagram_chain_of
 from interpose.config.dialling import Dialling
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
 from interpose.config.name_check import NameCheck
 from interpose.config.parts import Parts
 from interpose.config.retired import Retired
-from interpose.config.running import Chain, ConversationChain, Entry, HttpChain, Running
+from interpose.config.running import AtWork, Chain, ConversationChain, Entry, HttpChain, Running
+from interpose.config.running_datagrams import DatagramChain, RunningDatagrams
 from interpose.core.exchange import Attempt
 from interpose.core.networks import Networks
 from interpose.core.stream import Stream
@@ -53,6 +55,7 @@ class Prepared(NamedTuple):
 
     config: Config
     chains: dict[str, Chain]
+    datagram_chains: dict[str, DatagramChain]
 
 
 class WorkerRuntime:
@@ -63,11 +66,12 @@ class WorkerRuntime:
         self._number = number
         self._parts = Parts()
         self._retired = Retired()
-        self._running: dict[str, Running] = {}
-        self._gone: list[Running] = []
+        self._running: dict[str, AtWork] = {}
+        self._gone: list[AtWork] = []
         self._past: Counter[str] = Counter()
         self._tunnels: Tunnels | None = None
         self._addresses: list[str] = []
+        self._datagram_addresses: list[str] = []
         self._level = MemoryLevel.OK
         self._most_upstream = connections_possible()
         self._upstream_parser = HeadParser()
@@ -87,7 +91,9 @@ class WorkerRuntime:
         means = build.Means(
             self._parts, self._dial_for, self._dialling.judge_for, self._open_tunnels(), self._upstream_parser
         )
-        return Prepared(config, {listener.name: self._chain(config, listener, means) for listener in config.listeners})
+        chains = {one.name: self._chain(config, one, means) for one in config.listeners if not one.udp}
+        datagram_chains = {one.name: self._datagram_chain(config, one, means) for one in config.listeners if one.udp}
+        return Prepared(config, chains, datagram_chains)
 
     def _dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
         dial = self._dialling.dial_for(config, what)
@@ -153,12 +159,17 @@ class WorkerRuntime:
             or any(route.scripts for route in build.routes_of(config, listener)),
         )
 
+    def _datagram_chain(self, config: Config, listener: Listener, means: build.Means) -> DatagramChain:
+        access_log = build.access_log(config, self._parts) if config.log.access != "off" else None
+        ways = Ways(self._dialling.prepare(config), lambda: self._datagram_addresses, access_log)
+        return datagram_chain_of(config, listener, means, ways)
+
     async def commit(self, prepared: object, sockets: Mapping[str, Sequence[Any]]) -> None:
         """Swap in what was prepared. What it no longer has goes on for the connections and exchanges that have it."""
         assert isinstance(prepared, Prepared)
         self._config = prepared.config
         self._open_tunnels().idle_timeout_s = prepared.config.timeouts.tunnel_timeout_s
-        chains = prepared.chains
+        chains: dict[str, Any] = {**prepared.chains, **prepared.datagram_chains}
         for name, running in list(self._running.items()):
             if name not in chains or not running.can_be(chains[name]):
                 running.close()
@@ -167,7 +178,8 @@ class WorkerRuntime:
             if name in self._running:
                 self._running[name].swap(chain)
             else:
-                self._running[name] = Running(chain, self._number, self._level)
+                kind = RunningDatagrams if name in prepared.datagram_chains else Running
+                self._running[name] = kind(chain, self._number, self._level)
         await self.listen(sockets)
         if self._number == 0:  # one worker's warning is enough
             self._name_check.begin(self._config, self._dialling.prepare(self._config))
@@ -177,10 +189,15 @@ class WorkerRuntime:
         """Accept on exactly these sockets."""
         for name, running in self._running.items():
             await running.listen(sockets.get(name, ()))
-        self._addresses = [address for running in self._running.values() for address in running.addresses]
+        everybody = self._running.values()
+        datagrams = [running for running in everybody if isinstance(running, RunningDatagrams)]
+        self._datagram_addresses = [address for running in datagrams for address in running.addresses]
+        self._addresses = [
+            address for running in everybody if running not in datagrams for address in running.addresses
+        ]
 
     @property
-    def _all(self) -> list[Running]:
+    def _all(self) -> list[AtWork]:
         return [*self._running.values(), *self._gone]
 
     def _open_tunnels(self) -> Tunnels:
@@ -224,16 +241,17 @@ class WorkerRuntime:
 
     def counters(self) -> dict[str, float]:
         """Counts for the status."""
-        servers = [running.server for running in self._all]
         clients = self._parts.every(UpstreamClient)
         writers = self._parts.every(LineWriter)
         totals = Counter(self._past)
         for running in self._all:
             totals.update(running.totals)
+        sessions = [running.sessions for running in self._all if isinstance(running, RunningDatagrams)]
         return {
-            "connections": float(sum(len(server.connections) for server in servers)),
-            "exchanges": float(sum(server.running_exchanges for server in servers)),
+            "connections": float(sum(running.connections for running in self._all)),
+            "exchanges": float(sum(running.running_exchanges for running in self._all)),
             **totals,
+            **({"datagram_sessions": float(sum(sessions))} if sessions else {}),
             "upstream_connections": float(
                 sum(client.open_connections for client in clients) + self._retired.open_connections
             ),
@@ -255,7 +273,7 @@ class WorkerRuntime:
         idle_end = end if keep_idle else began + min(grace_s * IDLE_SHARE, MOST_IDLE_S)
         running = self._all
         for one in running:
-            one.server.is_draining = True
+            one.begin_drain()
         while loop.time() < min(end, began + QUEUE_S) and any(one.has_waiting for one in running):  # noqa: ASYNC110
             await asyncio.sleep(0)  # a turn of the loop accepts one of each queue
         for one in running:
@@ -263,14 +281,14 @@ class WorkerRuntime:
         while (now := loop.time()) < end and not all(one.is_empty for one in running):
             if now >= idle_end:
                 self._close_idle()
-                if not len(self._open_tunnels()) and not any(one.server.connections for one in running):
+                if not len(self._open_tunnels()) and not any(one.connections for one in running):
                     break  # what is left has not even shaken hands
             await asyncio.sleep(DRAIN_LOOK_S)
         self._close_idle()
 
     def _close_idle(self) -> None:
         for running in self._all:
-            running.server.close_idle()
+            running.close_idle()
 
     async def stop(self) -> None:
         """Cut what is left, write out what is buffered."""

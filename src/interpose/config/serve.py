@@ -13,6 +13,7 @@ from interpose.config.load import verified
 from interpose.config.model import Config
 from interpose.config.runtime import WorkerRuntime
 from interpose.net.listen import bind
+from interpose.net.udp import bind_datagrams
 
 log = logging.getLogger("interpose")
 
@@ -51,7 +52,7 @@ async def serve(config: Config) -> AsyncIterator[Running]:
     ticking: asyncio.Task[None] | None = None
     try:
         for listener in config.listeners:
-            sockets[listener.name] = [bind(listener.address)]
+            sockets[listener.name] = [(bind_datagrams if listener.udp else bind)(listener.address)]
         await runtime.start(sockets)
         ticking = asyncio.create_task(_tick(runtime))
         yield Running(runtime)

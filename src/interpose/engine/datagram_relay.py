@@ -18,16 +18,13 @@ import asyncio
 import errno
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from interpose.core.datagram import Sender, WayBack
 from interpose.core.exchange import Outcome
 from interpose.core.failure import Failure
-from interpose.core.units import Count, Ratio, Timeout
 from interpose.engine.datagram_session import Observe, Session
-from interpose.engine.datagram_table import SessionTable
+from interpose.engine.datagram_table import DatagramOptions, SessionTable
 from interpose.engine.datagram_targets import Refuse, Resolve, Targets
-from interpose.engine.datagrams import PassOn, Seldom, Show
+from interpose.engine.datagrams import Faulty, Seldom, Show
 from interpose.net.address import SocketAddress
 from interpose.net.errors import failure_of
 from interpose.net.flows import Flows
@@ -41,26 +38,7 @@ MOST_HELD, MOST_HELD_BYTES = 256, 1 << 20
 _NOBODY_THERE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT))
 
 
-class DatagramOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sessions of a relay of datagrams: one for each address and port of a client."""
-
-    idle_timeout_s: Timeout = 60.0
-    """How long a session is kept without a datagram from either side."""
-
-    max_sessions: Count = 4096
-    """Sessions of one worker on a listener, or as many as descriptors allow. When there are more, those whose clients
-    have sent a single datagram make room, the oldest first."""
-
-    max_sessions_per_client: Count = 1024
-    """Sessions of one client address, whatever its ports, in one worker. 0: no limit of their own."""
-
-    max_reply_ratio: Ratio | None = None
-    """How many times as many bytes as it has sent a client is sent back before its second datagram; 0: no limit.
-    Without it: 3, and no limit on loopback or with `allow_from`. Senders can be forged, and the answers would go to
-    somebody who never asked."""
-
-
-class DatagramRelay:
+class DatagramRelay(Faulty):
     """The sessions of one listener in one process (a `DatagramServer`).
 
     A reload swaps the plain attributes, and calls `hold_to` and `lead_to`. `observe` is told of each session at its
@@ -68,14 +46,12 @@ class DatagramRelay:
     """
 
     def __init__(self, name: str, worker: int, options: DatagramOptions) -> None:
+        super().__init__()
         self.name = name
         self.worker = worker
         self.loop = asyncio.get_running_loop()
         self.show: Show | None = None
         self.observe: Observe | None = None
-        self.faults_inbound: PassOn | None = None
-        self.faults_outbound: PassOn | None = None
-        self.is_draining = False
         self.is_finishing = False
         self.max_reply_ratio = 0.0
         self._options = options
@@ -202,7 +178,8 @@ class DatagramRelay:
             try:
                 session.flow = self._flows.open(target.address, target.server.port, session)
             except OSError as error:
-                self._warn_full("listener %s: no socket for datagrams to %s: %s", self.name, target.server, error)
+                why = "it is a broadcast address" if isinstance(error, PermissionError) else error.strerror
+                self._warn_full("listener %s: datagrams cannot be sent to %s: %s", self.name, target.server, why)
                 continue
             session.target = target
             self.begun += 1
@@ -285,9 +262,7 @@ class DatagramRelay:
         self._flows.close()
         if self._targets is not None:
             self._targets.close()
-        for faults in (self.faults_inbound, self.faults_outbound):
-            if faults is not None:
-                faults.close()
+        self.set_faults(None, None)
 
     @property
     def sessions(self) -> int:

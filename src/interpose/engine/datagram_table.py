@@ -11,7 +11,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
+from msgspec import Struct
+
 from interpose.core.datagram import Sender
+from interpose.core.units import Count, Ratio, Timeout
+
+
+class DatagramOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sessions of a relay of datagrams: one for each address and port of a client."""
+
+    idle_timeout_s: Timeout = 60.0
+    """How long a session is kept without a datagram from either side."""
+
+    max_sessions: Count = 4096
+    """Sessions of one worker on a listener, or as many as descriptors allow. When there are more, those whose clients
+    have sent a single datagram make room, the oldest first."""
+
+    max_sessions_per_client: Count = 1024
+    """Sessions of one client address, whatever its ports, in one worker. 0: no limit of their own."""
+
+    max_reply_ratio: Ratio | None = None
+    """How many times as many bytes as it has sent a client is sent back before its second datagram; 0: no limit.
+    Without it: 3, and no limit on loopback or with `allow_from`. Senders can be forged, and the answers would go to
+    somebody who never asked."""
 
 
 class Member(Protocol):

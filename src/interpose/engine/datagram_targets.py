@@ -88,7 +88,7 @@ class Targets:
                 self._ask(server)
             for address in server.addresses:
                 if why := self._refuse(address, server.where.port):
-                    self._complain(server, why)
+                    self._complain(server, f"{address} {why}")
                 else:
                     yield Target(server.where, address)
 

@@ -43,8 +43,6 @@ with one of them as its sender is a forgery that would have two servers answer e
 class DatagramServer(Protocol):
     """What serves the datagrams of one listener."""
 
-    is_draining: bool
-
     def __call__(self, data: memoryview, sender: Sender, back: WayBack) -> None:
         """Serve one (a `DatagramHandler`)."""
 
@@ -72,18 +70,32 @@ class DatagramServer(Protocol):
         """What only grows."""
 
 
-class Answers:
+class Faulty:
+    """Datagrams may pass through faults, in each direction."""
+
+    def __init__(self) -> None:
+        self.faults_inbound: PassOn | None = None
+        self.faults_outbound: PassOn | None = None
+
+    def set_faults(self, inbound: PassOn | None, outbound: PassOn | None) -> None:
+        """Have these from the next datagram on; what the ones before hold back is lost."""
+        for before in (self.faults_inbound, self.faults_outbound):
+            if before is not None and before is not inbound and before is not outbound:
+                before.close()
+        self.faults_inbound = inbound
+        self.faults_outbound = outbound
+
+
+class Answers(Faulty):
     """A server that answers each datagram with one: with what `make` makes of it, or the same. Empty ones too.
 
     The plain attributes are swapped by a reload.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.make: Callable[[bytes], bytes] | None = None
         self.show: Show | None = None
-        self.faults_inbound: PassOn | None = None
-        self.faults_outbound: PassOn | None = None
-        self.is_draining = False
         self.answered = 0
         self.ignored = 0
 
@@ -124,9 +136,7 @@ class Answers:
 
     def cut(self) -> None:
         """See `DatagramServer`."""
-        for faults in (self.faults_inbound, self.faults_outbound):
-            if faults is not None:
-                faults.close()
+        self.set_faults(None, None)
 
     @property
     def sessions(self) -> int:

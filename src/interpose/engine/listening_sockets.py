@@ -1,9 +1,9 @@
 """The listening sockets of an instance, kept across reloads and across the deaths of workers.
 
-A TCP listener has one socket for each worker (SO_REUSEPORT: the kernel spreads connections over them), a Unix listener
-has one that all share. A socket is never closed while its listener exists, even when there are fewer workers than
-before, because closing it would reset the connections that wait in its queue. So some sockets have no worker of their
-own at times, and `assign` says who accepts from them meanwhile.
+A TCP or UDP listener has one socket for each worker (SO_REUSEPORT: the kernel spreads connections, or the senders of
+datagrams, over them), a Unix listener has one that all share. A socket is never closed while its listener exists, even
+when there are fewer workers than before, because closing it would reset the connections that wait in its queue. So some
+sockets have no worker of their own at times, and `assign` says who accepts from them meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from interpose.engine.plan import ListenerPlan
 from interpose.net.listen import address_of, bind
 from interpose.net.pairs import close_all
+from interpose.net.udp import bind_datagrams
 
 log = logging.getLogger("interpose")
 
@@ -54,10 +55,11 @@ Bind = Callable[..., Any]
 class ListeningSockets:
     """All sockets. A reload calls `stage` and then either `swap`, `extend` and `discard`, or `abandon`."""
 
-    def __init__(self, bind_socket: Bind = bind) -> None:
+    def __init__(self, bind_socket: Bind = bind, bind_for_datagrams: Bind = bind_datagrams) -> None:
         self.groups: dict[str, Group] = {}
         self._numbers = itertools.count(1)
-        self._bind = bind_socket
+        self._bind_socket = bind_socket
+        self._bind_for_datagrams = bind_for_datagrams
 
     def __iter__(self) -> Iterator[ListeningSocket]:
         return itertools.chain.from_iterable(group.sockets for group in self.groups.values())
@@ -91,7 +93,7 @@ class ListeningSockets:
         return gone
 
     def extend(self, workers: int) -> None:
-        """Have a socket for each of `workers` in every TCP group.
+        """Have a socket for each of `workers` in every group that is not shared.
 
         Only when it is certain that somebody will accept from them: the kernel gives them connections at once.
         """
@@ -99,7 +101,9 @@ class ListeningSockets:
             if group.sockets[0].home is None or len(group.sockets) >= workers:
                 continue
             try:
-                self.groups[key] = group._replace(sockets=self._grown(group.sockets, group.address, workers))
+                self.groups[key] = group._replace(
+                    sockets=self._grown(group.listener, group.sockets, group.address, workers)
+                )
             except ValueError as error:
                 log.error("listener %r has fewer sockets than workers: %s", group.listener.name, error)
 
@@ -113,24 +117,29 @@ class ListeningSockets:
 
     def _opened(self, listener: ListenerPlan, workers: int) -> Group:
         # A port that is ours already (127.0.0.1:8080 becomes 0.0.0.0:8080) is no stranger's: there is nothing to probe.
-        own_ports = {_port_of(group.address) for group in self.groups.values()}
-        is_own = _port_of(listener.address) in own_ports
-        first = self._bind(listener.address, reuse_port=True, probe=not is_own)
+        same_kind = [group for group in self.groups.values() if group.listener.udp == listener.udp]
+        is_own = _port_of(listener.address) in {_port_of(group.address) for group in same_kind}
+        first = self._binding(listener)(listener.address, reuse_port=True, probe=not is_own)
         address = address_of(first)
         if address.startswith("unix:"):
             return Group(listener, (ListeningSocket(next(self._numbers), None, first),), address)
         sockets = (ListeningSocket(next(self._numbers), 0, first),)
         try:
-            return Group(listener, self._grown(sockets, address, workers), address)
+            return Group(listener, self._grown(listener, sockets, address, workers), address)
         except ValueError:
             first.close()
             raise
 
-    def _grown(self, sockets: tuple[ListeningSocket, ...], address: str, workers: int) -> tuple[ListeningSocket, ...]:
+    def _binding(self, listener: ListenerPlan) -> Bind:
+        return self._bind_for_datagrams if listener.udp else self._bind_socket
+
+    def _grown(
+        self, listener: ListenerPlan, sockets: tuple[ListeningSocket, ...], address: str, workers: int
+    ) -> tuple[ListeningSocket, ...]:
         grown = list(sockets)
         try:
             for home in range(len(sockets), workers):
-                sock = self._bind(address, reuse_port=True, probe=False)
+                sock = self._binding(listener)(address, reuse_port=True, probe=False)
                 grown.append(ListeningSocket(next(self._numbers), home, sock))
         except ValueError:
             close_all([sock.socket for sock in grown[len(sockets) :]])

@@ -12,6 +12,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     role: str
     address: str
     scheme: str = "http"
+    udp: bool = False
 
     @property
     def key(self) -> str:
@@ -19,7 +20,8 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
 
         Port 0 means another port for each listener, hence the name counts there.
         """
-        return f"{self.name} {self.address}" if self.address.endswith(":0") else self.address
+        key = f"{self.name} {self.address}" if self.address.endswith(":0") else self.address
+        return f"udp {key}" if self.udp else key
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Answers connections when there is no worker to do it, so that they do not wait for one that may not come soon.
 
 Only while every worker keeps dying. Nothing is read or relayed: a plain HTTP listener says 503, others just close.
+Datagrams stay in the kernel's queue as far as there is room.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class TurnAway:
         self.is_on = True
         loop = asyncio.get_running_loop()
         for group in groups:
+            if group.listener.udp:
+                continue
             answer = ANSWER if group.listener.scheme == "http" else b""
             for sock in group.sockets:
                 server = await loop.create_server(self._refusal(answer), sock=sock.socket.dup(), backlog=BACKLOG)

@@ -8,6 +8,7 @@ An address that carries an IPv4 address inside (mapped, 6to4, NAT64, Teredo, ISA
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
@@ -229,6 +230,32 @@ def leads_to(server: SocketAddress, listening: SocketAddress) -> bool:
         return server.path == listening.path
     address = ip_address(LOOPBACK if server.host == "localhost" else server.host)
     return address is not None and arrives_at(unmapped(address), server.port, listening)
+
+
+BROADCAST = "is a broadcast address, which many machines answer; datagrams are relayed to one server at a time"
+
+
+def datagram_refusal(address: IPAddress, port: int, listening: Iterable[SocketAddress] = ()) -> str | None:
+    """Why no datagram may be relayed to `address`, in the words that follow it in a sentence; None when it may (A33).
+
+    One datagram to many machines brings as many answers. Broadcast addresses: see `is_broadcast`.
+    """
+    if address.is_multicast:
+        return "is a multicast address, which many machines answer; datagrams are relayed to one server at a time"
+    if address.is_unspecified:
+        return "is no address that a server could have"
+    if any(arrives_at(address, port, own) for own in listening):
+        return "is this relay itself, so that datagrams would go round for ever"
+    return None
+
+
+def is_broadcast(address: IPAddress) -> bool:
+    """Whether `address` is a broadcast address, here and now: the kernel lets no socket connect to one.
+
+    (Connecting a UDP socket sends nothing.)
+    """
+    with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        return probe.connect_ex((str(address), 9)) == errno.EACCES
 
 
 def is_local(host: str) -> bool:

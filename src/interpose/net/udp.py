@@ -115,6 +115,11 @@ class DatagramListening:
         return [address_of(way.sock) for way in self._ways.values()]
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it reads no more, for good."""
+        return self._closed
+
+    @property
     def has_waiting(self) -> bool:
         """Whether there are datagrams that have not been read yet."""
         if not self._is_reading:

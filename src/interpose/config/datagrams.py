@@ -1,0 +1,94 @@
+"""The roles that take datagrams, made from a configuration: one function for each, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from interpose.config.build import Means, is_loopback_only, origin_of
+from interpose.config.model import Config, Listener
+from interpose.config.running_datagrams import AnswerChain, DatagramChain, Entry, RelayChain
+from interpose.config.streams import narration_of
+from interpose.core.networks import Networks
+from interpose.core.stream import Address
+from interpose.engine.datagram_table import DatagramOptions
+from interpose.engine.datagram_targets import Resolve
+from interpose.engine.datagrams import Show
+from interpose.engine.echo import upper
+from interpose.filters.access_log import AccessLog
+from interpose.net.address import IPAddress, SocketAddress, parse_address
+from interpose.net.listen import connections_possible
+from interpose.net.policy import datagram_refusal
+
+STRANGERS_RATIO = 3.0
+"""`max_reply_ratio` where anybody may send, and forge who it was that did."""
+
+
+class Ways(NamedTuple):
+    """What relays of datagrams need from the process: the resolver, the real addresses of its own listeners of
+    datagrams, and the log."""
+
+    resolve: Resolve
+    own_addresses: Callable[[], Iterable[str]]
+    access_log: AccessLog | None
+
+
+def datagram_chain_of(config: Config, listener: Listener, means: Means, ways: Ways) -> DatagramChain:
+    """What serves the datagrams of `listener`."""
+    entry = Entry(listener.name, Networks(listener.allow_from), _show(listener, means))
+    return _ROLES[listener.role](config, listener, entry, ways)
+
+
+def _show(listener: Listener, means: Means) -> Show | None:
+    narration = narration_of(listener, means)
+    if narration is None:
+        return None
+
+    def show(client: Address, data: bytes, verb: str) -> None:
+        narration.datagram(client, data, verb=verb)
+
+    return show
+
+
+def _echo(config: Config, listener: Listener, entry: Entry, ways: Ways) -> DatagramChain:
+    return AnswerChain(entry, None)
+
+
+def _upper(config: Config, listener: Listener, entry: Entry, ways: Ways) -> DatagramChain:
+    return AnswerChain(entry, upper)
+
+
+def _relay(config: Config, listener: Listener, entry: Entry, ways: Ways) -> DatagramChain:
+    upstream = next(upstream for upstream in config.upstreams if upstream.name == listener.upstream)
+    origins = [origin_of(server) for server in upstream.servers]
+
+    def refuse(address: IPAddress, port: int) -> str | None:
+        return datagram_refusal(address, port, map(parse_address, ways.own_addresses()))
+
+    return RelayChain(
+        entry,
+        options_of(config, listener),
+        tuple(SocketAddress(origin.host, origin.port) for origin in origins),
+        ways.resolve,
+        refuse,
+        ways.access_log,
+    )
+
+
+def options_of(config: Config, listener: Listener) -> DatagramOptions:
+    """The options of a relay, with the values that stand for "it depends"."""
+    options = config.datagrams_of(listener)
+    possible = connections_possible(len(config.listeners))
+    ratio = options.max_reply_ratio
+    if ratio is None:
+        ratio = 0.0 if listener.allow_from or is_loopback_only(listener) else STRANGERS_RATIO
+    return replace(options, max_sessions=min(options.max_sessions or possible, possible), max_reply_ratio=ratio)
+
+
+_ROLES: dict[str, Callable[[Config, Listener, Entry, Ways], DatagramChain]] = {
+    "echo": _echo,
+    "upper": _upper,
+    "relay": _relay,
+}
