@@ -67,9 +67,8 @@ class Program:
         self._news = threading.Condition()
 
     def __enter__(self) -> Program:
-        self.process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **self._options
-        )
+        options = {"stdout": subprocess.DEVNULL, **self._options}
+        self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True, **options)
         assert self.process.stderr is not None
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self._reader.start()
