@@ -60,8 +60,9 @@ class Failure(Exception):
     """Something on the wire went wrong, in words that the answer, the log and a retry can use.
 
     `kind` is a key of CONSEQUENCES. `status` overrides the table where one kind has several answers
-    (a request error may be 400, 408, 413, 414, 417, 431, 501 or 505). `sent` tells whether bytes of the request had
-    already been handed to an upstream connection. `detail` is one sentence for people: what, where, the limit, the fix.
+    (a request error may be 400, 408, 413, 414, 417, 431, 501 or 505); with 0 there is no answer, the client's
+    connection is broken off. `sent` tells whether bytes of the request had already been handed to an upstream
+    connection. `detail` is one sentence for people: what, where, the limit, the fix.
     """
 
     __slots__ = ("detail", "kind", "sent", "side", "status")

@@ -47,6 +47,11 @@ class ResponseWriter:
             head, self._head = self._head, b""
             self._stream.write(head)
 
+    def take_head(self) -> tuple[bytes, Callable[[bytes], bool]]:
+        """The head, for a body that lets it go out slowly before its content, and what writes it."""
+        head, self._head = self._head, b""
+        return head, self._stream.write
+
     def drained(self) -> None:
         """The client takes bytes again."""
         if self.on_drain is not None:

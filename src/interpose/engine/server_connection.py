@@ -146,9 +146,8 @@ class ServerConnection:
         self._method = request.method  # as the client asked: filters may change the request, its answer belongs to it
         self._minor = request.version
         self._state = BUSY
-        self._head_since = 0.0
+        self._head_since, self._pace = 0.0, None
         self._buffer = b""
-        self._pace = None
         if framing:
             self._receiver = RequestReceiver(self._stream, framing, server.parser.field, request.expects_continue)
             request.body = self._receiver.body
@@ -215,7 +214,10 @@ class ServerConnection:
         self._answer_failure(exchange, Failure("proxy_internal_error", Side.INTERNAL, detail))
 
     def _answer_failure(self, exchange: Exchange, failure: Failure) -> None:
-        self._send(exchange, self._server.answer_to(exchange, self._request, failure), failure)
+        if failure.status:
+            self._send(exchange, self._server.answer_to(exchange, self._request, failure), failure)
+        else:  # whoever raised it wants no answer
+            self._answer_written(failure)
 
     def _refuse(self, failure: Failure) -> None:
         """Answer what cannot be read as a request, and close."""
@@ -306,8 +308,7 @@ class ServerConnection:
                     self._receiver.body.close()
                 return
             self._keep_alive = False  # what is left of the content must not be read as a request (THREATS A4)
-        self._request = None
-        self._pace = None
+        self._request = self._pace = None
         if not self._keep_alive or (self._client_ended and not self._buffer):
             self._close()
         elif self._stream.is_full:
@@ -322,8 +323,7 @@ class ServerConnection:
         if self._state is not BUSY:
             return
         self._state = HEAD
-        self._unread_since = self._head_since = 0.0
-        self._discarded = 0
+        self._discarded, self._unread_since, self._head_since = 0, 0.0, 0.0
         data, self._buffer = self._buffer, b""
         if len(data) <= MAX_WAITING_BYTES:
             self._stream.resume()

@@ -1,0 +1,122 @@
+"""Content that passes through faults: later, more slowly, or not to its end; and a head that drips before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Protocol, runtime_checkable
+
+from interpose.core.body import Body, Sink
+from interpose.core.failure import Failure
+from interpose.core.fault import Drawn, Fault
+from interpose.core.fields import Fields
+from interpose.core.lane import Clock, Lane
+
+
+@runtime_checkable
+class HeadSink(Protocol):
+    """A sink that has a head still to write, and can leave that to the body that flows into it."""
+
+    def take_head(self) -> tuple[bytes, Callable[[bytes], bool]]:
+        """The head, which the sink does not write any more, and what writes it as it is."""
+
+
+def faulty_body(inner: Body, drawn: Sequence[Drawn], clock: Clock, cut: Failure, head_s: float = 0.0) -> Body:
+    """A body with the content of `inner`, as `drawn` say. Where they cut it off it fails with `cut`.
+
+    Its length stays what it was, so that a cut is seen. `head_s` is how long the head before it is to take.
+    """
+    return _Detour(inner, drawn, clock, cut, head_s).body
+
+
+class _Detour:
+    """Sits between two bodies: the sink of the first, the source of the second."""
+
+    def __init__(self, inner: Body, drawn: Sequence[Drawn], clock: Clock, cut: Failure, head_s: float) -> None:
+        self.on_drain: Callable[[], None] | None = None
+        self.clock = clock
+        self.head_s = head_s
+        self.head: Lane | None = None
+        self._inner = inner
+        self._cut = cut
+        self._lane = Lane(clock, drawn, self._feed)
+        self._lane.on_room = self._has_room
+        self._lane.on_limit = partial(clock.call_later, 0, self._cut_off)  # type: ignore[assignment]  # after the head
+        self._is_paused = self._has_started = False
+        self.body = _AfterHead.streaming(self, inner.length)
+        self.body.detour = self
+
+    # --- the sink of the first -------------------------------------------------------------------------------------
+
+    def write(self, chunk: bytes) -> bool:
+        return self._lane.put(chunk)
+
+    def end(self, trailers: Fields | None) -> None:
+        self._lane.then(lambda: self.body.finish(trailers))
+
+    def abort(self, failure: Failure) -> None:
+        self._lane.then(lambda: self.body.fail(failure))
+
+    # --- the source of the second ----------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        self._is_paused = True
+        self._lane.pause()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._lane.resume()
+        if self._has_started:
+            return
+        self._has_started = True
+        if not self._inner.is_complete:
+            self._inner.pipe(self)
+            return
+        if data := self._inner.take():  # not piped: EMPTY is everybody's
+            self.write(data)
+        self.end(self._inner.trailers)
+
+    def cancel(self) -> None:
+        self._lane.drop()
+        if self.head is not None:
+            self.head.drop()
+        self._inner.close()
+
+    def _feed(self, piece: bytes) -> bool:
+        self.body.feed(piece)
+        return not self._is_paused
+
+    def _has_room(self) -> None:
+        if self.on_drain is not None:
+            self.on_drain()
+
+    def _cut_off(self) -> None:
+        self.body.fail(self._cut)
+        self._inner.close()
+
+
+class _AfterHead(Body):
+    """A body that waits for the head before it, where that takes its time."""
+
+    __slots__ = ("detour",)
+
+    detour: _Detour
+
+    @classmethod
+    def streaming(cls, source: _Detour, length: int | None) -> _AfterHead:  # type: ignore[override]
+        body = super().streaming(source, length)
+        assert isinstance(body, _AfterHead)
+        return body
+
+    def pipe(self, sink: Sink) -> None:
+        """See `Body.pipe`."""
+        detour = self.detour
+        if not detour.head_s or not isinstance(sink, HeadSink):
+            super().pipe(sink)
+            return
+        head, write = sink.take_head()
+        byte_by_byte = Fault(kind="slicer", average_bytes=1, delay_s=detour.head_s / max(1, len(head)))
+        detour.head = Lane(detour.clock, [Drawn(byte_by_byte, Random(0))], lambda piece: write(piece) or True)
+        detour.head.put(head)
+        detour.head.then(partial(super().pipe, sink))
