@@ -24,8 +24,8 @@ from interpose.core.handler import Handler, chain
 from interpose.core.message import Request, Response
 from interpose.core.target import Origin
 from interpose.engine.client import GroupClient, UpstreamClient
+from interpose.engine.connections import Connections
 from interpose.engine.pace import Timeouts
-from interpose.engine.pool import ConnectionOptions
 from interpose.engine.serve import HttpServer
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.access_log import AccessLog
@@ -226,7 +226,7 @@ class World:
             self._dial,
             HeadParser(),
             self._tunnels,
-            ConnectionOptions(max_idle=max_idle),
+            Connections(max_idle=max_idle),
             answer_timeout_s=60.0,
             configured=True,
         )

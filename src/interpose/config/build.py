@@ -16,7 +16,6 @@ from interpose.config.model import (
     OPEN_ROLES,
     Answer,
     Config,
-    Connections,
     Listener,
     Route,
     Script,
@@ -31,7 +30,6 @@ from interpose.core.message import Request, Response
 from interpose.core.target import DEFAULT_PORTS, Authority, Origin
 from interpose.engine.association import Judge
 from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamClient
-from interpose.engine.pool import ConnectionOptions
 from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.access_log import AccessLog
@@ -301,7 +299,7 @@ def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
             means.dial_for(config, listener),
             means.parser,
             means.tunnels,
-            connection_options(config.connections),
+            config.connections,
             answer_timeout_s=PROXY_ANSWER_TIMEOUT_S,
             stream_timeout_s=config.timeouts.tunnel_timeout_s,
             configured=False,
@@ -328,22 +326,11 @@ def upstream_client(config: Config, upstream: Upstream, means: Means) -> Upstrea
             means.dial_for(config, upstream),
             means.parser,
             means.tunnels,
-            connection_options(connections),
+            connections,
             answer_timeout_s=GATEWAY_ANSWER_TIMEOUT_S,
             stream_timeout_s=config.timeouts.tunnel_timeout_s,
             configured=True,
         ),
-    )
-
-
-def connection_options(connections: Connections) -> ConnectionOptions:
-    """The client's options from the configuration's."""
-    return ConnectionOptions(
-        connect_timeout_s=connections.connect_timeout_s,
-        answer_timeout_s=connections.answer_timeout_s,
-        body_timeout_s=connections.body_timeout_s,
-        idle_timeout_s=connections.idle_timeout_s,
-        max_idle=connections.max_idle,
     )
 
 

@@ -20,7 +20,7 @@ from interpose.core.message import Request, Response
 from interpose.core.stream import UNKNOWN, Stream
 from interpose.core.target import Authority, Origin
 from interpose.engine.client import Dial, UpstreamClient
-from interpose.engine.pool import ConnectionOptions
+from interpose.engine.connections import Connections
 from interpose.engine.recorded import Recorded
 from interpose.engine.through_proxy import ProxyServer, ThroughProxy
 from interpose.engine.tunnel import Tunnels
@@ -97,7 +97,7 @@ async def reaching(options: ReachOptions) -> AsyncIterator[Reach]:
 class Requesting:
     """A `Handler` that asks the origins of targets, or a proxy for them.
 
-    `host` is said in Host instead of the first target's own, and to no other origin.
+    `host` is said in Host instead of the first target's own, and to no other origin. `asked` is the last one asked.
     """
 
     def __init__(self, client: UpstreamClient, proxy: ProxyServer | None, host: Authority | None) -> None:
@@ -105,10 +105,12 @@ class Requesting:
         self._proxy = proxy
         self._host = host
         self._first: Origin | None = None
+        self.asked: Origin | None = None
 
     async def __call__(self, exchange: Exchange, request: Request) -> Response:
         """See `core.handler.Handler`."""
         origin = request.target.origin
+        self.asked = origin
         self._first = self._first or origin
         if self._host is not None and origin == self._first:
             request.target = request.target._replace(authority=self._host)
@@ -144,7 +146,7 @@ async def requesting(
             dial,
             HeadParser(LIMITS),
             tunnels,
-            ConnectionOptions(
+            Connections(
                 connect_timeout_s=options.connect_timeout_s, answer_timeout_s=silence_s, body_timeout_s=silence_s
             ),
             answer_timeout_s=silence_s,

@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from interpose.core.fault import Fault
 from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
+from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
 
@@ -122,26 +124,6 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Exchanges of one client address at the same time in one worker; above it the answer is 429. 0: no limit."""
 
 
-class Connections(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Connections to origins."""
-
-    connect_timeout_s: Timeout = 10.0
-    """For a connection to a server, TLS included."""
-
-    answer_timeout_s: Timeout | None = None
-    """From the last byte of a request to the first byte of its answer. Without it: 60 for a gateway, 300 for a
-    proxy."""
-
-    body_timeout_s: Timeout = 60.0
-    """Without a byte of an answer's body that has begun (not for event streams)."""
-
-    idle_timeout_s: Timeout = 60.0
-    """How long an unused connection is kept for the next exchange."""
-
-    max_idle: Count = 256
-    """Unused connections that one worker keeps for one server."""
-
-
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The identity of a listener that speaks TLS. Both files are read again when they change."""
 
@@ -211,6 +193,10 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     datagrams: DatagramOptions | None = None
     """(relay with udp) Sessions of this listener; keys that are not given are those of `[datagrams]`."""
+
+    faults: tuple[Fault, ...] = field(default=(), name="fault")
+    """What is to go wrong with connections or datagrams of this listener, on purpose; where it speaks HTTP, with
+    exchanges too."""
 
 
 class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -283,6 +269,9 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     scripts: tuple[File, ...] = ()
     """Files of your own filters, for this route only."""
+
+    faults: tuple[Fault, ...] = field(default=(), name="fault")
+    """What is to go wrong with exchanges of this route, on purpose."""
 
 
 class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

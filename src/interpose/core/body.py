@@ -77,16 +77,10 @@ class Body:
     @classmethod
     def streaming(cls, source: Source, length: int | None) -> Body:
         """A body that `source` is going to feed, `length` octets in all, or None when that is not known."""
-        body = cls.__new__(cls)
-        body._chunks = []
-        body._held = 0
+        body = cls()
         body.length = length
         body._source = source
-        body._sink = None
-        body._waiter = None
         body.ended = False
-        body.failure = None
-        body.trailers = None
         return body
 
     def feed(self, chunk: bytes) -> None:
@@ -179,22 +173,25 @@ class Body:
             parts.append(chunk)
         return b"".join(parts)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Chunks(self)
+
+    async def next_chunk(self) -> bytes:
+        """What has arrived, as soon as anything has; b"" at the end. Raises `Failure` where the content breaks off."""
         while True:
             data = self.take()
             if data:
-                yield data
-            elif self.failure is not None:
+                return data
+            if self.failure is not None:
                 raise self.failure
-            elif self.ended:
-                return
-            else:
-                self._waiter = asyncio.get_running_loop().create_future()
-                if self._source is not None:
-                    self._source.resume()
-                if not self._chunks and not self.ended:
-                    await self._waiter
-                self._waiter = None
+            if self.ended:
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            if self._source is not None:
+                self._source.resume()
+            if not self._chunks and not self.ended:
+                await self._waiter
+            self._waiter = None
 
     def map(self, transform: Transform) -> Body:
         """The content changed by `transform` as it flows. The new length is unknown; weaken the ETag where there is
@@ -220,6 +217,24 @@ class Body:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class _Chunks:
+    """What `async for` goes through. (No asynchronous generator: they cannot be compiled.)"""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._body.next_chunk()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
 class _Mapped:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 from interpose.core.failure import Failure
@@ -142,12 +141,27 @@ class Exchange:
         """Whether somebody is thinking about it: idle and response deadlines are suspended."""
         return self._waits > 0
 
-    @asynccontextmanager
-    async def waiting(self, reason: str) -> AsyncIterator[None]:
-        """Suspend the deadlines of this exchange while inside; `reason` is noted."""
-        self._waits += 1
-        self.notes["waiting"] = reason
-        try:
-            yield
-        finally:
-            self._waits -= 1
+    def waiting(self, reason: str) -> Waiting:
+        """Suspend the deadlines of this exchange while inside (`async with`); `reason` is noted."""
+        return Waiting(self, reason)
+
+    def wait(self, more: int) -> None:
+        """(Waiting) One more waits for something, or one fewer."""
+        self._waits += more
+
+
+class Waiting:
+    """See `Exchange.waiting`. (No generator as a context manager: asynchronous ones cannot be compiled.)"""
+
+    __slots__ = ("_exchange", "_reason")
+
+    def __init__(self, exchange: Exchange, reason: str) -> None:
+        self._exchange = exchange
+        self._reason = reason
+
+    async def __aenter__(self) -> None:
+        self._exchange.notes["waiting"] = self._reason
+        self._exchange.wait(1)
+
+    async def __aexit__(self, *error: object) -> None:
+        self._exchange.wait(-1)

@@ -42,17 +42,19 @@ class FieldLine(NamedTuple):
     wire: bytes
 
 
+MAX_REMEMBERED_LINES = 2048
+MAX_REMEMBERED_LINE_BYTES = 512
+
+
 class Memory(dict[bytes, FieldLine]):
     """Lines seen before, bounded: when it is full it forgets everything, which costs less than keeping order."""
 
     __slots__ = ()
-    MAX_LINES = 2048
-    MAX_LINE_BYTES = 512
 
     def keep(self, raw: bytes, line: FieldLine) -> FieldLine:
         """Remember `line` under `raw` when it is short enough, and return it."""
-        if len(raw) <= self.MAX_LINE_BYTES:
-            if len(self) >= self.MAX_LINES:
+        if len(raw) <= MAX_REMEMBERED_LINE_BYTES:
+            if len(self) >= MAX_REMEMBERED_LINES:
                 self.clear()
             self[raw] = line
         return line
@@ -98,7 +100,7 @@ class Fields:
     @classmethod
     def of(cls, lines: list[FieldLine]) -> Fields:
         """Fields that own `lines`."""
-        fields = cls.__new__(cls)
+        fields = cls()
         fields.lines = lines
         return fields
 

@@ -16,7 +16,8 @@ from interpose.core.failure import Failure, Side
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.core.target import Authority, Form, Origin
-from interpose.engine.pool import ConnectionOptions, Pool
+from interpose.engine.connections import Connections
+from interpose.engine.pool import Pool
 from interpose.engine.tunnel import Tunnels
 from interpose.engine.upstream_connection import UpstreamConnection
 from interpose.protocol.head import HeadParser
@@ -44,11 +45,11 @@ class UpstreamClient:
         dial: Dial,
         parser: HeadParser,
         tunnels: Tunnels,
-        options: ConnectionOptions,
+        options: Connections,
         *,
         answer_timeout_s: float,
-        stream_timeout_s: float = 3600.0,
         configured: bool,
+        stream_timeout_s: float = 3600.0,
     ) -> None:
         self._dial = dial
         self._parser = parser

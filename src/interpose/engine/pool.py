@@ -7,33 +7,9 @@ separate from doing: `take` and `put` only move entries, and what must be closed
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
-
-import msgspec
 
 from interpose.core.target import Origin
-from interpose.core.units import Count, Timeout
 from interpose.engine.upstream_connection import UpstreamConnection
-
-
-class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Connections to origins."""
-
-    connect_timeout_s: Timeout = 10.0
-    """For a connection to a server, TLS included."""
-
-    answer_timeout_s: Timeout | None = None
-    """Until the first byte of an answer, from the last byte of the request. Without it: 60 for a gateway, 300 for a
-    proxy."""
-
-    body_timeout_s: Timeout = 60.0
-    """Without a byte of an answer's body that has begun (not for event streams)."""
-
-    idle_timeout_s: Timeout = 60.0
-    """How long an unused connection is kept for the next exchange."""
-
-    max_idle: Annotated[Count, msgspec.Meta(le=100_000)] = 256
-    """Unused connections that one worker keeps for one server."""
 
 
 class Pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interpose.core.fields import Fields, Memory, field_line, key_of
+from interpose.core.fields import MAX_REMEMBERED_LINE_BYTES, MAX_REMEMBERED_LINES, Fields, Memory, field_line, key_of
 
 
 def test_order_and_case_stay_and_names_are_found_in_any_case() -> None:
@@ -75,12 +75,12 @@ def test_values_are_kept_as_they_are(value: str) -> None:
 
 def test_lines_that_were_seen_are_remembered_up_to_a_bound() -> None:
     memory = Memory()
-    for number in range(Memory.MAX_LINES + 10):
+    for number in range(MAX_REMEMBERED_LINES + 10):
         raw = b"X: %d" % number
         memory.keep(raw, field_line("X", b"%d" % number))
-    assert 0 < len(memory) <= Memory.MAX_LINES
-    long = b"X: " + b"y" * Memory.MAX_LINE_BYTES
-    memory.keep(long, field_line("X", b"y" * Memory.MAX_LINE_BYTES))
+    assert 0 < len(memory) <= MAX_REMEMBERED_LINES
+    long = b"X: " + b"y" * MAX_REMEMBERED_LINE_BYTES
+    memory.keep(long, field_line("X", b"y" * MAX_REMEMBERED_LINE_BYTES))
     assert long not in memory
 
 

@@ -16,7 +16,7 @@ from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.target import Authority, Form, Origin, Target
 from interpose.engine.client import GroupClient, UpstreamClient
-from interpose.engine.pool import ConnectionOptions
+from interpose.engine.connections import Connections
 from interpose.engine.tunnel import Tunnels
 from interpose.protocol.head import HeadParser
 
@@ -72,9 +72,7 @@ def dial() -> Dialling:
 
 @pytest.fixture
 async def client(dial: Dialling) -> UpstreamClient:
-    return UpstreamClient(
-        dial, HeadParser(), Tunnels(60.0), ConnectionOptions(), answer_timeout_s=10.0, configured=True
-    )
+    return UpstreamClient(dial, HeadParser(), Tunnels(60.0), Connections(), answer_timeout_s=10.0, configured=True)
 
 
 def exchange() -> Exchange:
