@@ -17,7 +17,7 @@ from interpose.engine.datagram_targets import Refuse, Resolve
 from interpose.engine.datagrams import Admission, Answers, DatagramServer, PassOn, Show
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.filters.access_log import AccessLog
-from interpose.net.address import SocketAddress
+from interpose.net.address import SocketAddress, parse_address
 from interpose.net.udp import DatagramListening
 
 
@@ -134,6 +134,7 @@ class RunningDatagrams:
         """See `AtWork`."""
         self.sockets = list(sockets)
         self._listening.change(sockets)
+        self._server.listens_on([parse_address(address).port for address in self.addresses])
 
     def begin_drain(self) -> None:
         """See `AtWork`. What is in the kernel's queue is still served."""

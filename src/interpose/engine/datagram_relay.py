@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from interpose.core.datagram import Sender, WayBack
 from interpose.core.exchange import Outcome
@@ -25,7 +25,7 @@ from interpose.engine.datagram_session import Observe, Session
 from interpose.engine.datagram_table import DatagramOptions, SessionTable
 from interpose.engine.datagram_targets import Refuse, Resolve, Targets
 from interpose.engine.datagrams import Faulty, Seldom, Show
-from interpose.net.address import SocketAddress
+from interpose.net.address import SocketAddress, ip_address
 from interpose.net.errors import failure_of
 from interpose.net.flows import Flows
 
@@ -164,7 +164,11 @@ class DatagramRelay(Faulty):
         if self.is_finishing:
             self.refused += 1
             return None
-        host = back.address_of(sender).host
+        host, port = back.address_of(sender)
+        address = ip_address(host)
+        if address is None or self._targets.refuse(address, port):  # a forgery: from a group of machines, or from us
+            self.refused += 1
+            return None
         if not self._table.has_room_for(host):
             victim = self._table.in_the_way_of(host)
             if victim is None:
@@ -216,6 +220,9 @@ class DatagramRelay(Faulty):
         self._table.remove(session)
         self._past_in += session.datagrams_in
         self._past_out += session.datagrams_out
+
+    def listens_on(self, ports: Iterable[int]) -> None:
+        """See `DatagramServer`."""
 
     # --- its life --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ class Targets:
         self._servers = [_Server(where) for where in servers]
         self._rotation = Rotation(self._servers, clock)
         self._resolve = resolve
-        self._refuse = refuse
+        self.refuse = refuse
         self._changed = changed
         self._clock = clock
         for server in self._servers:
@@ -68,7 +69,7 @@ class Targets:
                 self._ask(server)
             else:
                 server.addresses = (unmapped(literal),)
-                server.known_since = float("inf")
+                server.known_since = math.inf
 
     @property
     def servers(self) -> list[SocketAddress]:
@@ -87,7 +88,7 @@ class Targets:
             if now - server.known_since > FRESH_S and server.asking is None:
                 self._ask(server)
             for address in server.addresses:
-                if why := self._refuse(address, server.where.port):
+                if why := self.refuse(address, server.where.port):
                     self._complain(server, f"{address} {why}")
                 else:
                     yield Target(server.where, address)

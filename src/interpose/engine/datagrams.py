@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,7 +37,8 @@ QUIET_S = 60.0
 
 ANSWERS_TO_ANYTHING = frozenset((0, 7, 13, 17, 19, 37))
 """Ports of services that answer whatever comes (echo, daytime, quote, chargen, time), and no port at all. A datagram
-with one of them as its sender is a forgery that would have two servers answer each other for ever."""
+with one of them as its sender is a forgery that would have two servers answer each other for ever. So is one that comes
+from the port that we listen on: from ourselves, or from another echo like this one."""
 
 
 class DatagramServer(Protocol):
@@ -45,6 +46,9 @@ class DatagramServer(Protocol):
 
     def __call__(self, data: memoryview, sender: Sender, back: WayBack) -> None:
         """Serve one (a `DatagramHandler`)."""
+
+    def listens_on(self, ports: Iterable[int]) -> None:
+        """These are the ports that it is called for."""
 
     def tick(self, now: float) -> None:
         """Once a second: deadlines."""
@@ -96,13 +100,14 @@ class Answers(Faulty):
         super().__init__()
         self.make: Callable[[bytes], bytes] | None = None
         self.show: Show | None = None
+        self._ignored_ports = ANSWERS_TO_ANYTHING
         self.answered = 0
         self.ignored = 0
 
     def __call__(self, data: memoryview, sender: Sender, back: WayBack) -> None:
         """See `DatagramServer`."""
         client = back.address_of(sender)
-        if client.port in ANSWERS_TO_ANYTHING:
+        if client.port in self._ignored_ports:
             self.ignored += 1
             return
         if self.show is not None:
@@ -119,6 +124,10 @@ class Answers(Faulty):
             self.faults_outbound.pass_on(bytes(made), _Send(self, sender, back))
         else:
             self.answered += back.send(made, sender)
+
+    def listens_on(self, ports: Iterable[int]) -> None:
+        """See `DatagramServer`."""
+        self._ignored_ports = ANSWERS_TO_ANYTHING.union(ports)
 
     def tick(self, now: float) -> None:
         """See `DatagramServer`."""
