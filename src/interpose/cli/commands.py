@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from interpose import __version__
-from interpose.cli import check, connect, execute, get, instance, sockets, start
+from interpose.cli import check, connect, execute, get, instance, lab, sockets, start
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +34,7 @@ def interpose(
 START = "Start something"
 SPEAK = "Be a client"
 ASK = "Speak to what runs"
+LEARN = "Learn"
 
 app.command(rich_help_panel=START)(start.proxy)
 app.command(rich_help_panel=START)(start.gateway)
@@ -49,3 +50,4 @@ app.command(rich_help_panel=START)(check.check)
 app.command(rich_help_panel=ASK)(instance.status)
 app.command(rich_help_panel=ASK)(instance.reload)
 app.command(rich_help_panel=ASK)(instance.drain)
+app.add_typer(lab.lab, name="lab", rich_help_panel=LEARN)
