@@ -121,9 +121,18 @@ def in_usage(argument: Any) -> str:
     return name if argument.required else f"[{name}]"
 
 
-def command_sections() -> Iterator[str]:
-    """One section for each command, in the order of `interpose --help`."""
+def commands() -> Iterator[tuple[str, Any]]:
+    """Each command with the words that call it, in the order of `interpose --help`."""
     for name, command in get_command(app).commands.items():
+        for inner, inner_command in getattr(command, "commands", {}).items():
+            yield f"{name} {inner}", inner_command
+        if not hasattr(command, "commands"):
+            yield name, command
+
+
+def command_sections() -> Iterator[str]:
+    """One section for each command."""
+    for name, command in commands():
         arguments = [param for param in command.params if param.param_type_name == "argument"]
         options = [param for param in command.params if param.param_type_name == "option"]
         usage = " ".join(["interpose", name, "[OPTIONS]", *(in_usage(param) for param in arguments)])
@@ -131,8 +140,9 @@ def command_sections() -> Iterator[str]:
         yield ""
         yield " ".join(command.help.split())
         yield ""
-        yield "| Option | Default | Effect |"
-        yield "|---|---|---|"
+        if options:
+            yield "| Option | Default | Effect |"
+            yield "|---|---|---|"
         for param in options:
             written = f"`{param.opts[0]}`" if param.metavar is None else f"`{param.opts[0]} {param.metavar}`"
             effect = param.help.replace("\\[", "[").replace("|", "\\|")
