@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
+from interpose.config.faults import exchange_chances, in_words, of_connections
 from interpose.config.model import (
     HTTP_ROLES,
     OPEN_ROLES,
@@ -37,6 +38,7 @@ from interpose.filters.allow import Allow, AllowOptions
 from interpose.filters.auth import Auth, AuthOptions
 from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
+from interpose.filters.faults import Faults
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
 from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
@@ -100,10 +102,11 @@ def plan(config: Config) -> list[RoutePlan]:
     parts = Parts()
     for listener in config.listeners:
         if listener.role not in (*HTTP_ROLES, *OPEN_ROLES):
-            plans.append(
-                RoutePlan(listener.name, "every datagram" if listener.udp else "every connection", [], listener.role)
-            )
+            what = "every datagram" if listener.udp else "every connection"
+            plans.append(RoutePlan(listener.name, what, _connection_steps(listener), listener.role))
             continue
+        if of_connections(listener):
+            plans.append(RoutePlan(listener.name, "every connection", _connection_steps(listener), listener.role))
         outer = listener_steps(config, listener, parts)
         for step in outer:
             if step.name in ("auth", "script"):
@@ -128,6 +131,12 @@ def _plan(listener: Listener, route: str, steps: list[Step], end: str) -> RouteP
     return RoutePlan(
         listener.name, route, [(step.phase.name, step.name, step.detail) for step in steps if step.detail], end
     )
+
+
+def _connection_steps(listener: Listener) -> list[tuple[str, str, str]]:
+    """What stands before the server of a listener, for people."""
+    faults = listener.faults if listener.udp else of_connections(listener)
+    return [("CONNECTION", "faults", in_words(faults))] if faults else []
 
 
 def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
@@ -195,7 +204,10 @@ def destination_step(config: Config, listener: Listener) -> Step:
 
 
 def route_steps(config: Config, listener: Listener, route: Route | None, parts: Parts) -> list[Step]:
-    """The filters of a route: what is left of ADMIT, and all further phases. A proxy has one route, None."""
+    """The filters of a route: what is left of ADMIT, and all further phases. A proxy has one route, None.
+
+    Faults are the innermost of ADMIT: only what is let in fails, and nothing behind them can heal or keep a failure.
+    """
     steps: list[Step] = []
     files = [script.file for script in config.scripts if _applies(script, listener)]
     inner = tuple(phase for phase in Phase if phase > Phase.ADMIT)
@@ -204,6 +216,8 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         detail = f"encoded slash: {paths.encoded_slash}"
         steps.append(Step(Phase.ADMIT, "path", detail, lambda: PathCheck(paths)))
         steps += _script_steps(route.scripts, parts, tuple(Phase))
+    for chances in exchange_chances(listener, route, parts):
+        steps.append(Step(Phase.ADMIT, "faults", in_words(chances.faults), partial(Faults, chances)))
     steps += _script_steps(files, parts, inner)
     return sorted(steps, key=lambda step: step.phase)
 

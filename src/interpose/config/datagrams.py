@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from interpose.config.build import Means, is_loopback_only, origin_of
+from interpose.config.faults import datagram_faults
 from interpose.config.model import Config, Listener
 from interpose.config.running_datagrams import AnswerChain, DatagramChain, Entry, RelayChain
 from interpose.config.streams import narration_of
@@ -37,7 +38,13 @@ class Ways(NamedTuple):
 
 def datagram_chain_of(config: Config, listener: Listener, means: Means, ways: Ways) -> DatagramChain:
     """What serves the datagrams of `listener`."""
-    entry = Entry(listener.name, Networks(listener.allow_from), _show(listener, means))
+    entry = Entry(
+        listener.name,
+        Networks(listener.allow_from),
+        _show(listener, means),
+        datagram_faults(listener, "inbound", means.parts),
+        datagram_faults(listener, "outbound", means.parts),
+    )
     return _ROLES[listener.role](config, listener, entry, ways)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from interpose.config.fault_text import fault_tables
 from interpose.config.load import config_of
 from interpose.config.model import Config
 from interpose.config.problem import Absent, Problem, shown
@@ -118,6 +119,7 @@ def common_tables(
     name: str = "",
     state: str = "",
     allow_from: Sequence[str] = (),
+    faults: Sequence[str] = (),
     auth: str | None = None,
     scripts: Sequence[str] = (),
     log: str = "-",
@@ -127,6 +129,8 @@ def common_tables(
 ) -> dict[str, Any]:
     """The tables that all roles share: a listener for each address, all alike but for that."""
     listener: dict[str, Any] = {"role": role, "allow_from": list(allow_from), **own}
+    if faults:
+        listener["fault"] = fault_tables(faults, "listener[1].fault")
     if auth is not None:
         listener["auth"] = auth
     tls = {key: path for key, path in (("certificate", tls_certificate), ("key", tls_key)) if path is not None}
@@ -147,10 +151,11 @@ def said_of_flags(problems: Sequence[Problem], servers: str = "UPSTREAM") -> tup
     """
     sentences: dict[str, None] = {}
     for problem in problems:
-        flag = next((flag for place, flag in _FLAGS if place.fullmatch(problem.where)), problem.where)
+        found = ((place.fullmatch(problem.where), flag) for place, flag in _FLAGS)
+        flag = next((match.expand(flag) for match, flag in found if match), problem.where)
         value = "" if isinstance(problem.value, Absent) else f" {shown(problem.value)}"
         flag = servers if flag == "UPSTREAM" else flag
-        message = _KEYS_IN_WORDS.sub(lambda found: _FLAG_OF_KEY.get(found[0], "another listener"), problem.message)
+        message = _KEYS_IN_WORDS.sub(lambda word: _FLAG_OF_KEY.get(word[0], "another listener"), problem.message)
         sentences[f"{flag}{value}: {message}"] = None
     return tuple(sentences)
 
@@ -173,6 +178,9 @@ _FLAGS = tuple(
         (r"listener\[[0-9]+\]\.tls\.key", "--tls-key"),
         (r"upstream\[1\]\.servers(\[[0-9]+\])?", "UPSTREAM"),
         (r"upstream\[1\]\.send_proxy_protocol", "--send-proxy"),
+        (r"listener\[[0-9]+\]\.fault", "--fault"),
+        (r"listener\[[0-9]+\]\.fault(\[[0-9]+\])", r"--fault\1"),
+        (r"listener\[[0-9]+\]\.fault(\[[0-9]+\])\.([a-z_]+)", r"--fault\1 \2"),
         (r"listener", "--listen"),
     )
 )

@@ -11,9 +11,11 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from interpose.config.advice import no_such
+from interpose.config.faults import befallen
 from interpose.config.loops import loops
 from interpose.config.model import OPEN_ROLES, Config, Listener, Route
 from interpose.config.problem import ABSENT, Problem, shown
+from interpose.core.fault import EXCHANGES, KINDS, complaints
 from interpose.net.address import ip_address, parse_address
 from interpose.net.policy import BROADCAST, datagram_refusal, is_broadcast
 
@@ -253,6 +255,24 @@ def _trust_is_consistent(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.ca_file", upstream.ca_file, message, (f"{where}.verify",))
 
 
+def _faults_fit(config: Config) -> Iterator[Breach]:
+    places = [
+        (f"{where}.fault", table.faults, befallen(table) if isinstance(table, Listener) else (EXCHANGES,), f"{where}.")
+        for where, table in chain(_numbered("listener", config.listeners), _numbered("route", config.routes))
+    ]
+    for key, faults, who, above in places:
+        for where, fault in _numbered(key, faults):
+            needs = (f"{where}.kind", f"{above}role", f"{above}udp")
+            if not set(who) & set(KINDS[fault.kind].befalls):
+                known = ", ".join(kind for kind, rule in KINDS.items() if set(who) & set(rule.befalls))
+                message = f"does not befall {' or '.join(who)}; here there are {known}"
+                yield Breach(f"{where}.kind", fault.kind, message, needs)
+            for option, message in complaints(fault):
+                options = [f"{where}.{name}" for name in KINDS[fault.kind].takes]
+                value = getattr(fault, option) if option else ABSENT
+                yield Breach(f"{where}.{option}" if option else where, value, message, (*needs, *options))
+
+
 _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _has_a_listener,
     _addresses_differ,
@@ -269,4 +289,5 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _routes_can_be_told_apart,
     _gateways_lead_somewhere,
     _trust_is_consistent,
+    _faults_fit,
 )

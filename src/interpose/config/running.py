@@ -12,10 +12,12 @@ from typing import Any, NamedTuple, Protocol
 
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure
+from interpose.core.fault import Chances
 from interpose.core.handler import Handler, chain
 from interpose.core.networks import Networks
 from interpose.core.stream import Stream, StreamHandler
 from interpose.engine.conversations import ConversationServer, Serve
+from interpose.engine.faults import FaultStep
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.narration import Narration
 from interpose.engine.pace import Timeouts
@@ -48,6 +50,8 @@ class Entry(NamedTuple):
     identities: Identities | None = None
     proxies: Networks | None = None
     access_log: AccessLog | None = None
+    chances: Chances | None = None
+    """Of faults."""
 
 
 class Server(Protocol):
@@ -248,8 +252,10 @@ class Running:
         self._listening.handler = self._first_step(new.entry)
 
     def _first_step(self, entry: Entry) -> StreamHandler:
-        """What streams begin with: the PROXY header, then TLS, then the server, as far as they are asked for."""
+        """What streams begin with: the PROXY header, TLS, faults, then the server, as far as they are asked for."""
         first: StreamHandler = self.server
+        if entry.chances is not None:
+            first = FaultStep(entry.chances, first)
         limit_s = entry.timeouts.handshake_timeout_s
         if entry.identities is not None:
             not_tls = _NOT_TLS if isinstance(self.server, HttpServer) else b""

@@ -18,6 +18,7 @@ from interpose.config import build, streams
 from interpose.config.auto import AutoChain
 from interpose.config.datagrams import Ways, datagram_chain_of
 from interpose.config.dialling import Dialling
+from interpose.config.faults import connection_chances, faults_total
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
 from interpose.config.name_check import NameCheck
 from interpose.config.parts import Parts
@@ -132,6 +133,7 @@ class WorkerRuntime:
             identities=identities,
             proxies=Networks(listener.proxy_protocol_from) if listener.proxy_protocol_from else None,
             access_log=access_log,
+            chances=connection_chances(listener, self._parts),
         )
         if listener.role == "auto":
             return AutoChain(
@@ -258,6 +260,7 @@ class WorkerRuntime:
             "accepting": float(not any(running.is_full for running in self._running.values())),
             "tunnels": float(len(self._open_tunnels())),
             "log_lines_dropped_total": float(sum(writer.dropped for writer in writers) + self._retired.dropped_lines),
+            "faults_total": faults_total(self._parts),
             "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
         }
 
