@@ -272,6 +272,29 @@ def test_who_is_in_no_allowed_network_is_cut_off_and_told_of(tmp_path: Path) -> 
     assert '"status":403' in log.read_text()
 
 
+def test_what_was_begun_is_told_to_its_end_when_a_reload_turns_telling_off(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    listener = '[[listener]]\nrole = "echo"\naddress = "127.0.0.1:0"\nshow = "{}"\n[log]\naccess = "off"\n'
+    file.write_text(listener.format("text"))
+    with running(tmp_path, "run", str(file)) as echo:
+        client = connected(echo.address)
+        client.sendall(b"before")
+        assert client.recv(100) == b"before"
+        file.write_text(listener.format("off"))
+        said = interpose("reload", "--state", str(echo.program.state))
+        assert said.returncode == 0, said
+        assert asked(connected(echo.address), b"untold") == b"untold"
+        assert asked(client, b"after") == b"after"
+        lines = echo.tells("ended after")
+    assert [line.partition("  ")[2].partition(" after ")[0] for line in lines] == [
+        f"connected to 127.0.0.1:{echo.port} over IPv4",
+        'sent 6 bytes: "before"',
+        'sent 5 bytes: "after"',
+        "sends no more",
+        "ended",
+    ]
+
+
 # --- addresses -----------------------------------------------------------------------------------------------------
 
 

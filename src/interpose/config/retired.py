@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from interpose.engine.client import UpstreamClient
+from interpose.engine.narration import Narration
 from interpose.filters.access_log import AccessLog
 from interpose.net.resolve import Resolver
 from interpose.storage.line_writer import LineWriter
@@ -26,14 +27,14 @@ class Retired:
     def __init__(self) -> None:
         self.dropped_lines = 0
         self._clients: weakref.WeakSet[UpstreamClient] = weakref.WeakSet()
-        self._writers: list[tuple[LineWriter, list[weakref.ref[AccessLog]]]] = []
+        self._writers: list[tuple[LineWriter, list[weakref.ref[AccessLog | Narration]]]] = []
         self._resolvers: list[Resolver] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     def add(self, parts: Iterable[Any]) -> None:
         """Take over what was given up at the same time."""
         parts = list(parts)
-        logs = [weakref.ref(part) for part in parts if isinstance(part, AccessLog)]
+        logs = [weakref.ref(part) for part in parts if isinstance(part, AccessLog | Narration)]
         for part in parts:
             if isinstance(part, UpstreamClient):
                 part.retire()

@@ -29,8 +29,9 @@ def narration_of(listener: Listener, means: Means) -> Narration | None:
     """What tells people on standard output what passes through `listener`; None when nobody wants to know."""
     if listener.show == "off":
         return None
+    mode = listener.show
     writer = means.parts.get(LineWriter, "-", lambda: LineWriter("-"))
-    return Narration(writer.write, listener.show)
+    return means.parts.get(Narration, mode, lambda: Narration(writer.write, mode))
 
 
 def echo_of(config: Config, listener: Listener, means: Means) -> Serve:
