@@ -37,16 +37,41 @@ def page(name: str, lines: Iterable[str]) -> str:
 
 def sections() -> Iterator[str]:
     """One section for each table of the file, tables inside a table after it."""
-    shared = {field.type.cls for field in type_of(Config).fields if isinstance(field.type, msgspec.inspect.StructType)}
+    for header, struct in tables():
+        yield from section(header, struct, "###" if "." in header else "##")
+
+
+def tables() -> Iterator[tuple[str, msgspec.inspect.StructType]]:
+    """Every table that has a section, by its header; those inside a table come after it."""
     for field in type_of(Config).fields:
         struct = struct_of(field.type)
         assert struct is not None
-        header = f"[{field.encode_name}]" if struct is field.type else f"[[{field.encode_name}]]"
-        yield from section(header, struct, "##")
+        name = field.encode_name
+        yield (f"[{name}]" if struct is field.type else f"[[{name}]]"), struct
         for inner in struct.fields:
             nested = struct_of(inner.type)
-            if nested is not None and nested.cls not in shared:
-                yield from section(f"{field.encode_name}.{inner.encode_name}", nested, "###")
+            if nested is not None and home_of(nested) == (header := inner_header(name, inner)):
+                yield header, nested
+
+
+def inner_header(table: str, field: msgspec.inspect.Field) -> str:
+    """The header of a table inside a table."""
+    header = f"{table}.{field.encode_name}"
+    return f"[[{header}]]" if isinstance(field.type, msgspec.inspect.VarTupleType) else header
+
+
+def home_of(struct: msgspec.inspect.StructType) -> str:
+    """The header of the section that explains a struct: a table of the file's own, else the first place that has it."""
+    fields = [(field, struct_of(field.type)) for field in type_of(Config).fields]
+    for field, top in fields:
+        if top is field.type and top.cls is struct.cls:
+            return f"[{field.encode_name}]"
+    return next(
+        inner_header(field.encode_name, inner)
+        for field, top in fields
+        for inner in top.fields
+        if (nested := struct_of(inner.type)) is not None and nested.cls is struct.cls
+    )
 
 
 def section(header: str, struct: msgspec.inspect.StructType, level: str) -> Iterator[str]:
@@ -61,7 +86,7 @@ def section(header: str, struct: msgspec.inspect.StructType, level: str) -> Iter
     for field in struct.fields:
         cells = (
             f"`{field.encode_name}`",
-            value(field),
+            value(field, header),
             default(field),
             explanations[field.name],
         )
@@ -69,13 +94,16 @@ def section(header: str, struct: msgspec.inspect.StructType, level: str) -> Iter
     yield ""
 
 
-def value(field: msgspec.inspect.Field) -> str:
+def value(field: msgspec.inspect.Field, header: str) -> str:
     """What may be written, in words."""
     nested = struct_of(field.type)
     if nested is None:
         return wanted(field.type, field.encode_name)
-    name = nested.cls.__name__.lower()
-    return f"a table like [`[{name}]`](#{name})" if hasattr(Config, name) else "a table, see below"
+    home = home_of(nested)
+    what = "tables" if isinstance(field.type, msgspec.inspect.VarTupleType) else "a table"
+    if home == inner_header(header.strip("[]"), field):
+        return f"{what}, see below"
+    return f"{what} like [`{home}`](#{home.strip('[]').replace('.', '')})"
 
 
 def default(field: msgspec.inspect.Field) -> str:
