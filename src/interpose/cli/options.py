@@ -34,6 +34,14 @@ AllowUpstream = Annotated[
         "--allow-upstream", metavar="CIDR", help="Private networks that may be reached through it. Repeatable."
     ),
 ]
+Faults = Annotated[
+    list[str],
+    typer.Option(
+        "--fault",
+        metavar="FAULT",
+        help="What is to go wrong, such as 'latency latency_s=0.2 probability=0.5'. Repeatable.",
+    ),
+]
 Auth = Annotated[
     str | None, typer.Option("--auth", metavar="FILE", help="Users who may use it, as written by htpasswd -B.")
 ]

@@ -51,6 +51,7 @@ def relay(
     insecure: Annotated[bool, typer.Option("--insecure", help="Believe any certificate of a tls:// server.")] = False,
     workers: options.Workers = 1,
     allow_from: options.AllowFrom = [],  # noqa: B006
+    fault: options.Faults = [],  # noqa: B006
     log: options.AccessLog = "-",
     log_format: options.Format = LogFormat.COMBINED,
     tls_certificate: options.Certificate = None,
@@ -73,6 +74,7 @@ def relay(
             verify=not insecure,
             workers=workers,
             allow_from=allow_from,
+            faults=fault,
             log=log,
             log_format=log_format.value,
             tls_certificate=tls_certificate,
@@ -89,6 +91,7 @@ def socks(
     listen: options.Listen = ["127.0.0.1:1080"],  # noqa: B006
     workers: options.Workers = 1,
     allow_from: options.AllowFrom = [],  # noqa: B006
+    fault: options.Faults = [],  # noqa: B006
     auth: options.Auth = None,
     allow_upstream: options.AllowUpstream = [],  # noqa: B006
     log: options.AccessLog = "-",
@@ -107,6 +110,7 @@ def socks(
             listen,
             workers=workers,
             allow_from=allow_from,
+            faults=fault,
             auth=auth,
             allow_upstream=allow_upstream,
             log=log,
@@ -127,6 +131,7 @@ def echo(
     hexadecimal: Hex = False,
     workers: options.Workers = 1,
     allow_from: options.AllowFrom = [],  # noqa: B006
+    fault: options.Faults = [],  # noqa: B006
     log: NoLog = "off",
     log_format: options.Format = LogFormat.COMBINED,
     tls_certificate: options.Certificate = None,
@@ -143,7 +148,7 @@ def echo(
             listen,
             udp=udp,
             show=_shown(quiet, hexadecimal),
-            **_shared(workers, allow_from, log, log_format, tls_certificate, tls_key, name, state),
+            **_shared(workers, allow_from, fault, log, log_format, tls_certificate, tls_key, name, state),
         ),
         from_flags=True,
     )
@@ -156,6 +161,7 @@ def upper(
     hexadecimal: Hex = False,
     workers: options.Workers = 1,
     allow_from: options.AllowFrom = [],  # noqa: B006
+    fault: options.Faults = [],  # noqa: B006
     log: NoLog = "off",
     log_format: options.Format = LogFormat.COMBINED,
     tls_certificate: options.Certificate = None,
@@ -172,7 +178,7 @@ def upper(
             listen,
             udp=udp,
             show=_shown(quiet, hexadecimal),
-            **_shared(workers, allow_from, log, log_format, tls_certificate, tls_key, name, state),
+            **_shared(workers, allow_from, fault, log, log_format, tls_certificate, tls_key, name, state),
         ),
         from_flags=True,
     )
@@ -185,6 +191,7 @@ def _shown(quiet: bool, hexadecimal: bool) -> str:
 def _shared(
     workers: int,
     allow_from: list[str],
+    faults: list[str],
     log: str,
     log_format: LogFormat,
     tls_certificate: str | None,
@@ -195,6 +202,7 @@ def _shared(
     return {
         "workers": workers,
         "allow_from": allow_from,
+        "faults": faults,
         "log": log,
         "log_format": log_format.value,
         "tls_certificate": tls_certificate,

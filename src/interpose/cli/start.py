@@ -24,6 +24,7 @@ def proxy(
     listen: options.Listen = ["127.0.0.1:8080"],  # noqa: B006 - never changed, and shown in --help
     workers: options.Workers = 1,
     allow_from: options.AllowFrom = [],  # noqa: B006
+    fault: options.Faults = [],  # noqa: B006
     auth: options.Auth = None,
     allow_upstream: options.AllowUpstream = [],  # noqa: B006
     socks: options.Socks = False,
@@ -44,6 +45,7 @@ def proxy(
             listen,
             workers=workers,
             allow_from=allow_from,
+            faults=fault,
             auth=auth,
             allow_upstream=allow_upstream,
             socks=socks,
@@ -66,6 +68,7 @@ def gateway(
     listen: options.Listen = ["127.0.0.1:8080"],  # noqa: B006
     workers: options.Workers = 1,
     allow_from: options.AllowFrom = [],  # noqa: B006
+    fault: options.Faults = [],  # noqa: B006
     auth: options.Auth = None,
     script: options.Scripts = [],  # noqa: B006
     log: options.AccessLog = "-",
@@ -85,6 +88,7 @@ def gateway(
             listen,
             workers=workers,
             allow_from=allow_from,
+            faults=fault,
             auth=auth,
             scripts=script,
             log=log,
