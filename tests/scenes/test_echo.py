@@ -239,11 +239,11 @@ def test_what_would_move_a_cursor_is_shown_and_not_obeyed(tmp_path: Path) -> Non
 
 
 def test_hexadecimal_and_nothing(tmp_path: Path) -> None:
-    with running(tmp_path / "hex", "echo", "--hex", *LOCAL) as echo:
+    with running(tmp_path / "1", "echo", "--hex", *LOCAL) as echo:
         assert asked(connected(echo.address), b"Foobar\n\xff") == b"Foobar\n\xff"
         lines = echo.tells("ended after")
     assert lines[2].endswith("  00000000  46 6f 6f 62 61 72 0a ff                           |Foobar..|")
-    with running(tmp_path / "quiet", "upper", "-q", *LOCAL) as upper:
+    with running(tmp_path / "2", "upper", "-q", *LOCAL) as upper:
         assert asked(connected(upper.address), b"Foobar") == b"FOOBAR"
     assert upper.output.read_bytes() == b""
 
@@ -332,7 +332,7 @@ def test_tls_is_spoken_when_there_is_a_certificate(tmp_path: Path) -> None:
 
 
 def test_f5_the_same_port_is_had_again_at_once_after_connections(tmp_path: Path) -> None:
-    with running(tmp_path / "first", "echo", *LOCAL) as echo:
+    with running(tmp_path / "1", "echo", *LOCAL) as echo:
         address = echo.address
         client = connected(address)
         client.sendall(b"Foobar")
@@ -342,7 +342,7 @@ def test_f5_the_same_port_is_had_again_at_once_after_connections(tmp_path: Path)
         client.close()
         echo.program.process.wait(DEADLINE_S)
     arguments = ("--listen", f"127.0.0.1:{address[1]}")
-    with running(tmp_path / "second", "echo", *arguments) as echo:
+    with running(tmp_path / "2", "echo", *arguments) as echo:
         assert echo.address == address
         assert asked(connected(address), b"again") == b"again"
 
