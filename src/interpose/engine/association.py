@@ -101,11 +101,14 @@ class Association:
         self._noted: list[str] = []
         self._waiting_bytes = 0
         self._counts = {"datagrams_in": 0, "datagrams_out": 0, "datagrams_dropped": 0}
+        self._listening = DatagramListening([], self._received)
         try:
-            self._listening = DatagramListening([_socket_at(conversation.stream.info.local)], self._received)
+            sock = _socket_at(conversation.stream.info.local)
         except Failure:
             self._flows.close()
             raise
+        with sock:  # what listens has a copy
+            self._listening.change([sock])
 
     @property
     def address(self) -> Address:
