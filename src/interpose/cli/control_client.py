@@ -42,14 +42,15 @@ async def running_instances(controls: Iterable[Path]) -> list[str]:
     return found
 
 
-async def ask(control: Path, method: str, path: str, timeout_s: float) -> Answer:
-    """Send one request and give the answer. Raises `NoAnswer`."""
+async def ask(control: Path, method: str, path: str, timeout_s: float, content: bytes = b"") -> Answer:
+    """Send one request, with JSON as its content or with none, and give the answer. Raises `NoAnswer`."""
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(str(control), limit=MAX_ANSWER_BYTES)
             try:
                 # HTTP/1.0: the answer comes without chunks and ends with the connection.
-                writer.write(f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+                head = f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+                writer.write(head.encode() + content)
                 data = await reader.read(MAX_ANSWER_BYTES)
                 while more := await reader.read(MAX_ANSWER_BYTES):
                     data += more
@@ -59,10 +60,10 @@ async def ask(control: Path, method: str, path: str, timeout_s: float) -> Answer
         raise NoAnswer(f"it did not answer within {timeout_s:g} s.") from None
     except OSError as error:
         raise NoAnswer(f"{control} cannot be asked: {(error.strerror or str(error)).lower()}.") from None
-    head, separator, content = data.partition(b"\r\n\r\n")
-    words = head.split(b" ", 2)
+    first, separator, received = data.partition(b"\r\n\r\n")
+    words = first.split(b" ", 2)
     try:
-        return Answer(int(words[1]), msgspec.json.decode(content))
+        return Answer(int(words[1]), msgspec.json.decode(received))
     except (IndexError, ValueError):
         what = "ended before its answer did" if not separator else "gave an answer that makes no sense"
         raise NoAnswer(f"it {what}.") from None

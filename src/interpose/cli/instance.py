@@ -14,9 +14,9 @@ RELOAD_TIMEOUT_S = 60.0
 
 def status(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:
     """Show what an instance listens on, its workers, and what they do."""
-    answer = _ask(name, state, "GET", "/v1/status", ANSWER_TIMEOUT_S)
+    answer = ask(name, state, "GET", "/v1/status", ANSWER_TIMEOUT_S)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     from interpose.cli.status_view import status_view
     from interpose.cli.table import console
@@ -26,33 +26,36 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
 
 def reload(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:
     """Let an instance read its configuration again. A wrong one is refused, and the old one goes on."""
-    answer = _ask(name, state, "POST", "/v1/reload", RELOAD_TIMEOUT_S)
+    answer = ask(name, state, "POST", "/v1/reload", RELOAD_TIMEOUT_S)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         print(f"Reloaded: generation {answer.get('generation', '?')} runs.")
 
 
 def drain(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:
     """Let an instance accept no more, finish what it has begun, and end."""
-    answer = _ask(name, state, "POST", "/v1/drain", ANSWER_TIMEOUT_S)
+    answer = ask(name, state, "POST", "/v1/drain", ANSWER_TIMEOUT_S)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         print("Draining: it accepts no more, finishes what it has begun, and ends.")
 
 
-def _ask(name: str, state: str, method: str, path: str, timeout_s: float) -> dict[str, Any]:
+def ask(name: str, state: str, method: str, path: str, timeout_s: float, content: bytes = b"") -> dict[str, Any]:
     """The answer of the instance meant, or a `Refused` that says why there is none."""
     import asyncio
 
     from interpose.config.load import state_dir
 
-    return asyncio.run(_asked(name, state_dir(state), method, path, timeout_s))
+    return asyncio.run(_asked(name, state_dir(state), method, path, timeout_s, content))
 
 
-async def _asked(name: str, directory: Path, method: str, path: str, timeout_s: float) -> dict[str, Any]:
-    from interpose.cli.control_client import NoAnswer, ask, control_sockets, running_instances
+async def _asked(
+    name: str, directory: Path, method: str, path: str, timeout_s: float, content: bytes
+) -> dict[str, Any]:
+    from interpose.cli import control_client
+    from interpose.cli.control_client import NoAnswer, control_sockets, running_instances
 
     running = await running_instances(control_sockets(directory))
     if not running:
@@ -63,17 +66,18 @@ async def _asked(name: str, directory: Path, method: str, path: str, timeout_s: 
         raise Refused(f"several instances are running; choose one with --name: {', '.join(running)}.")
     chosen = name or running[0]
     try:
-        answer = await ask(directory / chosen / "control.sock", method, path, timeout_s)
+        answer = await control_client.ask(directory / chosen / "control.sock", method, path, timeout_s, content)
     except NoAnswer as error:
         raise Refused(f"{chosen}: {error}", status=1) from None
-    content = answer.content if isinstance(answer.content, dict) else {}
+    said = answer.content if isinstance(answer.content, dict) else {}
     if answer.status >= 300:
-        errors = content.get("errors") or [content.get("error") or f"it answered with status {answer.status}."]
+        errors = said.get("errors") or [said.get("error") or f"it answered with status {answer.status}."]
         raise Refused(*(f"{chosen}: {error}" for error in errors), status=2 if 400 <= answer.status < 500 else 1)
-    return content
+    return said
 
 
-def _print_json(answer: dict[str, Any]) -> None:
+def print_json(answer: dict[str, Any]) -> None:
+    """Print an answer for programs."""
     import json
 
     print(json.dumps(answer, indent=2))

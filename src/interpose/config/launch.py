@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interpose.config.model import HTTP_ROLES, Config, Listener
@@ -24,6 +25,7 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "interpose.config.launch")
 
 def supervise(config: Config, *, load: Callable[[], Config] | None = None, interactive: bool = False) -> int:
     """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad)."""
+    from interpose.config.live_faults import LiveFaults
     from interpose.engine.supervisor import Supervisor
     from interpose.net.listen import raise_descriptor_limit
 
@@ -31,14 +33,16 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
     raise_descriptor_limit()
 
     async def run() -> int:
+        live_faults = LiveFaults(load or (lambda: config), plan_of)
         supervisor = Supervisor(
             plan_of(config),
             command=WORKER_COMMAND,
-            load=None if load is None else lambda: plan_of(load()),
-            serve_control=_serve_control,
+            load=live_faults.load,
+            serve_control=partial(_serve_control, live_faults),
             log_format=_log_format(config),
             interactive=interactive,
         )
+        live_faults.begin(supervisor.reloading)
         return await supervisor.run()
 
     return asyncio.run(run())
@@ -84,11 +88,11 @@ def _scheme_of(listener: Listener) -> str:
     return "tcp" if listener.tls is None else "tls"
 
 
-def _serve_control(instance: Any, sock: Any) -> Any:
+def _serve_control(live_faults: Any, instance: Any, sock: Any) -> Any:
     """The server of the control socket, loaded when it is wanted: after the ready line, which it would delay."""
     from interpose.console.control import serve_control
 
-    return serve_control(instance, sock)
+    return serve_control(instance, sock, live_faults)
 
 
 # --- in a worker process -------------------------------------------------------------------------------------------

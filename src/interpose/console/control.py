@@ -5,13 +5,16 @@
     POST /v1/reload   200 and the generation that serves now; 422 and every error when the old one goes on
     POST /v1/drain    202: it finishes what runs and ends
     GET  /v1/config   the configuration that serves
+    GET  /v1/faults   {"faults": [...]}: listeners and routes, their faults, and whether those were set live
+    PUT  /v1/faults   {"name": listener or route, "faults": texts or tables}: let it have these; answered as a reload is
+    DELETE /v1/faults {"name": listener or route, "" for all}: let it have what its configuration says
 
-Answers are JSON.
+Contents and answers are JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -55,8 +58,28 @@ class Instance(Protocol):
         """Drain and end."""
 
 
-def control_application(instance: Instance) -> Starlette:
-    """The API of `instance`."""
+class Faults(Protocol):
+    """The faults that can be set while the instance runs."""
+
+    def listed(self) -> Sequence[Mapping[str, Any]]:
+        """What has which."""
+
+    async def set(self, name: str, faults: Sequence[str | Mapping[str, Any]]) -> ReloadResult:
+        """Let a listener or route have these."""
+
+    async def clear(self, name: str) -> ReloadResult:
+        """Let it, or ("") everything, have what the configuration says."""
+
+
+class FaultsWanted(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of PUT and DELETE for faults."""
+
+    name: str = ""
+    faults: list[str | dict[str, Any]] = []
+
+
+def control_application(instance: Instance, live_faults: Faults | None = None) -> Starlette:
+    """The API of `instance`; without `live_faults` it has no such resource."""
 
     async def status(_: Request) -> Response:
         return _json(instance.status())
@@ -65,9 +88,7 @@ def control_application(instance: Instance) -> Starlette:
         return _json({"ready": instance.is_ready}, 200 if instance.is_ready else 503)
 
     async def reload(_: Request) -> Response:
-        result = await instance.reload()
-        content = {"generation": result.generation, "errors": list(result.errors)}
-        return _json(content, 422 if result.errors else 200)
+        return _changed(await instance.reload())
 
     async def drain(_: Request) -> Response:
         instance.end()
@@ -76,15 +97,31 @@ def control_application(instance: Instance) -> Starlette:
     async def config(_: Request) -> Response:
         return _json(msgspec.msgpack.decode(instance.config()))
 
-    return Starlette(
-        routes=[
-            Route("/v1/status", status),
-            Route("/v1/ready", ready),
-            Route("/v1/reload", reload, methods=["POST"]),
-            Route("/v1/drain", drain, methods=["POST"]),
-            Route("/v1/config", config),
-        ]
-    )
+    routes = [
+        Route("/v1/status", status),
+        Route("/v1/ready", ready),
+        Route("/v1/reload", reload, methods=["POST"]),
+        Route("/v1/drain", drain, methods=["POST"]),
+        Route("/v1/config", config),
+    ]
+    if live_faults is not None:
+        routes.append(Route("/v1/faults", _faults_endpoint(live_faults), methods=["GET", "PUT", "DELETE"]))
+    return Starlette(routes=routes)
+
+
+def _faults_endpoint(live_faults: Faults) -> Callable[[Request], Awaitable[Response]]:
+    async def faults(request: Request) -> Response:
+        if request.method in ("GET", "HEAD"):
+            return _json({"faults": list(live_faults.listed())})
+        try:
+            wanted = msgspec.json.decode(await request.body() or b"{}", type=FaultsWanted)
+        except msgspec.DecodeError as error:
+            return _json({"errors": [f"the content cannot be used: {error}."]}, 422)
+        if request.method == "PUT":
+            return _changed(await live_faults.set(wanted.name, wanted.faults))
+        return _changed(await live_faults.clear(wanted.name))
+
+    return faults
 
 
 class ControlServer(uvicorn.Server):
@@ -119,9 +156,14 @@ class ControlServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve_control(instance: Instance, sock: Any) -> ControlServer:
+def serve_control(instance: Instance, sock: Any, live_faults: Faults | None = None) -> ControlServer:
     """The server of the control API of `instance` on `sock`."""
-    return ControlServer(control_application(instance), sock)
+    return ControlServer(control_application(instance, live_faults), sock)
+
+
+def _changed(result: ReloadResult) -> Response:
+    content = {"generation": result.generation, "errors": list(result.errors)}
+    return _json(content, 422 if result.errors else 200)
 
 
 def _json(content: Any, status: int = 200) -> Response:

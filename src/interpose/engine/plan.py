@@ -34,6 +34,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     config: bytes
     """The whole configuration as MessagePack, for the workers."""
 
+    written: bytes = b""
+    """The same without what was changed while it runs; empty: nothing was."""
+
     grace_s: float = 30.0
     pre_drain_s: float = 0.0
     max_lag_s: float = 10.0

@@ -56,12 +56,23 @@ class Reload:
             self._next = asyncio.create_task(self._when_free())
         return await asyncio.shield(self._next)
 
-    async def _when_free(self) -> Result:
+    async def apply(self, load: Load) -> Result:
+        """Change over to what `load` gives, which nobody else asked for, after the reload that runs now."""
+        return await asyncio.shield(asyncio.create_task(self._when_free(load)))
+
+    @property
+    def generation(self) -> int:
+        """The one that serves."""
+        return self._crew.generation
+
+    async def _when_free(self, load: Load | None = None) -> Result:
         async with self._running:
-            self._next = None
+            if load is None:
+                self._next = None
+                load = self._load
             began = time.monotonic()
             try:
-                await self._change(self.plan if self._load is None else await asyncio.to_thread(self._load))
+                await self._change(self.plan if load is None else await asyncio.to_thread(load))
             except Exception as error:
                 if not isinstance(error, ValueError | OSError):
                     log.exception("the reload met what nobody had thought of")
