@@ -34,6 +34,18 @@ http {{
 """
 
 
+_NGINX_STREAM = """\
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log stderr error; {user}
+events {{ worker_connections 8192; }}
+stream {{
+  log_format line '$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time';
+  access_log {log} line;
+  server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass 127.0.0.1:{upstream}; }}
+}}
+"""
+
+
 # Its `ssl_protocols` are widened to what the others have by default: TLS 1.3 is what all then speak.
 def _nginx(path: str, setup: Setup) -> list[str]:
     tls, certificate = "", ""
@@ -42,7 +54,10 @@ def _nginx(path: str, setup: Setup) -> list[str]:
         certificate = f"ssl_certificate {setup.certificate}; ssl_certificate_key {setup.key};"
     config = setup.directory / "nginx.conf"
     values = {"directory": setup.directory, "log": setup.log, "upstream": setup.upstream, "port": setup.port}
-    config.write_text(_NGINX.format(**values, user=nginx_user(), tls=tls, certificate=certificate))
+    if setup.role is Role.RELAY:
+        config.write_text(_NGINX_STREAM.format(**values, user=nginx_user()))
+    else:
+        config.write_text(_NGINX.format(**values, user=nginx_user(), tls=tls, certificate=certificate))
     return [path, "-p", str(setup.directory), "-e", "stderr", "-c", str(config)]
 
 
@@ -74,7 +89,7 @@ def _haproxy(path: str, setup: Setup) -> list[str]:
         both = setup.directory / "both.pem"
         both.write_bytes(setup.certificate.read_bytes() + setup.key.read_bytes())
         tls = f" ssl crt {both}"
-    is_tunnel = setup.role is Role.TUNNEL
+    is_tunnel = setup.role in (Role.TUNNEL, Role.RELAY)
     config = setup.directory / "haproxy.cfg"
     config.write_text(
         _HAPROXY.format(
@@ -173,6 +188,8 @@ def _interpose(path: str, setup: Setup) -> list[str]:
     listen = ["--listen", f"127.0.0.1:{setup.port}"]
     if setup.role is Role.GATEWAY:
         return [path, "gateway", f"http://127.0.0.1:{setup.upstream}", *listen, *common]
+    if setup.role is Role.RELAY:
+        return [path, "relay", "--to", f"127.0.0.1:{setup.upstream}", *listen, *common]
     return [path, "proxy", *listen, *common]
 
 

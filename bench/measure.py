@@ -111,15 +111,15 @@ def _largest_share(answering: Running, bench: Bench) -> float:
     return max(held.values()) / max(1, sum(held.values()))
 
 
-def bulk(peer: Peer, bench: Bench) -> Measurement:
-    """CPU seconds per GiB through one tunnel."""
-    with bench.started(peer, Role.TUNNEL) as answering:
+def bulk(peer: Peer, bench: Bench, *, role: Role = Role.TUNNEL) -> Measurement:
+    """CPU seconds per GiB through one tunnel, or through one relayed connection."""
+    with bench.started(peer, role) as answering:
         fetch = partial(
             load.bulk,
             answering.setup.port,
             bench.origin,
             "/10m",
-            through_connect=peer.name != "haproxy",
+            through_connect=role is Role.TUNNEL and peer.name != "haproxy",
         )
         try:
             fetch(total_bytes=64 * MIB, limit_s=1.0)

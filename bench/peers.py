@@ -24,6 +24,7 @@ class Role(Enum):
     TLS_GATEWAY = "gateway with TLS"
     PROXY = "forward proxy"
     TUNNEL = "tunnel"
+    RELAY = "TCP relay"
 
 
 @dataclass(frozen=True, slots=True)

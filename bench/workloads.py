@@ -84,6 +84,13 @@ WORKLOADS: dict[str, Workload] = {
             measure.bulk,
         ),
         Workload(
+            "relay",
+            "TCP relay, bulk through one connection",
+            ("nginx", "haproxy", INTERPOSE),
+            MS_PER_GIB,
+            partial(measure.bulk, role=Role.RELAY),
+        ),
+        Workload(
             "tls-1k", "gateway, TLS, 1 KiB", GATEWAYS, US_PER_REQUEST, partial(measure.requests, role=Role.TLS_GATEWAY)
         ),
         Workload(
