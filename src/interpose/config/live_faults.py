@@ -67,8 +67,11 @@ class LiveFaults:
             for of, table in tables
         ]
         known = {(row["of"], row["name"]) for row in rows}
-        gone = [place for place in self._set if place not in known]
-        return rows + [{"of": place.of, "name": place.name, "faults": [], "live": True} for place in gone]
+        gone = {place: tables for place, tables in self._set.items() if place not in known}
+        return rows + [
+            {"of": place.of, "name": place.name, "faults": [_in_words(table) for table in tables], "live": True}
+            for place, tables in gone.items()
+        ]
 
     async def set(self, name: str, faults: Sequence[str | Mapping[str, Any]]) -> Result:
         """Let a listener or route have exactly these, as texts or tables. What is wrong is in the result."""
@@ -140,3 +143,8 @@ class LiveFaults:
     def _refused(self, *sentences: str) -> Result:
         errors = tuple(sentence if sentence.endswith(("?", ".")) else f"{sentence}." for sentence in sentences)
         return Result(generation=self._running.generation, errors=errors)
+
+
+def _in_words(table: Mapping[str, Any]) -> str:
+    """A table of a fault as one writes it in a line."""
+    return " ".join([str(table["kind"]), *(f"{name}={value}" for name, value in table.items() if name != "kind")])

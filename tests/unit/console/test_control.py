@@ -32,18 +32,37 @@ class FakeInstance:
         self.ended += 1
 
 
-async def ask(instance: FakeInstance, method: str, path: str) -> tuple[int, Any]:
+class FakeFaults:
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.result = Result(3)
+
+    def listed(self) -> list[dict[str, Any]]:
+        return [{"of": "listener", "name": "web", "faults": ["timeout"], "live": True}]
+
+    async def set(self, name: str, faults: Any) -> Result:
+        self.asked.append((name, faults))
+        return self.result
+
+    async def clear(self, name: str) -> Result:
+        self.asked.append(name)
+        return self.result
+
+
+async def ask(
+    instance: FakeInstance, method: str, path: str, content: bytes = b"", faults: FakeFaults | None = None
+) -> tuple[int, Any]:
     """One request to the application, without a server."""
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": content, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": [], "root_path": ""}
-    await control_application(instance)(scope, receive, send)
+    await control_application(instance, faults)(scope, receive, send)
     body = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], msgspec.json.decode(body) if body.startswith(b"{") else body.decode()
 
@@ -78,3 +97,30 @@ async def test_f15_a_refused_reload_says_every_error() -> None:
     instance.result = Result(1, ("file.toml:3: one.", "file.toml:9: two."))
     status, content = await ask(instance, "POST", "/v1/reload")
     assert (status, content) == (422, {"generation": 1, "errors": ["file.toml:3: one.", "file.toml:9: two."]})
+
+
+async def test_faults_are_listed_set_and_cleared() -> None:
+    instance, faults = FakeInstance(), FakeFaults()
+    assert await ask(instance, "GET", "/v1/faults", faults=faults) == (200, {"faults": faults.listed()})
+    content = b'{"name": "web", "faults": ["timeout", {"kind": "latency", "latency_s": 1}]}'
+    assert await ask(instance, "PUT", "/v1/faults", content, faults) == (200, {"generation": 3, "errors": []})
+    assert await ask(instance, "DELETE", "/v1/faults", b'{"name": "web"}', faults) == (
+        200,
+        {"generation": 3, "errors": []},
+    )
+    assert (await ask(instance, "DELETE", "/v1/faults", faults=faults))[0] == 200
+    assert faults.asked == [("web", ["timeout", {"kind": "latency", "latency_s": 1}]), "web", ""]
+    faults.result = Result(3, ("it does not fit.",))
+    assert (await ask(instance, "PUT", "/v1/faults", content, faults))[0] == 422
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b"[]", b'{"name": 5}', b'{"fault": []}', b'{"faults": [5]}'])
+async def test_a_wish_for_faults_that_makes_no_sense_is_refused(content: bytes) -> None:
+    faults = FakeFaults()
+    status, answer = await ask(FakeInstance(), "PUT", "/v1/faults", content, faults)
+    assert (status, faults.asked) == (422, [])
+    assert answer["errors"][0].startswith("the content cannot be used: ")
+
+
+async def test_an_instance_without_live_faults_has_no_such_resource() -> None:
+    assert (await ask(FakeInstance(), "GET", "/v1/faults"))[0] == 404
