@@ -144,15 +144,18 @@ class ActorSocket:
         return data
 
     def receive_message(self, end: bytes = b"\r\n\r\n", shown: str = "") -> bytes:
-        """Receive until what came ends in `end`, drawn as one event: `shown`, or the first line."""
+        """Receive until what came ends in `end`, drawn as one event: `shown`, or the first line of a head."""
         data = b""
         while not data.endswith(end):
             more = self._socket.receive()
             if not more:
                 raise ConnectionError(f"the stream ended after {quoted(data)}")
             data += more
-        line = shown or first_line(data)
-        self._heard(self._other, f"recv() returns {line} …", line)
+        if b"\r\n" in data:
+            line = shown or first_line(data)
+            self._heard(self._other, f"recv() returns {line} …", line)
+        else:
+            self._heard(self._other, f"recv() returns {quoted(data)}", f"recv() returns {quoted(data)}")
         return data
 
     def receive_datagram(self, limit: int = 65536) -> tuple[bytes, Address]:

@@ -17,6 +17,9 @@ def run(scene: Scene) -> None:
     again = server.tcp()
     error = error_of(lambda: again.bind(port))
     scene.expect(error == "EADDRINUSE", "Without SO_REUSEADDR the restarted server does not get its port back.")
+    again.reuse_address()
+    error = error_of(lambda: again.bind(port))
+    scene.expect(error == "EADDRINUSE", "The option comes too late when the server that ended did not have it.")
 
     scene.title("With SO_REUSEADDR")
     port = serve_once(server, client, reuse=True, stand_in=8002)
