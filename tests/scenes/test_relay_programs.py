@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -211,7 +212,7 @@ def test_before_tls_the_header_is_sent_in_the_clear(place: Path) -> None:
 
 @contextmanager
 def behind_a_proxy(place: Path) -> Iterator[Program]:
-    """A relay that demands a PROXY header, before a server that answers in capitals."""
+    """A relay that demands a PROXY line, before a server that answers in capitals."""
     with (
         listening(upper) as server,
         relay(place, "--to", f"127.0.0.1:{server}", "--proxy-from", "127.0.0.1") as program,
@@ -273,21 +274,22 @@ def resident_bytes(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def test_much_passes_in_little_memory(place: Path) -> None:
-    block, blocks = random.Random(3).randbytes(1 << 20), 300
-    received = hashlib.sha256()
+def pass_on(place: Path, blocks: int) -> int:
+    """Send so many MiB through a relay, check every byte; how much memory that took beyond the first MiB."""
+    block = random.Random(3).randbytes(1 << 20)
+    seen: list[str] = []
 
     def sink(connection: socket.socket) -> None:
-        buffer = bytearray(1 << 18)
+        digest, buffer = hashlib.sha256(), bytearray(1 << 18)
         while size := connection.recv_into(buffer):
-            received.update(buffer[:size])
+            digest.update(memoryview(buffer)[:size])
+        seen.append(digest.hexdigest())
         connection.sendall(b"done")
 
     expected = hashlib.sha256()
     with listening(sink) as server, relay(place, "--to", f"127.0.0.1:{server}") as program:
         [worker] = children_of(program.process.pid)
         assert run("nc", "-N", "127.0.0.1", str(program.port), stdin=block) == b"done"
-        received = hashlib.sha256()
         before = resident_bytes(worker)
         with socket.create_connection(("127.0.0.1", program.port), DEADLINE_S) as client:
             for _ in range(blocks):
@@ -297,9 +299,41 @@ def test_much_passes_in_little_memory(place: Path) -> None:
             assert client.recv(10) == b"done"
         grown = resident_bytes(worker) - before
         [_, line] = program.log(2)
-    assert received.digest() == expected.digest()
+    assert seen[1] == expected.hexdigest()
     assert line["bytes_in"] == blocks << 20
-    assert grown < 4 << 20, f"{grown} bytes more"
+    return grown
+
+
+def test_much_passes_in_little_memory(place: Path) -> None:
+    assert pass_on(place, 200) < 4 << 20
+
+
+def test_f14_a_server_that_does_not_read_holds_its_client_up_and_nothing_is_piled_up(place: Path) -> None:
+    may_read = threading.Event()
+    read: list[int] = []
+
+    def slow(connection: socket.socket) -> None:
+        assert may_read.wait(DEADLINE_S)
+        read.append(len(all_of(connection)))
+
+    block = bytes(1 << 16)
+    with listening(slow) as server, relay(place, "--to", f"127.0.0.1:{server}") as program:
+        [worker] = children_of(program.process.pid)
+        with socket.create_connection(("127.0.0.1", program.port), DEADLINE_S) as client:
+            client.settimeout(1.0)  # nothing is taken for so long: it is being held up
+            before, sent = resident_bytes(worker), 0
+            with contextlib.suppress(TimeoutError):
+                while sent < 1 << 28:
+                    sent += client.send(block)
+            assert sent < 1 << 27, "the kernel's buffers are smaller than that; somebody has piled it up"
+            grown = resident_bytes(worker) - before
+            may_read.set()
+            client.shutdown(socket.SHUT_WR)
+            [line] = program.log(1)
+        wait_until(lambda: bool(read), "the server has read everything")
+    assert read == [sent]
+    assert line["bytes_in"] == sent
+    assert grown < 2 << 20
 
 
 # --- before anything runs --------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ _NOT_TLS = (
 class Entry(NamedTuple):
     """What connections of a listener pass through before its server, and how many there may be.
 
-    `proxies` are those that begin each connection with a PROXY header; `access_log` hears of connections that never
+    `proxies` are those that begin each connection with a PROXY line; `access_log` hears of connections that never
     come to the server.
     """
 
@@ -252,7 +252,7 @@ class Running:
         self._listening.handler = self._first_step(new.entry)
 
     def _first_step(self, entry: Entry) -> StreamHandler:
-        """What streams begin with: the PROXY header, TLS, faults, then the server, as far as they are asked for."""
+        """What streams begin with: the PROXY line, TLS, faults, then the server, as far as they are asked for."""
         first: StreamHandler = self.server
         if entry.chances is not None:
             first = FaultStep(entry.chances, first)
@@ -262,10 +262,10 @@ class Running:
             choose = entry.identities.choose
             first = TlsTermination(choose, first, read_client_hello, handshake_timeout_s=limit_s, not_tls=not_tls)
         if entry.proxies is not None:
-            first = ProxyLineStep(entry.proxies, first, timeout_s=limit_s, refused=self._without_header)
+            first = ProxyLineStep(entry.proxies, first, timeout_s=limit_s, refused=self._without_line)
         return first
 
-    def _without_header(self, stream: Stream, failure: Failure) -> None:
+    def _without_line(self, stream: Stream, failure: Failure) -> None:
         """Write down that a proxy did not say who its client is, and was cut off."""
         server, access_log = self.server, self._chain.entry.access_log
         server.failures += 1

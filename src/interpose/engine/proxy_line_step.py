@@ -1,7 +1,7 @@
 """The PROXY protocol on a listener, as a step before another stream handler: before TLS, and before any protocol.
 
-Who is listed must begin with a header, and what that says of the client holds for everything after it. Who is not
-listed is served as who it is: a header of its own is no header, but the client's first bytes.
+Who is listed must begin with a PROXY line, and what that says of the client holds for everything after it. Who is not
+listed is served as who it is: a line of its own is no such line, but the client's first bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from interpose.protocol.proxy_line import ProxyLine, read_proxy_line
 
 
 class ProxyLineStep:
-    """A stream handler that reads the header of listed peers, and then lets `handler` serve the stream.
+    """A stream handler that reads the line of listed peers, and then lets `handler` serve the stream.
 
     The peer of a Unix socket has no address; it counts as listed, since the permissions of the file have decided who it
     can be. `refused` hears of each connection that ends here, after it was broken off.
@@ -58,7 +58,7 @@ class ProxyLineStep:
         self._handler(stream)
 
     async def _line(self, stream: Stream) -> ProxyLine | None:
-        """The header, taken off the stream; None when the peer left without a byte (checks of health do)."""
+        """The PROXY line, taken off the stream; None when the peer left without a byte (checks of health do)."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 data = await stream.peek(1)
@@ -68,9 +68,9 @@ class ProxyLineStep:
                     seen = len(data)
                     data = await stream.peek(seen + 1)
                     if len(data) == seen:
-                        raise Failure("connection_terminated", Side.DOWNSTREAM, "The PROXY header was cut off.")
+                        raise Failure("connection_terminated", Side.DOWNSTREAM, "The PROXY line was cut off.")
         except TimeoutError:
-            detail = f"No PROXY header came within {self._timeout_s:g} s."
+            detail = f"No PROXY line came within {self._timeout_s:g} s."
             raise Failure("connection_timeout", Side.DOWNSTREAM, detail) from None
         await stream.read(line.size)
         return line

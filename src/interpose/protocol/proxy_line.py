@@ -1,8 +1,9 @@
 """The PROXY protocol, versions 1 and 2: what a relay says of the client before the client's own first byte.
 
-A header is one line of text (version 1) or a binary block (version 2); what follows it belongs to the client. It is
-read strictly and whole, since a decision hangs on it: who the client is. Both readers are bounded: no more than
-MAX_BYTES are looked at, and a beginning that can become no header is refused as early as that can be told.
+A PROXY line is one line of text (version 1) or, called so all the same, a binary block (version 2). What follows it
+belongs to the client. It is read strictly and whole, since a decision hangs on it: who the client is. Both readers are
+bounded: no more than MAX_BYTES are looked at, and a beginning that can become none is refused as early as that can be
+told.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from interpose.protocol.number import decimal
 
 MAX_LINE_BYTES = 107
 MAX_BYTES = 4096
-"""The largest header of version 2 that is read, extensions (TLVs) included. The format would allow 64 KiB."""
+"""The largest block of version 2 that is read, extensions (TLVs) included. The format would allow 64 KiB."""
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _WORD = b"PROXY "
@@ -37,7 +38,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ProxyLine(NamedTuple):
-    """A header: both ends of the connection it speaks of, and its own size.
+    """A PROXY line: both ends of the connection it speaks of, and its own size.
 
     Both are None when it says nothing of them (LOCAL, UNKNOWN): then the connection's own addresses hold.
     """
@@ -48,7 +49,7 @@ class ProxyLine(NamedTuple):
 
 
 def read_proxy_line(data: bytes) -> ProxyLine | None:
-    """The header that `data` begins with, None while more bytes are needed; `Failure` when it can become none."""
+    """The PROXY line that `data` begins with, None while more bytes are needed; `Failure` when it can become none."""
     if data[: len(_WORD)] == _WORD[: len(data)]:
         return _read_line(data)
     if data[: len(SIGNATURE)] == SIGNATURE[: len(data)]:
@@ -57,7 +58,7 @@ def read_proxy_line(data: bytes) -> ProxyLine | None:
 
 
 def _malformed(why: str) -> Failure:
-    return Failure("http_request_error", Side.DOWNSTREAM, f"No PROXY header came that can be read: {why}.")
+    return Failure("http_request_error", Side.DOWNSTREAM, f"No PROXY line came that can be read: {why}.")
 
 
 # --- version 1 ------------------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def _known(address: IPAddress, port: int) -> Address:
 
 
 def proxy_line(version: Version, peer: Address, local: Address) -> bytes:
-    """The header that tells of a connection from `peer` to `local`.
+    """The PROXY line that tells of a connection from `peer` to `local`.
 
     What cannot be told (an end nobody knows, in version 1 a Unix socket) becomes UNKNOWN, or a block without a family.
     """

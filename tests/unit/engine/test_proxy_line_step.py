@@ -1,4 +1,4 @@
-"""The PROXY header on a listener: who must send one, who is not believed, and what becomes of the bytes behind it."""
+"""The PROXY line on a listener: who must send one, who is not believed, and what becomes of the bytes behind it."""
 
 from __future__ import annotations
 
