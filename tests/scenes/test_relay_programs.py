@@ -131,11 +131,14 @@ def test_a_forking_proxy_passes_the_same_page_on(place: Path, site: Nginx, worke
 
 
 def test_tls_is_added_and_taken_off(place: Path, site: Nginx) -> None:
-    authority = CertificateAuthority(place, "Another authority")
+    others = place / "others"
+    others.mkdir()
+    authority = CertificateAuthority(others)
     pair = authority.issue("localhost")
     tls = ("--tls-certificate", pair.certificate, "--tls-key", pair.key)
     direct = curl(f"http://127.0.0.1:{site.port}/index.html")
-    with relay(place / "a", "--to", f"tls://localhost:{site.tls_port}", "--insecure") as program:
+    sites_own = str(place / "test-authority.pem")
+    with relay(place / "a", "--to", f"tls://localhost:{site.tls_port}", "--ca-file", sites_own) as program:
         assert curl(f"http://127.0.0.1:{program.port}/index.html") == direct
     with relay(place / "b", "--to", f"127.0.0.1:{site.port}", *tls) as program:
         assert program.url == f"tls://127.0.0.1:{program.port}"

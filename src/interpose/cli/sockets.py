@@ -48,6 +48,9 @@ def relay(
         list[str],
         typer.Option("--proxy-from", metavar="CIDR", help="Proxies before this one, which send a PROXY line."),
     ] = [],  # noqa: B006 - never changed
+    ca_file: Annotated[
+        str | None, typer.Option("--ca-file", metavar="FILE", help="Authorities to believe for tls:// servers (PEM).")
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Believe any certificate of a tls:// server.")] = False,
     workers: options.Workers = 1,
     allow_from: options.AllowFrom = [],  # noqa: B006
@@ -72,6 +75,7 @@ def relay(
             send_proxy_protocol=send_proxy.value,
             proxy_protocol_from=proxy_from,
             verify=not insecure,
+            ca_file=ca_file,
             workers=workers,
             allow_from=allow_from,
             faults=fault,

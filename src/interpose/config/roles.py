@@ -80,6 +80,7 @@ def relay_tables(
     proxy_protocol_from: Sequence[str] = (),
     send_proxy_protocol: str = "off",
     verify: bool = True,
+    ca_file: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """The tables of a relay to `servers`; with `udp` of datagrams. `options` are those of `common_tables`."""
@@ -88,6 +89,7 @@ def relay_tables(
         "name": "upstream",
         "servers": list(servers),
         "verify": verify,
+        **({} if ca_file is None else {"ca_file": ca_file}),
         "send_proxy_protocol": send_proxy_protocol,
     }
     return {**common_tables("relay", listen, own=own, **options), "upstream": [upstream]}
@@ -178,6 +180,7 @@ _FLAGS = tuple(
         (r"listener\[[0-9]+\]\.tls\.key", "--tls-key"),
         (r"upstream\[1\]\.servers(\[[0-9]+\])?", "UPSTREAM"),
         (r"upstream\[1\]\.send_proxy_protocol", "--send-proxy"),
+        (r"upstream\[1\]\.ca_file", "--ca-file"),
         (r"listener\[[0-9]+\]\.fault", "--fault"),
         (r"listener\[[0-9]+\]\.fault(\[[0-9]+\])", r"--fault\1"),
         (r"listener\[[0-9]+\]\.fault(\[[0-9]+\])\.([a-z_]+)", r"--fault\1 \2"),
