@@ -74,7 +74,8 @@ class Session:
         """(flow) The target sent a datagram: pass it back."""
         keeper = self._keeper
         size = len(data)
-        if not self.is_proven and 0 < keeper.max_reply_ratio * self.bytes_in < self.bytes_out + size:
+        ratio = keeper.max_reply_ratio
+        if ratio and not self.is_proven and self.bytes_out + size > ratio * self.bytes_in:
             self.held_back += 1
             keeper.hold_back(self)
             return

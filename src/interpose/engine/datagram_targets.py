@@ -87,11 +87,18 @@ class Targets:
         for server in self._rotation.order():
             if now - server.known_since > FRESH_S and server.asking is None:
                 self._ask(server)
+            if why := self._objection(server):
+                self._complain(server, why)
+                continue
             for address in server.addresses:
-                if why := self.refuse(address, server.where.port):
-                    self._complain(server, f"{address} {why}")
-                else:
-                    yield Target(server.where, address)
+                yield Target(server.where, address)
+
+    def _objection(self, server: _Server) -> str | None:
+        """Why nothing is sent to `server`: one address that is ourselves, or many machines, says what the name means."""
+        for address in server.addresses:
+            if why := self.refuse(address, server.where.port):
+                return f"{address} {why}"
+        return None
 
     def refused(self, target: Target) -> None:
         """A datagram could not be delivered there."""
