@@ -331,7 +331,7 @@ async def test_a_relay_passes_on_who_its_proxy_says_the_client_is() -> None:
     assert line["client"] == "2001:db8::7"
 
 
-async def test_a11_a_header_from_a_stranger_is_what_it_sent_and_nothing_more() -> None:
+async def test_a11_a_line_from_a_stranger_is_what_it_sent_and_nothing_more() -> None:
     header = b"PROXY TCP4 198.51.100.7 203.0.113.9 40000 443\r\n"
     async with relayed(address_of_client, proxy_protocol_from=["127.0.0.2"]) as (client, running, _):
         client.send(header)
@@ -340,7 +340,7 @@ async def test_a11_a_header_from_a_stranger_is_what_it_sent_and_nothing_more() -
 
 
 @pytest.mark.parametrize("role", ["relay", "gateway"])
-async def test_a11_who_is_to_send_a_header_and_does_not_is_cut_off_with_a_note(role: str) -> None:
+async def test_a11_who_is_to_send_a_line_and_does_not_is_cut_off_with_a_note(role: str) -> None:
     async with RawOrigin(silent) as origin:
         config = config_of(
             {
