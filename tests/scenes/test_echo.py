@@ -207,7 +207,8 @@ def send_until_stuck(client: socket.socket, most: int) -> int:
 
 
 def memory_of_workers(program: Program) -> int:
-    return sum(worker["memory_bytes"] for worker in program.status()["workers"])
+    pages = [Path(f"/proc/{worker['pid']}/statm").read_text().split()[1] for worker in program.status()["workers"]]
+    return sum(map(int, pages)) * os.sysconf("SC_PAGESIZE")
 
 
 def test_a_client_that_resets_is_told_of(tmp_path: Path) -> None:
