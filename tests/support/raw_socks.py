@@ -34,12 +34,15 @@ def request(host: str, port: int, command: int = CONNECT, *, as_name: bool = Fal
 
 
 def request_4(host: str, port: int, user: bytes = b"") -> bytes:
-    """A request of version 4, or of 4a when the host is no IPv4 address in its usual form."""
+    """A request of version 4, or of 4a when the host is no IPv4 address in its usual form (or one that means 4a)."""
     head = b"\x04\x01" + struct.pack("!H", port)
     try:
-        return head + ipaddress.IPv4Address(host).packed + user + b"\0"
+        address = ipaddress.IPv4Address(host)
     except ValueError:
-        return head + b"\0\0\0\x07" + user + b"\0" + host.strip("[]").encode("latin-1") + b"\0"
+        address = ipaddress.IPv4Address("0.0.0.7")
+    if not 0 < int(address) < 256:
+        return head + address.packed + user + b"\0"
+    return head + b"\0\0\0\x07" + user + b"\0" + host.strip("[]").encode("latin-1") + b"\0"
 
 
 def login(user: bytes, password: bytes) -> bytes:

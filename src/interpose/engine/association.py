@@ -22,7 +22,7 @@ from interpose.core.failure import Failure, Side
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Origin
 from interpose.engine.conversations import Conversation
-from interpose.net.address import IPAddress, SocketAddress, parse_address
+from interpose.net.address import IPAddress, SocketAddress, ip_address, parse_address
 from interpose.net.errors import failure_of
 from interpose.net.flows import Flow, Flows
 from interpose.net.udp import DatagramListening, bind_datagrams
@@ -66,6 +66,7 @@ class Associations:
         try:
             bound = association.address
             conversation.exchange.asked = f"SOCKS5-UDP {bound}"
+            conversation.bytes_in = 0  # from now on what datagrams carry, as a tunnel counts what it carries
             stream.write(write_reply(VERSION_5, Reply.SUCCEEDED, bound.host, bound.port))
             while await _is_open(conversation):
                 association.sweep()
@@ -142,8 +143,8 @@ class Association:
         destination.send(content)
 
     def _new(self, host: str, port: int) -> Destination | None:
-        """A destination whose address is being looked up; None while too many are."""
-        if len(self._lookups) >= MAX_LOOKUPS:
+        """A destination whose address is being judged; None while too many names are looked up."""
+        if len(self._lookups) >= MAX_LOOKUPS and ip_address(host) is None:
             return None
         if len(self._destinations) >= MAX_DESTINATIONS:
             self._destinations.pop(next(iter(self._destinations))).close()
