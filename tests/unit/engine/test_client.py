@@ -254,6 +254,16 @@ async def test_who_leaves_as_its_answer_comes_leaves_the_connection_to_others(
     assert len(dial.streams) == 1
 
 
+async def test_a_server_that_refused_is_not_asked_first_again(client: UpstreamClient, dial: Dialling) -> None:
+    group = GroupClient(client, [A, B])
+    dial.refuses.add(A)
+    for number in range(1, 4):
+        task = asyncio.ensure_future(group(exchange(), request()))
+        await settle(lambda number=number: dial.sent() == number)
+        assert await answered(task, dial.streams[-1]) == b"ok"
+    assert dial.origins == [A, B]  # then the connection was kept
+
+
 async def test_when_every_server_refuses_the_last_refusal_is_the_answer(client: UpstreamClient, dial: Dialling) -> None:
     dial.refuses = {A, B}
     about = exchange()
