@@ -46,7 +46,7 @@ class Flow:
 
     def __init__(self, sock: socket.socket, flows: Flows, owner: FlowOwner) -> None:
         self.sock = sock
-        self.owner = owner
+        self.owner: FlowOwner | None = owner
         self.send: Callable[[Any], object] = sock.send
         self.receive: Callable[[bytearray], int] = sock.recv_into
         self._flows = flows
@@ -98,6 +98,7 @@ class Flows:
         if flow.sock.fileno() >= 0:
             del self._flows[flow.sock.fileno()]
             flow.sock.close()
+            flow.owner = None  # they refer to each other, and thousands a second must not wait for the collector
 
     def close(self) -> None:
         """Close every flow and watch no more."""
@@ -118,6 +119,7 @@ class Flows:
             if flow is None:
                 continue
             receive, owner = flow.receive, flow.owner
+            assert owner is not None
             for _ in range(rounds):
                 try:
                     size = receive(buffer)
