@@ -13,6 +13,9 @@ from interpose.core.fault import Drawn, Fault
 from interpose.core.fields import Fields
 from interpose.core.lane import Clock, Lane
 
+CUT_AFTER_S = 0.01
+"""What was written before a cut is to leave first: the end of a connection that is broken off drops what waits."""
+
 
 @runtime_checkable
 class HeadSink(Protocol):
@@ -42,8 +45,8 @@ class _Detour:
         self._cut = cut
         self._lane = Lane(clock, drawn, self._feed)
         self._lane.on_room = self._has_room
-        self._lane.on_limit = partial(clock.call_later, 0, self._cut_off)  # type: ignore[assignment]  # after the head
-        self._is_paused = self._has_started = False
+        self._lane.on_limit = self._limit_reached
+        self._is_paused = self._has_started = self._is_cut = False
         self.body = _AfterHead.streaming(self, inner.length)
         self.body.detour = self
 
@@ -53,10 +56,10 @@ class _Detour:
         return self._lane.put(chunk)
 
     def end(self, trailers: Fields | None) -> None:
-        self._lane.then(lambda: self.body.finish(trailers))
+        self._lane.then(partial(self._finish, trailers))
 
     def abort(self, failure: Failure) -> None:
-        self._lane.then(lambda: self.body.fail(failure))
+        self._lane.then(partial(self._fail, failure))
 
     # --- the source of the second ----------------------------------------------------------------------------------
 
@@ -87,9 +90,21 @@ class _Detour:
         self.body.feed(piece)
         return not self._is_paused
 
+    def _finish(self, trailers: Fields | None) -> None:
+        if not self._is_cut:
+            self.body.finish(trailers)
+
+    def _fail(self, failure: Failure) -> None:
+        if not self._is_cut:
+            self.body.fail(failure)
+
     def _has_room(self) -> None:
         if self.on_drain is not None:
             self.on_drain()
+
+    def _limit_reached(self) -> None:
+        self._is_cut = True
+        self.clock.call_later(CUT_AFTER_S, self._cut_off)
 
     def _cut_off(self) -> None:
         self.body.fail(self._cut)

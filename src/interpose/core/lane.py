@@ -62,7 +62,7 @@ class Lane:
     def __init__(self, clock: Clock, drawn: Sequence[Drawn], deliver: Callable[[bytes], bool]) -> None:
         self._clock = clock
         self._deliver = deliver
-        self._queue: deque[tuple[float, bytes | Callable[[], None]]] = deque()
+        self._queue: deque[tuple[float, bytes | Callable[[], object]]] = deque()
         self._offset = 0
         self._due = self._free = 0.0
         self._handle: Timer | None = None
@@ -111,7 +111,7 @@ class Lane:
         self._was_full = self.held >= LIMIT_BYTES
         return not self._was_full
 
-    def then(self, function: Callable[[], None]) -> None:
+    def then(self, function: Callable[[], object]) -> None:
         """Call `function` when all that was put in before has left: an end, as late as everything else or later."""
         if self.is_hole:
             return

@@ -45,8 +45,9 @@ class FaultyStream:
     """A `Stream`, and the receiver of the one that it is around, from when it is made."""
 
     __slots__ = (
-        "_buffer", "_clock", "_ended", "_failure", "_full", "_in", "_inner", "_is_closing", "_is_gone", "_is_lost",
-        "_out", "_reading", "_receiver", "_task", "_timers", "_upgrading", "_waiter", "_when_lost", "_written",
+        "_buffer", "_clock", "_ended", "_failure", "_full", "_has_said_enough", "_in", "_inner", "_is_closing",
+        "_is_gone", "_is_lost", "_out", "_reading", "_receiver", "_task", "_timers", "_upgrading", "_waiter",
+        "_when_lost", "_written",
     )  # fmt: skip
 
     def __init__(self, inner: Stream, drawn: Sequence[Drawn], clock: Clock) -> None:
@@ -56,12 +57,14 @@ class FaultyStream:
         self._out = Lane(clock, [one for one in drawn if affects(one.fault, "outbound")], inner.write)
         self._in.on_room = self._read_on
         self._out.on_room = self._may_be_writable
-        self._in.on_limit = self._out.on_limit = self.close
+        self._in.on_limit = self._said_enough
+        self._out.on_limit = self.close
         self._receiver: Receiver | None = None
         self._buffer = b""
         self._written = 0
         self._reading = True
         self._full = self._ended = self._is_closing = self._is_gone = self._is_lost = self._upgrading = False
+        self._has_said_enough = False
         self._failure: Failure | None = None
         self._when_lost: list[Callable[[Failure | None], None]] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -96,6 +99,8 @@ class FaultyStream:
             return
         self._is_gone = True
         self._out.drop()
+        if self._has_said_enough and self._receiver is None and not self._is_closing:
+            return  # whoever comes gets what there is first
         if self._is_closing or self._in.is_hole or self._in.is_paused:
             self._lose(failure)
         else:
@@ -116,12 +121,19 @@ class FaultyStream:
         return self._reading
 
     def _end_arrived(self) -> None:
-        if self._is_closing:
+        if self._is_closing or self._ended:
             return
         self._ended = True
         if self._receiver is not None:
             self._receiver.end_received()
         self._wake()
+
+    def _said_enough(self) -> None:
+        """(limit_data) As if the client had said so much and had closed then."""
+        self._has_said_enough = True
+        self._end_arrived()
+        if not self._is_closing:
+            self._out.then(self._inner.close)
 
     def _lose(self, failure: Failure | None) -> None:
         """The connection is gone, for whoever has it."""
@@ -261,7 +273,9 @@ class FaultyStream:
             receiver.end_received()
         if self._receiver is not receiver:
             return
-        if self._is_lost:
+        if self._has_said_enough and self._is_gone:
+            self._lose(None)
+        elif self._is_lost:
             self._receiver = None
             receiver.connection_lost(self._failure)
         elif data:

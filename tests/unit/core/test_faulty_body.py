@@ -8,7 +8,7 @@ from tests.support.fake_clock import FakeClock
 from interpose.core.body import EMPTY, Body
 from interpose.core.failure import Failure, Side
 from interpose.core.fault import Chances, Fault
-from interpose.core.faulty_body import faulty_body
+from interpose.core.faulty_body import CUT_AFTER_S, faulty_body
 from interpose.core.fields import Fields
 
 CUT = Failure("http_response_incomplete", Side.INTERNAL, "cut")
@@ -104,9 +104,25 @@ def test_truncated_content_breaks_off_behind_the_byte(limit: int) -> None:
     body.pipe(client)
     inner.feed(bytes(60))
     inner.feed(bytes(40))
-    assert client.said == []  # the head is written before it breaks off
-    clock.advance(0)
+    assert client.said == []  # the head is to leave before it breaks off
+    clock.advance(CUT_AFTER_S)
     assert (len(client.data), client.said, origin.said[-1]) == (limit, [CUT], "cancel")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_end_of_what_was_cut_off_is_no_end(fails: bool) -> None:
+    inner = Body.streaming(Origin(), 10)
+    body, clock = through(inner, Fault(kind="truncate"))
+    client = Client()
+    body.pipe(client)
+    inner.feed(bytes(10))
+    if fails:
+        inner.fail(Failure("http_response_incomplete", Side.UPSTREAM))
+    else:
+        inner.finish()
+    assert client.said == []
+    clock.advance(CUT_AFTER_S)
+    assert client.said == [CUT]
 
 
 def test_what_is_shorter_is_not_truncated() -> None:

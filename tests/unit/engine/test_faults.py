@@ -210,7 +210,39 @@ async def test_a_limit_closes_the_connection_behind_its_last_byte(direction: str
     await talk.after(0)
     expected = (b"abcde", b"") if direction == "inbound" else (b"abc", b"ABCDE")
     assert (talk.ear.data, talk.client.sent) == expected
-    assert (talk.client.is_closed, talk.client.was_aborted, talk.ear.said) == (True, False, ["lost"])
+    assert (talk.client.is_closed, talk.client.was_aborted) == (True, False)
+    assert talk.ear.said == (["end", "lost"] if direction == "inbound" else ["lost"])
+
+
+async def test_a_limit_waits_for_who_is_to_get_what_was_said() -> None:
+    """A relay that is still connecting has not begun to receive."""
+    client = MemoryStream()
+    stream = FaultyStream(client, Chances([Fault(kind="limit_data", bytes=5)]).draw(), FakeClock())
+    lost: list[Failure | None] = []
+    stream.when_lost(lost.append)
+    client.receive(b"abcdefgh")
+    client.receive_end()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (client.is_closed, lost) == (True, [])
+    ear = Ear()
+    stream.attach(ear)
+    assert (ear.data, ear.said, lost) == (b"abcde", ["end", "lost"], [None])
+
+
+@pytest.mark.parametrize("how", ["abort", "close"])
+async def test_a_limit_waits_for_nobody_who_has_given_up(how: str) -> None:
+    clock = FakeClock()
+    client = MemoryStream()
+    stream = FaultyStream(client, Chances([Fault(kind="limit_data", bytes=5)]).draw(), clock)
+    lost: list[Failure | None] = []
+    stream.when_lost(lost.append)
+    client.receive(b"abcdefgh")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    getattr(stream, how)()
+    clock.advance(0)
+    assert lost == [None]
 
 
 async def test_what_a_client_said_before_it_left_is_still_delivered() -> None:
