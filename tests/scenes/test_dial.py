@@ -30,8 +30,9 @@ def test_an_attempt_is_told_what_happened(on_loop: Callable[[Scene], None]) -> N
         async with origins() as some:
             port = await some.listen("127.0.0.1")
             started = time.monotonic()
-            attempt = Attempt(f"http://origin.test:{port}", started)
-            stream = await Dialler(resolves_to("127.0.0.1"))(Origin("http", "origin.test", port), attempt)
+            origin = Origin("http", "origin.test", port)
+            attempt = Attempt(origin, started)
+            stream = await Dialler(resolves_to("127.0.0.1"))(origin, attempt)
             assert started <= attempt.connected <= time.monotonic()
             assert str(attempt.peer) == f"127.0.0.1:{port}"
             assert attempt.local is not None

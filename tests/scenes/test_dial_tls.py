@@ -39,8 +39,9 @@ def test_an_https_origin_is_verified_and_described(on_loop: Callable[[Scene], No
             port = await some.listen("127.0.0.1", context=server_side(authority.issue("origin.test", "127.0.0.1")))
             dial = Dialler(resolves_to("127.0.0.1"), DialOptions(ca_file=authority.file))
             for host in ("origin.test", "127.0.0.1"):
-                attempt = Attempt("", 0)
-                stream = await dial(Origin("https", host, port), attempt)
+                origin = Origin("https", host, port)
+                attempt = Attempt(origin, 0)
+                stream = await dial(origin, attempt)
                 assert attempt.tls is not None
                 assert (attempt.tls.version, attempt.tls.protocol) == ("TLSv1.3", "http/1.1")
                 assert attempt.tls.server_name == host

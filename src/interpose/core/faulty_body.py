@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Protocol, runtime_checkable
 
 from interpose.core.body import Body, Sink
 from interpose.core.failure import Failure
 from interpose.core.fault import Drawn, Fault
 from interpose.core.fields import Fields
+from interpose.core.head_sink import HeadSink
 from interpose.core.lane import Clock, Lane
 
 CUT_AFTER_S = 0.01
 """What was written before a cut is to leave first: the end of a connection that is broken off drops what waits."""
-
-
-@runtime_checkable
-class HeadSink(Protocol):
-    """A sink that has a head still to write, and can leave that to the body that flows into it."""
-
-    def take_head(self) -> tuple[bytes, Callable[[bytes], bool]]:
-        """The head, which the sink does not write any more, and what writes it as it is."""
 
 
 def faulty_body(inner: Body, drawn: Sequence[Drawn], clock: Clock, cut: Failure, head_s: float = 0.0) -> Body:

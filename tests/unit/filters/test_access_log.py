@@ -11,7 +11,7 @@ from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
-from interpose.core.target import Authority, Form, Target
+from interpose.core.target import Authority, Form, Origin, Target
 from interpose.filters.access_log import AccessLog
 
 EXAMPLE = Authority("example.org")
@@ -162,7 +162,7 @@ def test_a37_secrets_stay_out_of_both_formats() -> None:
 def test_a_json_line_has_what_the_exchange_has() -> None:
     of = exchange()
     of.user = "anna"
-    of.attempts = [Attempt("http://example.org", 100.1), Attempt("http://example.org", 100.2)]
+    of.attempts = [Attempt(Origin("http", "example.org", 80), 100.1), Attempt(Origin("http", "example.org", 80), 100.2)]
     of.attempts[1].peer = Address("198.51.100.7", 80)
     of.refused_by("allow", "10.0.0.0/8", "not in it")
     request = get(Target(Form.ORIGIN, "http", EXAMPLE, "/a", "b"), ("User-Agent", "curl/7.88"))

@@ -23,7 +23,7 @@ from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
-from interpose.core.target import Authority, Form, Target
+from interpose.core.target import Authority, Form, Origin, Target
 from interpose.engine.upstream_connection import UpstreamConnection
 from interpose.protocol.head import HeadParser
 
@@ -270,7 +270,9 @@ async def _ask(connection: UpstreamConnection, exchange: Exchange, message: Mess
     request = Request(message.request_method, Target(form, "http", authority, "/"), Fields())
     if message.request_upgrade == "websocket":
         request.upgrade = "websocket"
-    response = await connection.send(exchange, request, Attempt("b", 0.0), absolute=False, content=b"")
+    response = await connection.send(
+        exchange, request, Attempt(Origin("http", "b.example", 80), 0.0), absolute=False, content=b""
+    )
     return response, await response.body.read(MOST)
 
 
