@@ -98,5 +98,9 @@ EXPERIMENT = Experiment(
         With blocking sockets this comes by itself. On an event loop write() never waits, so it has to be
         done: pause the reading side when write() says that it is full, resume it when it has drained.
     """,
-    code=("core/stream.py:Stream.write", "engine/tunnel.py", "net/stream.py:SocketStream.pause"),
+    code=(
+        "core/stream.py:Stream.write",
+        "engine/tunnel.py:Direction.bytes_received",
+        "net/stream.py:SocketStream.pause",
+    ),
 )

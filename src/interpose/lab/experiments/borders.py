@@ -55,5 +55,5 @@ EXPERIMENT = Experiment(
         first, or by ending the stream. HTTP/1.1 uses all three. Interpose's readers are tested with every
         message whole, byte by byte, and with more bytes behind it.
     """,
-    code=("protocol/collect.py", "protocol/framing.py", "engine/echo.py"),
+    code=("protocol/collect.py:collect", "protocol/framing.py:ChunkedDecoder", "engine/echo.py:Echo"),
 )

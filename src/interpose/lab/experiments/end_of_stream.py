@@ -55,6 +55,6 @@ EXPERIMENT = Experiment(
     code=(
         "core/stream.py:Stream.read",
         "net/stream.py:SocketStream.eof_received",
-        "engine/tunnel.py",
+        "engine/tunnel.py:Direction.end_received",
     ),
 )

@@ -59,5 +59,5 @@ EXPERIMENT = Experiment(
         Relays often get this wrong: they close both sides when one has ended. Interpose passes on the end of
         each direction by itself, in relays and in tunnels.
     """,
-    code=("engine/tunnel.py", "net/stream.py:SocketStream.end", "core/stream.py:Stream.end"),
+    code=("engine/tunnel.py:Direction.end_received", "net/stream.py:SocketStream.end", "core/stream.py:Stream.end"),
 )

@@ -65,5 +65,5 @@ EXPERIMENT = Experiment(
         Every ordered queue has this property. It is why Interpose keeps one queue for each direction of a
         connection, and not one for everybody.
     """,
-    code=("engine/server_connection.py", "engine/pool.py"),
+    code=("engine/server_connection.py:ServerConnection.bytes_received", "engine/pool.py:Pool.take"),
 )

@@ -117,5 +117,5 @@ EXPERIMENT = Experiment(
         one connection with two requests. What has been idle for too long is closed, and a connection that did
         not end in order is never used again.
     """,
-    code=("engine/pool.py", "engine/server_connection.py", "upstream/retry.py"),
+    code=("engine/pool.py:Pool.take", "engine/pool.py:Pool.put", "upstream/retry.py:may_retry"),
 )

@@ -149,5 +149,5 @@ EXPERIMENT = Experiment(
         up all. So Interpose runs one loop in each of several worker processes: loops for many clients,
         processes for many processors.
     """,
-    code=("lab/servers.py", "engine/echo.py", "net/listen.py:bind_group", "engine/crew.py"),
+    code=("lab/servers.py", "engine/echo.py:Echo", "net/listen.py:bind_group", "engine/crew.py:Crew.hire"),
 )

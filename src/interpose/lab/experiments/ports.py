@@ -59,5 +59,5 @@ EXPERIMENT = Experiment(
         This limits proxies: towards one origin, from one address, there are about 28,000 ports. That is one
         reason why Interpose keeps connections to origins and uses them again.
     """,
-    code=("core/stream.py:StreamInfo", "engine/pool.py", "core/exchange.py:Attempt"),
+    code=("core/stream.py:StreamInfo", "engine/pool.py:Pool", "core/exchange.py:Attempt"),
 )

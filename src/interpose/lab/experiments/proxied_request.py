@@ -79,5 +79,5 @@ EXPERIMENT = Experiment(
         For https the browser asks the proxy for a tunnel instead: CONNECT host:443. After the answer 200 the
         proxy passes bytes on in both directions and cannot read them.
     """,
-    code=("protocol/target.py", "filters/forwarding.py", "protocol/writer.py", "engine/tunnel.py"),
+    code=("protocol/target.py:parse_target", "filters/forwarding.py:Forwarding", "protocol/writer.py:request_head"),
 )

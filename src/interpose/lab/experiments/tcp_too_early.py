@@ -51,5 +51,5 @@ EXPERIMENT = Experiment(
         third one got through. It did so before accept() was called: from listen() on the kernel completes
         connections by itself and keeps what is sent on them.
     """,
-    code=("net/dial.py:Dialler", "net/errors.py:failure_of", "upstream/retry.py"),
+    code=("net/dial.py:Dialler", "net/errors.py:failure_of", "upstream/retry.py:may_retry"),
 )

@@ -58,5 +58,5 @@ EXPERIMENT = Experiment(
         while. A client that was silent for longer gets another port, and to the server it is a stranger. And
         since anybody can write any sender into a datagram, the number of sessions must have a limit.
     """,
-    code=("engine/datagram_relay.py", "net/udp.py"),
+    code=("engine/datagram_relay.py:DatagramRelay", "engine/datagram_table.py:SessionTable", "net/udp.py"),
 )

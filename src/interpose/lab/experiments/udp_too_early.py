@@ -60,5 +60,5 @@ EXPERIMENT = Experiment(
         A UDP client therefore needs what TCP brings along: a deadline for the answer, another try, and a way
         to tell whether an answer belongs to the first question or to the second.
     """,
-    code=("net/blocking.py:quiet_port", "net/resolve.py"),
+    code=("net/blocking.py:quiet_port", "engine/ask_datagrams.py:Asking"),
 )

@@ -58,5 +58,5 @@ EXPERIMENT = Experiment(
         protocol in one line before the first byte, in HTTP with the fields Forwarded or X-Forwarded-For.
         Anybody can write such a line, so a server must believe it only from relays that it knows.
     """,
-    code=("core/stream.py:StreamInfo", "protocol/proxy_line.py", "filters/forwarding.py"),
+    code=("core/stream.py:StreamInfo", "protocol/proxy_line.py:proxy_line", "filters/forwarding.py:Forwarding"),
 )
