@@ -366,7 +366,7 @@ def test_curl_meets_every_fault_of_a_route(tmp_path: Path, nginx: Nginx) -> None
         "status": 'kind = "status"\nstatus = 503',
         "truncate": 'kind = "truncate"\nbytes = 1000',
         "reset": 'kind = "reset_peer"',
-        "silent": 'kind = "timeout"\ndirection = "outbound"',
+        "silent": 'kind = "timeout"\ndirection = "outbound"\nafter_s = 1.5',
         "head": 'kind = "slow_head"\ndelay_s = 0.3',
         "slow": 'kind = "bandwidth"\nrate_bytes_per_s = 200000',
     }

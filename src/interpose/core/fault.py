@@ -28,7 +28,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that goes wrong on purpose."""
 
     kind: Kind
-    """What goes wrong; see the page about faults."""
+    """What goes wrong: docs/faults.md says what each kind does, and to whom."""
 
     probability: Annotated[float, Meta(ge=0, le=1)] = 1.0
     """How often, from 0 to 1: decided once for each connection, exchange or datagram."""
