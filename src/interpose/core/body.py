@@ -78,10 +78,14 @@ class Body:
     def streaming(cls, source: Source, length: int | None) -> Body:
         """A body that `source` is going to feed, `length` octets in all, or None when that is not known."""
         body = cls()
-        body.length = length
-        body._source = source
-        body.ended = False
+        body.expect(source, length)
         return body
+
+    def expect(self, source: Source, length: int | None) -> None:
+        """(of an empty body) What `streaming` does."""
+        self.length = length
+        self._source = source
+        self.ended = False
 
     def feed(self, chunk: bytes) -> None:
         """The next octets of the content. None at all would look like its end in the chunked coding."""

@@ -39,8 +39,9 @@ class _Detour:
         self._lane.on_room = self._has_room
         self._lane.on_limit = self._limit_reached
         self._is_paused = self._has_started = self._is_cut = False
-        self.body = _AfterHead.streaming(self, inner.length)
+        self.body = _AfterHead()
         self.body.detour = self
+        self.body.expect(self, inner.length)
 
     # --- the sink of the first -------------------------------------------------------------------------------------
 
@@ -109,12 +110,6 @@ class _AfterHead(Body):
     __slots__ = ("detour",)
 
     detour: _Detour
-
-    @classmethod
-    def streaming(cls, source: _Detour, length: int | None) -> _AfterHead:  # type: ignore[override]
-        body = super().streaming(source, length)
-        assert isinstance(body, _AfterHead)
-        return body
 
     def pipe(self, sink: Sink) -> None:
         """See `Body.pipe`."""

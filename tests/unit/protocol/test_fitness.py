@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from interpose.core import message as message_module
 from interpose.core.body import Body
 from interpose.core.fields import Fields
 from interpose.core.message import Request
@@ -13,6 +14,8 @@ from interpose.core.target import Authority, Form, Target
 from interpose.protocol.fitness import check_request
 
 TARGET = Target(Form.ORIGIN, "http", Authority("a"), "/x", "y")
+
+IS_COMPILED = not str(message_module.__file__).endswith(".py")
 
 
 def request(**changes: Any) -> Request:
@@ -72,5 +75,10 @@ def test_requests_that_can_be_written_pass(changes: dict[str, Any]) -> None:
     ],
 )
 def test_requests_that_cannot_be_written_are_refused_in_words(changes: dict[str, Any], complaint: str) -> None:
+    try:
+        message = request(**changes)
+    except TypeError:  # compiled, a request does not even take a value of another type
+        assert IS_COMPILED
+        return
     with pytest.raises(ValueError, match=complaint):
-        check_request(request(**changes))
+        check_request(message)
