@@ -19,6 +19,12 @@ LOCAL = ("--listen", "127.0.0.1:0")
 ANSWER_S = 0.2
 
 
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose path is short enough for a Unix socket."""
+    return tmp_path_factory.mktemp("u")
+
+
 class Blocking:
     """A client that asks again until it has its answer: datagrams may be lost while a worker is replaced."""
 
@@ -51,8 +57,8 @@ def workers(program: Program) -> list[int]:
     return [worker["pid"] for worker in program.status()["workers"] if worker["state"] == "serving"]
 
 
-def test_clients_are_spread_over_the_workers_and_the_ready_line_says_udp(tmp_path: Path) -> None:
-    with Program(tmp_path, "upper", "--udp", "-q", *LOCAL, "--workers", "2") as program:
+def test_clients_are_spread_over_the_workers_and_the_ready_line_says_udp(place: Path) -> None:
+    with Program(place, "upper", "--udp", "-q", *LOCAL, "--workers", "2") as program:
         assert program.url == f"udp://127.0.0.1:{program.port}"
         with asking(program.port, 64) as clients:
             for number, some in enumerate(clients):
@@ -62,11 +68,11 @@ def test_clients_are_spread_over_the_workers_and_the_ready_line_says_udp(tmp_pat
         assert all(worker["counters"][received] > 0 for worker in program.status()["workers"])
 
 
-def test_f28_sessions_are_made_anew_when_a_worker_dies(tmp_path: Path) -> None:
+def test_f28_sessions_are_made_anew_when_a_worker_dies(place: Path) -> None:
     with (
-        Program(tmp_path / "upper", "upper", "--udp", "-q", *LOCAL) as upper,
+        Program(place / "upper", "upper", "--udp", "-q", *LOCAL) as upper,
         Program(
-            tmp_path / "relay", "relay", "--udp", *LOCAL, "--to", f"127.0.0.1:{upper.port}", "--workers", "2"
+            place / "relay", "relay", "--udp", *LOCAL, "--to", f"127.0.0.1:{upper.port}", "--workers", "2"
         ) as relay,
         asking(relay.port, 20) as clients,
     ):
@@ -78,22 +84,22 @@ def test_f28_sessions_are_made_anew_when_a_worker_dies(tmp_path: Path) -> None:
         assert all(some.ask(b"and on") == b"AND ON" for some in clients)
 
 
-def test_a_reload_moves_sessions_where_the_file_says_and_can_change_the_protocol(tmp_path: Path) -> None:
+def test_a_reload_moves_sessions_where_the_file_says_and_can_change_the_protocol(place: Path) -> None:
     port = free_port()
     with (
-        Program(tmp_path / "echo", "echo", "--udp", "-q", *LOCAL) as echo,
-        Program(tmp_path / "upper", "upper", "--udp", "-q", *LOCAL) as upper,
+        Program(place / "echo", "echo", "--udp", "-q", *LOCAL) as echo,
+        Program(place / "upper", "upper", "--udp", "-q", *LOCAL) as upper,
     ):
 
         def write(to: Program, udp: bool = True) -> None:
-            tmp_path.joinpath("relay.toml").write_text(
+            place.joinpath("relay.toml").write_text(
                 f'[[listener]]\naddress = "127.0.0.1:{port}"\nrole = "relay"\nupstream = "up"\n'
                 f"udp = {str(udp).lower()}\n"
                 f'[[upstream]]\nname = "up"\nservers = ["127.0.0.1:{to.port}"]\n'
             )
 
         write(echo)
-        with Program(tmp_path / "relay", "run", str(tmp_path / "relay.toml")) as relay, asking(port) as [some]:
+        with Program(place / "relay", "run", str(place / "relay.toml")) as relay, asking(port) as [some]:
             assert some.ask(b"One") == b"One"
             write(upper)
             reloaded = interpose("reload", "--state", str(relay.state))
@@ -109,16 +115,16 @@ def test_a_reload_moves_sessions_where_the_file_says_and_can_change_the_protocol
             assert some.ask(b"Three") == b"Three"
 
 
-async def test_an_answer_that_a_client_waits_for_is_passed_on_while_the_relay_ends(tmp_path: Path) -> None:
+async def test_an_answer_that_a_client_waits_for_is_passed_on_while_the_relay_ends(place: Path) -> None:
     async with target(lambda data: data if data == b"x" else None) as server:
-        file = tmp_path / "relay.toml"
+        file = place / "relay.toml"
         file.write_text(
-            f'process.grace_s = 30\nlog = {{ access = "{tmp_path / "access.log"}" }}\n'
+            f'process.grace_s = 30\nlog = {{ access = "{place / "access.log"}" }}\n'
             '[[listener]]\naddress = "127.0.0.1:0"\nrole = "relay"\nudp = true\nupstream = "up"\n'
             f'[[upstream]]\nname = "up"\nservers = ["{server.address}"]\n'
         )
         with (
-            Program(tmp_path, "run", str(file)) as relay,
+            Program(place, "run", str(file)) as relay,
             client(f"127.0.0.1:{relay.port}") as done,
             client(f"127.0.0.1:{relay.port}") as some,
         ):
@@ -134,26 +140,26 @@ async def test_an_answer_that_a_client_waits_for_is_passed_on_while_the_relay_en
             assert [line["bytes"] for line in relay.log(2)] == [1, 11]
 
 
-def test_people_are_shown_datagrams_and_no_terminal_obeys_them(tmp_path: Path) -> None:
-    with (tmp_path / "output").open("wb") as output:
+def test_people_are_shown_datagrams_and_no_terminal_obeys_them(place: Path) -> None:
+    with (place / "output").open("wb") as output:
         with (
-            Program(tmp_path, "echo", "--udp", "--hex", *LOCAL, stdout=output) as program,
+            Program(place, "echo", "--udp", "--hex", *LOCAL, stdout=output) as program,
             asking(program.port) as [it],
         ):
             assert it.ask(b"\x1b[2Jx") == b"\x1b[2Jx"
-            wait_until(lambda: (tmp_path / "output").stat().st_size > 0, "it is shown")
-        shown = (tmp_path / "output").read_text()
+            wait_until(lambda: (place / "output").stat().st_size > 0, "it is shown")
+        shown = (place / "output").read_text()
     assert "1b 5b 32 4a 78" in shown
     assert "\x1b" not in shown
 
 
-def test_two_listeners_may_have_the_same_port_when_one_takes_datagrams(tmp_path: Path) -> None:
+def test_two_listeners_may_have_the_same_port_when_one_takes_datagrams(place: Path) -> None:
     port = free_port()
-    tmp_path.joinpath("both.toml").write_text(
+    place.joinpath("both.toml").write_text(
         f'[[listener]]\naddress = "127.0.0.1:{port}"\nrole = "upper"\n'
         f'[[listener]]\naddress = "127.0.0.1:{port}"\nrole = "echo"\nudp = true\n'
     )
-    with Program(tmp_path, "run", str(tmp_path / "both.toml"), listeners=2), asking(port) as [some]:
+    with Program(place, "run", str(place / "both.toml"), listeners=2), asking(port) as [some]:
         assert some.ask(b"by datagram") == b"by datagram"
         with socket.create_connection(("127.0.0.1", port), 5) as stream:
             stream.sendall(b"by stream")
@@ -162,14 +168,14 @@ def test_two_listeners_may_have_the_same_port_when_one_takes_datagrams(tmp_path:
 
 
 @pytest.mark.parametrize("option", ["none", "reuse"])
-def test_a_port_in_use_is_said_in_one_sentence(tmp_path: Path, option: str) -> None:
+def test_a_port_in_use_is_said_in_one_sentence(place: Path, option: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         if option == "reuse":  # a second socket with it would take the datagrams of the first
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        done = interpose("echo", "--udp", "--listen", f"127.0.0.1:{port}", "--state", str(tmp_path))
+        done = interpose("echo", "--udp", "--listen", f"127.0.0.1:{port}", "--state", str(place))
     assert done.returncode == 2
     assert f"Port {port} on 127.0.0.1 is in use already" in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -187,11 +193,11 @@ def test_a_port_in_use_is_said_in_one_sentence(tmp_path: Path, option: str) -> N
     ],
 )
 def test_a33_bad_targets_are_refused_with_one_sentence_and_status_2(
-    tmp_path: Path, arguments: tuple[str, str], sentence: str
+    place: Path, arguments: tuple[str, str], sentence: str
 ) -> None:
     port = str(free_port())
     words = [word.replace("PORT", port) for word in arguments]
-    done = interpose("relay", "--udp", "--listen", f"127.0.0.1:{port}", *words, "--state", str(tmp_path))
+    done = interpose("relay", "--udp", "--listen", f"127.0.0.1:{port}", *words, "--state", str(place))
     assert done.returncode == 2, done.stderr
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -238,5 +244,5 @@ def _send_once(sender: tuple[str, int], port: int) -> None:
         sock.sendto(b"x", ("127.0.0.1", port))
 
 
-def test_a33_thousands_of_strangers_take_neither_memory_nor_anybodys_place(tmp_path: Path) -> None:
-    flood(tmp_path, 5000)
+def test_a33_thousands_of_strangers_take_neither_memory_nor_anybodys_place(place: Path) -> None:
+    flood(place, 5000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -135,8 +136,15 @@ def client(address: str, local: tuple[str, int] | None = None) -> Iterator[Clien
 
 
 def free_port() -> int:
-    """A UDP port of 127.0.0.1 on which nobody is."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 on which nobody is, over UDP and TCP, and that the kernel gives to nobody by itself."""
+    chance = random.Random()
+    while True:
+        port = chance.randrange(10_000, 20_000)
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as streams,
+            contextlib.suppress(OSError),
+        ):
+            datagrams.bind(("127.0.0.1", port))
+            streams.bind(("127.0.0.1", port))
+            return port

@@ -143,6 +143,7 @@ class RunningDatagrams:
         """Read no more. Answers that clients wait for are passed on, for a moment."""
         self._listening.close()
         self._server.finish()
+        self._cut_if_over()
 
     def close_idle(self) -> int:
         """See `AtWork`."""
@@ -158,6 +159,10 @@ class RunningDatagrams:
         self._server.tick(now)
         if self._level >= MemoryLevel.SHED:
             self._server.shed()
+        self._cut_if_over()
+
+    def _cut_if_over(self) -> None:
+        """As long as a socket is open, nobody else can have its port."""
         if self._listening.is_closed and self.is_empty:
             self.cut()
 
