@@ -41,7 +41,7 @@ events {{ worker_connections 8192; }}
 stream {{
   log_format line '$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time';
   access_log {log} line;
-  server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass 127.0.0.1:{upstream}; }}
+  server {{ listen 127.0.0.1:{port} {how}; proxy_pass 127.0.0.1:{upstream}; proxy_timeout 60s; }}
 }}
 """
 
@@ -54,8 +54,9 @@ def _nginx(path: str, setup: Setup) -> list[str]:
         certificate = f"ssl_certificate {setup.certificate}; ssl_certificate_key {setup.key};"
     config = setup.directory / "nginx.conf"
     values = {"directory": setup.directory, "log": setup.log, "upstream": setup.upstream, "port": setup.port}
-    if setup.role is Role.RELAY:
-        config.write_text(_NGINX_STREAM.format(**values, user=nginx_user()))
+    if setup.role in (Role.RELAY, Role.DATAGRAMS):
+        how = "udp" if setup.role is Role.DATAGRAMS else "backlog=4096"
+        config.write_text(_NGINX_STREAM.format(**values, user=nginx_user(), how=how))
     else:
         config.write_text(_NGINX.format(**values, user=nginx_user(), tls=tls, certificate=certificate))
     return [path, "-p", str(setup.directory), "-e", "stderr", "-c", str(config)]
@@ -190,6 +191,8 @@ def _interpose(path: str, setup: Setup) -> list[str]:
         return [path, "gateway", f"http://127.0.0.1:{setup.upstream}", *listen, *common]
     if setup.role is Role.RELAY:
         return [path, "relay", "--to", f"127.0.0.1:{setup.upstream}", *listen, *common]
+    if setup.role is Role.DATAGRAMS:
+        return [path, "relay", "--udp", "--to", f"127.0.0.1:{setup.upstream}", *listen, *common]
     return [path, "proxy", *listen, *common]
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import cpu, hold, load, memory
+from bench.datagrams import Clients, echo
 from bench.origin import GIB, KIB, MIB, SIZES_BYTES, DeafOrigin
 from bench.peers import ROOT, Peer, Role, Running, fresh_setup, started
 from bench.process import MeasureError, free_port, running
@@ -31,6 +32,7 @@ class Bench:
     idle_count: int = 2000
     held_count: int = 8
     share_count: int = 400
+    datagram_clients: int = 200
 
     @contextlib.contextmanager
     def started(self, peer: Peer, role: Role, *, upstream: int | None = None) -> Iterator[Running]:
@@ -38,7 +40,7 @@ class Bench:
         upstream = upstream or self.origin
         setup = fresh_setup(peer, role, upstream=upstream, directory=self.directory, certificate=self.certificate)
         with started(peer, setup) as answering:
-            if role is not Role.TUNNEL:
+            if role not in (Role.TUNNEL, Role.DATAGRAMS):
                 _first_answer(setup.port, self._target(role, "/1k", upstream), f"127.0.0.1:{upstream}", role)
             yield answering
 
@@ -134,6 +136,27 @@ def bulk(peer: Peer, bench: Bench, *, role: Role = Role.TUNNEL) -> Measurement:
             rate_per_s=moved.received_bytes / GIB / moved.seconds,
             pss_bytes=memory.pss_bytes(answering.program.pids()),
             busy=used_s / moved.seconds,
+        )
+
+
+def datagrams(peer: Peer, bench: Bench) -> Measurement:
+    """CPU seconds per datagram that is relayed, question or answer, for many clients at once."""
+    with echo(bench.directory) as upstream, bench.started(peer, Role.DATAGRAMS, upstream=upstream) as answering:
+        with Clients(answering.setup.port, bench.datagram_clients) as clients:
+            clients.ask(WARM_UP_S)
+            before = cpu.snapshot(answering.program.pids())
+            seen = clients.ask(bench.seconds)
+            after = cpu.snapshot(answering.program.pids())
+        used_s = sum(cpu.spent(before, after).values())
+        if not seen.answers:
+            raise MeasureError("gave no answer under load")
+        relayed = 2 * seen.answers
+        return Measurement(
+            cost=used_s / relayed,
+            rate_per_s=relayed / seen.seconds,
+            pss_bytes=memory.pss_bytes(answering.program.pids()),
+            busy=used_s / seen.seconds,
+            notes=[f"{seen.silences} silences of half a second"] if seen.silences else [],
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from bench.datagrams import wait_until_answering
 from bench.process import MeasureError, Program, free_port, running
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,7 @@ class Role(Enum):
     PROXY = "forward proxy"
     TUNNEL = "tunnel"
     RELAY = "TCP relay"
+    DATAGRAMS = "UDP relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ def started(peer: Peer, setup: Setup) -> Iterator[Running]:
     setup.directory.chmod(0o777)  # Squid, started by root, gives its rights up before it opens its logs
     command = peer.prepare(path, setup)
     with running(command, directory=setup.directory, output=setup.output) as process:
-        process.wait_until_accepting(setup.port, deadline_s=START_DEADLINE_S)
+        if setup.role is Role.DATAGRAMS:
+            wait_until_answering(setup.port, deadline_s=START_DEADLINE_S)
+        else:
+            process.wait_until_accepting(setup.port, deadline_s=START_DEADLINE_S)
         yield Running(peer, setup, process)
     shutil.rmtree(setup.directory, ignore_errors=True)
 

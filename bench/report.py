@@ -61,6 +61,7 @@ BARS = (
     Bar("gateway-10m", "haproxy", bar=0.8, hope=0.5),
     Bar("connect", "haproxy", bar=1.1, hope=0.7),
     Bar("relay", "haproxy", bar=1.1, hope=0.7),
+    Bar("datagrams", "nginx", bar=2.0),
     Bar("tls-1k", "nginx", bar=1.8, hope=1.2),
     Bar("idle", None, bar=5, hope=3),
     Bar("idle-tls", None, bar=40, hope=28),

@@ -40,6 +40,7 @@ class Workload:
 
 
 US_PER_REQUEST = Unit("µs CPU / request", 1e6, "requests/s")
+US_PER_DATAGRAM = Unit("µs CPU / datagram", 1e6, "datagrams/s")
 MS_PER_BODY = Unit("ms CPU / body", 1e3, "bodies/s")
 MS_PER_GIB = Unit("ms CPU / GiB", 1e3, "GiB/s")
 KIB_EACH = Unit("KiB each", 1 / KIB)
@@ -89,6 +90,13 @@ WORKLOADS: dict[str, Workload] = {
             ("nginx", "haproxy", INTERPOSE),
             MS_PER_GIB,
             partial(measure.bulk, role=Role.RELAY),
+        ),
+        Workload(
+            "datagrams",
+            "UDP relay, 64 bytes, 200 clients (nginx: stream module)",
+            ("nginx", INTERPOSE),
+            US_PER_DATAGRAM,
+            measure.datagrams,
         ),
         Workload(
             "tls-1k", "gateway, TLS, 1 KiB", GATEWAYS, US_PER_REQUEST, partial(measure.requests, role=Role.TLS_GATEWAY)
