@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from interpose.config.faults import exchange_chances, in_words, of_connections
 from interpose.config.model import (
     HTTP_ROLES,
@@ -308,7 +310,7 @@ def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
     """The end of a proxy: the origin or tunnel that the client names."""
     client = means.parts.get(
         UpstreamClient,
-        (listener, config.connections, config.dns, config.timeouts.tunnel_timeout_s),
+        (replace(listener, faults=()), config.connections, config.dns, config.timeouts.tunnel_timeout_s),
         lambda: UpstreamClient(
             means.dial_for(config, listener),
             means.parser,

@@ -51,7 +51,12 @@ class LiveFaults:
 
     def load(self) -> Plan:
         """The configuration as it is now, with what was set (a `engine.reload.Load`)."""
-        return self._plan(self._read(), self._set)
+        config = self._read()
+        try:
+            return self._plan(config, self._set)
+        except ConfigError as error:  # the file is sound by itself
+            fix = "this was set live; `interpose faults clear` takes it away"
+            raise ConfigError(one._replace(message=f"{one.message} ({fix})") for one in error.problems) from None
 
     def listed(self) -> list[dict[str, Any]]:
         """Every listener and route with its faults, and whether they are live ones; then what was set for others."""

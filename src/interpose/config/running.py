@@ -350,7 +350,7 @@ class Running:
     @property
     def is_empty(self) -> bool:
         """Whether no connection is left, in whatever state."""
-        return not self._listening.streams
+        return not self._listening.streams and not self.server.connections  # a fault may hold a last word back
 
     @property
     def totals(self) -> dict[str, int]:

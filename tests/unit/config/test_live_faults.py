@@ -9,6 +9,7 @@ from interpose.config.launch import plan_of
 from interpose.config.live_faults import LiveFaults
 from interpose.config.load import config_of
 from interpose.config.model import Config
+from interpose.config.problem import ConfigError
 from interpose.core.fault import spelled
 from interpose.engine.plan import Plan
 from interpose.engine.reload import Result
@@ -138,6 +139,16 @@ async def test_what_workers_refuse_is_not_kept() -> None:
     instance.error = ""
     await instance.reload()
     assert instance.faults()["a"] == []
+
+
+async def test_a_file_that_live_faults_do_not_fit_any_more_is_refused_with_the_fix() -> None:
+    instance = Instance(configured("a"))
+    await instance.live.set("a", ["status status=500"])
+    instance.file = config_of({"listener": [{"name": "a", "address": "127.0.0.1:8000", "role": "echo"}]})
+    with pytest.raises(ConfigError, match="this was set live; `interpose faults clear` takes it away"):
+        await instance.reload()
+    await instance.live.clear("")
+    assert (await instance.reload()).errors == ()
 
 
 async def test_nothing_to_clear_is_said() -> None:
