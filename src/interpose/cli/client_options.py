@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,6 +58,12 @@ def checked_timeout(timeout: float) -> float:
     return timeout
 
 
+def check_output() -> None:
+    """`Refused` when standard output is closed: its number may belong to a connection before long."""
+    if sys.stdout is None:
+        raise Refused("standard output is closed; there is nowhere to write to.")
+
+
 def run_to_end(coroutine: Coroutine[Any, Any, int]) -> int:
     """Run a command on an event loop of its own; its exit status. SIGTERM ends it as Ctrl-C does: what it began to
     write is taken back."""
@@ -79,12 +86,23 @@ def run_to_end(coroutine: Coroutine[Any, Any, int]) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
         return await coroutine
 
+    fill_standard_descriptors()
     try:
         return uvloop.run(guarded())
     except asyncio.CancelledError:
         if was_terminated:
             return TERMINATED
         raise
+
+
+def fill_standard_descriptors() -> None:
+    """Open /dev/null where whoever started us closed standard input, output or error: else the event loop's own
+    descriptors get those numbers, which it does not survive."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
 
 
 async def unless_broken(outlet: Outlet, coroutine: Coroutine[Any, Any, Any]) -> Any:

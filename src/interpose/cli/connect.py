@@ -108,12 +108,15 @@ def check_datagram_address(address: SocketAddress) -> None:
 
 async def conversed(order: Order, *, udp: bool) -> int:
     """Hold the conversation; the exit status. Failures become their sentence."""
+    import contextlib
+
     from interpose.cli.explain import cannot_write, explained
     from interpose.cli.standard_streams import Outlet
     from interpose.cli.terminal_text import TerminalText
     from interpose.config.client import reaching
     from interpose.core.failure import Failure
 
+    shared.check_output()
     outlet = Outlet(STDOUT, TerminalText() if shared.is_terminal(STDOUT) else None)
     try:
         async with reaching(order.options) as reach:
@@ -121,8 +124,8 @@ async def conversed(order: Order, *, udp: bool) -> int:
             status: int = await shared.unless_broken(outlet, talked)
         await outlet.finish()
     except Failure as failure:
-        outlet.end()
-        await outlet.finish()
+        with contextlib.suppress(OSError):
+            await outlet.finish()
         raise Refused(explained(failure, order.options.proxy.scheme if order.options.proxy else ""), status=1) from None
     except BrokenPipeError:
         raise
@@ -148,11 +151,17 @@ async def spoken(order: Order, reach: Reach, outlet: Outlet) -> int:
     stream = await reach.dial(origin, Attempt(origin, began), configured=True)
     if order.types or order.verbose:
         tell(connected(stream, order, monotonic() - began))
-    patience = Patience(answer_s=order.timeout, hang_up=order.types)
+    patience = Patience(hang_up=order.types)
     if order.timeout is not None:
-        patience = Patience(answer_s=None if order.tls else order.timeout, end_s=order.timeout, hang_up=order.types)
+        patience = Patience(
+            answer_s=None if order.tls else order.timeout,
+            end_s=order.timeout,
+            input_s=order.timeout,
+            hang_up=order.types,
+        )
     talk = Talk(stream, outlet, patience)
     await talk.run(typed(order))
+    await outlet.finish()
     if talk.gave_up and (order.types or order.verbose):
         tell(f"Ended: {talk.gave_up}.")
     if order.types or order.verbose:
@@ -173,17 +182,14 @@ def connected(stream: Stream, order: Order, took_s: float) -> str:
 
 async def typed(order: Order) -> AsyncIterator[bytes]:
     """What is typed, or piped in, as it is to be sent."""
+    from interpose.cli.line_ends import CrLf
     from interpose.cli.standard_streams import Inlet
 
-    ended_with_cr = False
+    if sys.stdin is None:  # closed by whoever started us, and its number may be another descriptor's by now
+        return
+    changed = CrLf() if order.crlf else None
     async for data in Inlet(STDIN):
-        if order.crlf:
-            whole = (b"\r" if ended_with_cr else b"") + data
-            ended_with_cr = data.endswith(b"\r")
-            changed = whole.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-            yield changed[1:] if whole is not data and len(whole) > len(data) else changed
-        else:
-            yield data
+        yield data if changed is None else changed(data)
 
 
 async def asked(order: Order, reach: Reach, outlet: Outlet) -> int:
@@ -203,7 +209,7 @@ async def asked(order: Order, reach: Reach, outlet: Outlet) -> int:
     async def heard(answer: bytes) -> None:
         if order.verbose:
             tell(f"An answer of {len(answer)} bytes.")
-        outlet.write(answer)
+        await outlet.put(answer)
 
     asking = Asking(datagrams, insistence, heard, tell)
     listening = asyncio.ensure_future(asking.listen())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interpose.cli.client_options import is_terminal
+from interpose.cli.client_options import check_output, is_terminal
 from interpose.cli.standard_streams import Outlet
 from interpose.cli.terminal_text import TerminalText
 from interpose.core.body import Body
@@ -41,7 +41,9 @@ class Destination:
         self._progress: tuple[Progress, TaskID] | None = None
         self.written = 0
         self.over: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
-        if path:
+        if not path:
+            check_output()
+        else:
             self._open(Path(path).resolve())
         shows = not path and is_terminal(STDOUT)
         self.outlet = Outlet(self._descriptor, TerminalText() if shows else None)

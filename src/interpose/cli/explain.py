@@ -36,12 +36,16 @@ _LOGIN = "write user and password before its host: --proxy {scheme}://user:passw
 def explained(failure: Failure, proxy_scheme: str = "http") -> str:
     """The sentence for a person."""
     what = failure.detail or failure.consequence.says
-    what = what.removeprefix("tcp://").removeprefix("tls://").rstrip(".").replace("; is it running?", "")
+    for superfluous in ("tcp://", "tls://", "; is it running?", "; is the server running?"):
+        what = what.replace(superfluous, "")
+    what = what.rstrip(".")
     advice = _ADVICE.get(failure.kind, "")
     if failure.kind == "http_request_denied" and failure.status == 407:
         advice = _LOGIN.format(scheme=proxy_scheme)
     elif "ICMP" in what:
         advice = "start the server first, check the port, or keep trying with --retry"
+    elif "datagram" in what:
+        advice = "in UDP nobody says why; start the server first, check the port, or send it again with --retry"
     return f"{what}: {advice}." if advice else f"{what}."
 
 

@@ -12,9 +12,8 @@ from interpose.cli.say import Refused, complain, printable
 
 if TYPE_CHECKING:
     from interpose.cli.content_file import Destination
-    from interpose.config.client import ReachOptions
+    from interpose.config.client import ReachOptions, Requesting
     from interpose.core.exchange import Exchange
-    from interpose.core.handler import Handler
     from interpose.core.message import Request, Response
     from interpose.core.target import Authority
     from interpose.protocol.redirect import Redirect
@@ -184,11 +183,12 @@ async def answered(order: Order, destination: Destination) -> int:
     from interpose.cli.content_file import Nothing, pour
     from interpose.config.client import own_exchange, requesting
     from interpose.engine.follow import Follow
+    from interpose.protocol.redirect import FOLLOWED
 
     loop = asyncio.get_running_loop()
     exchange = own_exchange(loop.time())
 
-    async def receive(handler: Handler) -> None:
+    async def receive(handler: Requesting) -> None:
         if order.follow:
             response = await Follow(MAX_REDIRECTS, told_of)(exchange, order.request, handler)
         else:
@@ -198,7 +198,7 @@ async def answered(order: Order, destination: Destination) -> int:
                 tell(line)
         if order.fail and response.status >= 400:
             response.body.close()
-            raise Refused(f"{verdict(exchange, response)}.", status=1)
+            raise Refused(f"{verdict(handler, response)}.", status=1)
         if order.raw:
             await pour(response.body, Nothing())
         else:
@@ -206,7 +206,9 @@ async def answered(order: Order, destination: Destination) -> int:
                 await pour(response.body, destination)
         await destination.keep()
         if response.status >= 400:
-            complain(f"{verdict(exchange, response)}.")
+            complain(f"{verdict(handler, response)}.")
+        elif response.status in FOLLOWED and "Location" in response.fields:
+            complain(f"{verdict(handler, response)}, at {response.fields['Location']}; --follow goes there.")
         if order.verbose:
             took = (loop.time() - exchange.started) * 1000
             tell(f"{destination.written} bytes of content; {took:.1f} ms in all.")
@@ -245,14 +247,14 @@ def story(exchange: Exchange) -> list[str]:
     return lines
 
 
-def verdict(exchange: Exchange, response: Response) -> str:
+def verdict(handler: Requesting, response: Response) -> str:
     """What the last server asked answered, in words."""
     from http import HTTPStatus
 
     reason = response.reason.decode("latin-1")
     if not reason and response.status in HTTPStatus._value2member_map_:
         reason = HTTPStatus(response.status).phrase
-    return f"{exchange.attempts[-1].origin} answered {response.status} {reason}".rstrip(" ")
+    return f"{handler.asked} answered {response.status} {reason}".rstrip(" ")
 
 
 def tell(sentence: str) -> None:

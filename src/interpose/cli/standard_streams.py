@@ -106,6 +106,13 @@ class Outlet:
             self._is_full = self._size >= HIGH_WATER and not self.broken.done()
             return not self._is_full
 
+    async def put(self, data: bytes) -> None:
+        """Write, and wait while there is no room. Not beside another writer."""
+        if not self.write(data):
+            has_room = asyncio.Event()
+            self.on_drain = has_room.set
+            await has_room.wait()
+
     def end(self, trailers: Fields | None = None) -> None:
         """See `core.body.Sink`."""
         if self._has_ended:

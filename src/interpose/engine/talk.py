@@ -16,7 +16,6 @@ from msgspec import Struct
 from interpose.core.body import Sink
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Stream
-from interpose.engine.tunnel import HALF_CLOSED_TIMEOUT_S
 
 LOOK_S = 0.1
 
@@ -30,8 +29,9 @@ class Patience(Struct, frozen=True, kw_only=True):
     end_s: float = 10.0
     """For the other side to end, where it cannot be told that we have ended (TLS); then we do."""
 
-    input_s: float = HALF_CLOSED_TIMEOUT_S
-    """For somebody here to say more after the other side has ended."""
+    input_s: float = 5.0
+    """For somebody here to say more after the other side has ended. It may have ended altogether, which cannot be told
+    from the end of one direction until more is sent."""
 
     hang_up: bool = False
     """End as soon as the other side does, whoever is still to say something: for a person at a terminal."""
