@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import socks
+from tests.support.background import in_background
 from tests.support.certificates import CertificateAuthority
 from tests.support.name_server import NXDOMAIN, NameServer, Reply
 from tests.support.product import Product, product, settings
@@ -400,34 +402,54 @@ async def test_lines_of_the_log_in_the_usual_format(users: str) -> None:
 # --- the program ---------------------------------------------------------------------------------------------------
 
 
-async def test_interpose_socks_runs_with_users_and_drains(tmp_path: Path, users: str) -> None:
+def blocking_curl(*arguments: str) -> tuple[int, bytes]:
+    """For scenes of the program, which block: their origins have a loop of their own."""
+    done = subprocess.run(
+        ["curl", "-sS", "--max-time", "15", *arguments], capture_output=True, env=ENVIRONMENT, timeout=20, check=False
+    )
+    return done.returncode, done.stdout
+
+
+def test_interpose_socks_runs_with_users_and_drains(tmp_path: Path, users: str) -> None:
     log = tmp_path / "socks.log"
-    async with RawOrigin(answering(OK)) as origin:
+    arguments = ("socks", "--listen", "127.0.0.1:0", "--workers", "2", "--auth", users, "--log", str(log))
+    with in_background(lambda: RawOrigin(answering(OK))) as origin:
         url = f"http://localhost:{origin.port}/"
-        arguments = ("socks", "--listen", "127.0.0.1:0", "--workers", "2", "--auth", users, "--log", str(log))
         with Program(tmp_path / "run", *arguments) as program:
             assert program.ready[0]["role"] == "socks"
+            assert program.url == f"socks5://127.0.0.1:{program.port}"
             address = f"127.0.0.1:{program.port}"
             for _ in range(4):
-                got = await curl("--socks5-hostname", address, "--proxy-user", "ann:pass word", url)
+                got = blocking_curl("--socks5-hostname", address, "--proxy-user", "ann:pass word", url)
                 assert got == (0, b"ok")
-            assert (await curl("--socks4a", address, url))[0] == 97
-            # Who has not asked for anything yet does not hold up the end.
-            silent = [await asyncio.open_connection("127.0.0.1", program.port) for _ in range(2)]
-            for _, writer in silent:
-                writer.close()
+            assert blocking_curl("--socks4a", address, url)[0] == 97
     assert log.read_text().count('"SOCKS5"') == 4
 
 
-async def test_interpose_proxy_speaks_socks_too_when_told_to(tmp_path: Path) -> None:
-    async with RawOrigin(answering(OK)) as origin:
+def test_who_has_not_asked_for_anything_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "interpose.toml"
+    file.write_text('process.grace_s = 60\nlog.access = "off"\n[[listener]]\naddress = "127.0.0.1:0"\nrole = "socks"\n')
+    with (
+        Program(tmp_path, "run", str(file)) as program,
+        socket.create_connection(("127.0.0.1", program.port)) as client,
+    ):
+        client.settimeout(20)
+        client.sendall(b"\x05\x01\x00")
+        assert client.recv(2) == b"\x05\x00"
+        program.process.terminate()
+        assert client.recv(1) == b""
+        program.process.wait(20)  # long before the grace is over
+
+
+def test_interpose_proxy_speaks_socks_too_when_told_to(tmp_path: Path) -> None:
+    with in_background(lambda: RawOrigin(answering(OK))) as origin:
         url = f"http://127.0.0.1:{origin.port}/"
         with Program(tmp_path, "proxy", "--socks") as program:
             assert program.ready[0]["role"] == "auto"
+            assert program.url == f"http://127.0.0.1:{program.port}"
             for option in ("--proxy", "--socks4a", "--socks5"):
-                assert await curl(option, f"127.0.0.1:{program.port}", url) == (0, b"ok")
-            lines = await asyncio.to_thread(program.log, 3)
-            assert sorted(line["method"] for line in lines) == ["GET", "SOCKS4", "SOCKS5"]
+                assert blocking_curl(option, f"127.0.0.1:{program.port}", url) == (0, b"ok")
+            assert sorted(line["method"] for line in program.log(3)) == ["GET", "SOCKS4", "SOCKS5"]
 
 
 def test_check_tells_what_is_decided_about_socks(tmp_path: Path, users: str) -> None:
