@@ -126,7 +126,6 @@ _ROLES_OF = {
     "pac_exceptions": ("proxy", "auto"),
     "udp": ("relay", "echo", "upper"),
     "show": ("relay", "echo", "upper"),
-    "datagrams": ("relay",),
 }
 """The keys that only some roles have."""
 
@@ -144,8 +143,8 @@ def _udp_is_plain(config: Config) -> Iterator[Breach]:
         if listener.udp and listener.address.startswith("unix:"):
             message = "is a Unix socket, which takes no datagrams here; write host:port"
             yield Breach(f"{where}.address", listener.address, message, (f"{where}.udp",))
-        if listener.role == "relay" and listener.datagrams is not None and not listener.udp:
-            message = "is for datagrams, and this relay takes connections; take it away, or add udp = true"
+        if listener.datagrams is not None and not (listener.role == "relay" and listener.udp):
+            message = "is for relays with udp = true, and this is none; take it away"
             yield Breach(f"{where}.datagrams", ABSENT, message, (f"{where}.udp", f"{where}.role"))
 
 
