@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interpose.config.fault_text import fault_table, fault_tables
@@ -60,6 +60,7 @@ def test_every_line_that_cannot_be_read_is_told() -> None:
     assert [problem.value for problem in error.value.problems] == ["", "x y"]
 
 
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(st.text(max_size=60))
 def test_any_text_is_a_table_or_a_sentence(text: str) -> None:
     with contextlib.suppress(ValueError):

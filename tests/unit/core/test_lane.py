@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.fake_clock import FakeClock
 
@@ -205,6 +205,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(faults=FAULTS, steps=STEPS)
 def test_bytes_are_whole_and_in_order_whatever_happens(faults: list[Fault], steps: list[Any]) -> None:
     line = Line(*faults)

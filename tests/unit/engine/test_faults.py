@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_stream import RESET, MemoryStream
@@ -322,6 +322,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=100, derandomize=True, deadline=None, database=None)
 @given(faults=PASSING, steps=STEPS, window=st.sampled_from([None, 500]))
 def test_every_byte_arrives_once_and_in_order(
     faults: Sequence[Fault], steps: list[tuple[str, object]], window: int | None
