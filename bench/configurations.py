@@ -222,7 +222,7 @@ PEERS: dict[str, Peer] = {
         Peer("tinyproxy", _of_system("tinyproxy"), _tinyproxy, ("-v",)),
         Peer("proxy.py", _of_environment(".venv-bench", "proxy"), _proxy_py, ("--version",)),
         Peer("mitmproxy", _of_environment(".venv-bench", "mitmdump"), _mitmproxy, ("--version",), logs_to_output=True),
-        Peer(INTERPOSE, _of_environment(".venv", "interpose"), _interpose, ("--version",)),
-        Peer(INTERPOSE_TWO, _of_environment(".venv", "interpose"), _interpose, ("--version",), workers=2),
+        Peer(INTERPOSE, _of_environment(".venv-run", "interpose"), _interpose, ("--version",)),
+        Peer(INTERPOSE_TWO, _of_environment(".venv-run", "interpose"), _interpose, ("--version",), workers=2),
     )
 }
