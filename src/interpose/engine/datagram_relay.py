@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from interpose.core.datagram import Sender, WayBack
 from interpose.core.exchange import Outcome
 from interpose.core.failure import Failure
-from interpose.engine.datagram_session import Observe, Session
+from interpose.engine.datagram_session import LISTENER_ENDED, Observe, Session
 from interpose.engine.datagram_table import DatagramOptions, SessionTable
 from interpose.engine.datagram_targets import Refuse, Resolve, Targets
 from interpose.engine.datagrams import Faulty, Seldom, Show
@@ -245,13 +245,13 @@ class DatagramRelay(Faulty):
         self._finish_by = self.loop.time() + LAST_ANSWERS_S
         for session in self._table:
             if not session.awaits_answer:
-                self.end(session)
+                self.end(session, why=LISTENER_ENDED)
 
     def close_idle(self) -> int:
         """See `DatagramServer`."""
         sessions = list(self._table)
         for session in sessions:
-            self.end(session, why="the listener ended")
+            self.end(session, why=LISTENER_ENDED)
         return len(sessions)
 
     def shed(self) -> int:

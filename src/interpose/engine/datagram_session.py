@@ -15,6 +15,9 @@ from interpose.engine.datagrams import PassOn, Show
 from interpose.net.flows import Flow
 
 
+LISTENER_ENDED = "the listener ended"
+
+
 class Keeper(Protocol):
     """The relay, as its sessions see it."""
 
@@ -89,7 +92,7 @@ class Session:
         else:
             keeper.faults_outbound.pass_on(bytes(data), self.send_back)
         if keeper.is_finishing:
-            keeper.end(self)
+            keeper.end(self, why=LISTENER_ENDED)
 
     def failed(self, error: OSError) -> None:
         """(flow) The kernel reports an error."""
