@@ -14,7 +14,6 @@ from interpose.engine.datagram_targets import Target
 from interpose.engine.datagrams import PassOn, Show
 from interpose.net.flows import Flow
 
-
 LISTENER_ENDED = "the listener ended"
 
 

@@ -94,7 +94,7 @@ class Targets:
                 yield Target(server.where, address)
 
     def _objection(self, server: _Server) -> str | None:
-        """Why nothing is sent to `server`: one address that is ourselves, or many machines, says what the name means."""
+        """Why nothing is sent to `server`: one bad address among those of a name is enough."""
         for address in server.addresses:
             if why := self.refuse(address, server.where.port):
                 return f"{address} {why}"
