@@ -138,7 +138,7 @@ def _plan(listener: Listener, route: str, steps: list[Step], end: str) -> RouteP
 def _connection_steps(listener: Listener) -> list[tuple[str, str, str]]:
     """What stands before the server of a listener, for people."""
     faults = listener.faults if listener.udp else of_connections(listener)
-    return [("CONNECTION", "faults", in_words(faults))] if faults else []
+    return [("DATAGRAM" if listener.udp else "CONNECTION", "faults", in_words(faults))] if faults else []
 
 
 def handler_of(config: Config, listener: Listener, means: Means) -> Handler:

@@ -130,7 +130,7 @@ def spelled(fault: Fault) -> str:
 
 
 def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).removesuffix(".0")
 
 
 class Drawn(NamedTuple):
