@@ -132,13 +132,15 @@ class _Opening:
         try:
             await self._serve()
         except Failure as failure:
-            self._conversation.failure = self._conversation.failure or failure
             if self._says_no is None:
-                raise
+                self._conversation.fail(failure)
+                return
+            self._conversation.failure = failure
             if last_words := self._says_no(failure):
                 self._stream.write(last_words)
             self._stream.end()
             await _linger(self._stream)
+            self._stream.close()
 
     async def _serve(self) -> None:
         first = await self._peek(1)

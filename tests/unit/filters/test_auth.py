@@ -272,3 +272,66 @@ async def test_the_answers_can_be_pages(tmp_path: Path) -> None:
 )
 def test_a_household_is_one_client(one: str, other: str, same: bool) -> None:
     assert (network_of(one) == network_of(other)) is same
+
+
+# --- below HTTP ----------------------------------------------------------------------------------------------------
+
+
+async def logged_in(place: Place, user: bytes, password: bytes, host: str = "192.0.2.1") -> tuple[str | None, int]:
+    """The user that was let in, and the status of the refusal (0: none)."""
+    place.exchange = Exchange(1, 0, "main", Address(host, 50000), 0.0)
+    try:
+        await place.auth.login(place.exchange, user, password)
+    except Failure as failure:
+        return place.exchange.user, failure.status
+    return place.exchange.user, 0
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "expected"),
+    [
+        (b"anna", b"secret", ("anna", 0)),
+        (b"bert", b"other:secret", ("bert", 0)),
+        (b"anna", b"wrong", (None, 407)),
+        (b"nobody", b"secret", (None, 407)),
+        (b"", b"", (None, 407)),
+        (b"", b"secret", (None, 407)),
+        (b"bert:other", b"secret", (None, 407)),
+        (b"\xff", b"\xff", (None, 407)),
+        (b"a" * 255, b"b" * 255, (None, 407)),
+    ],
+)
+async def test_a_login_below_http_lets_in_whom_basic_lets_in(
+    tmp_path: Path, user: bytes, password: bytes, expected: tuple[str | None, int]
+) -> None:
+    place = Place(tmp_path / "users", proxy=True)
+    for _ in range(2):  # what is remembered of the first time says the same
+        assert await logged_in(place, user, password) == expected
+        assert (place.exchange.notes.get("filter") == "auth") is bool(expected[1])
+
+
+async def test_users_are_remembered_across_protocols(tmp_path: Path, checks: list[str]) -> None:
+    place = Place(tmp_path / "users", proxy=True)
+    assert (await place.ask(basic("anna", "secret"))).status == 200
+    assert await logged_in(place, b"anna", b"secret") == ("anna", 0)
+    assert checks == ["anna"]
+
+
+async def test_a37_wrong_passwords_count_across_protocols(tmp_path: Path) -> None:
+    place = Place(tmp_path / "users", proxy=True)
+    for number in range(3):
+        assert (await logged_in(place, b"anna", b"%d" % number))[1] == 407
+        assert (await place.ask(basic("anna", f"guess {number}"))).status == (407 if number < 2 else 429)
+    assert await logged_in(place, b"anna", b"secret") == (None, 429)
+    assert place.exchange.notes["rule"] == "tries_per_minute = 5"
+    assert await logged_in(place, b"anna", b"secret", host="192.0.2.2") == ("anna", 0)
+    place.clock.now += 61
+    assert await logged_in(place, b"anna", b"secret") == ("anna", 0)
+
+
+async def test_a_changed_file_counts_below_http_too(tmp_path: Path) -> None:
+    place = Place(tmp_path / "users", proxy=True)
+    assert (await logged_in(place, b"anna", b"secret"))[1] == 0
+    place.path.write_text(f"{BERT}\n")
+    place.clock.now += 2
+    assert (await logged_in(place, b"anna", b"secret"))[1] == 407

@@ -57,3 +57,18 @@ async def test_a21_what_is_not_is_refused_with_its_rule(form: Form, port: int, p
         await Destination(DestinationOptions(connect_ports=ports))(exchange, request, end)
     assert refused.value.status == 403
     assert exchange.notes["rule"] == "connect_ports"
+
+
+@pytest.mark.parametrize(
+    ("ports", "port", "allowed"),
+    [(None, 22, False), (None, 80, True), ((443,), 443, True), ((443,), 80, False), ((22,), 22, True)],
+)
+def test_a_port_is_judged_below_http_as_in_connect(ports: tuple[int, ...] | None, port: int, allowed: bool) -> None:
+    exchange = Exchange(1, 0, "main", Address("192.0.2.1", 50000), 0.0)
+    destination = Destination(DestinationOptions(connect_ports=ports))
+    if allowed:
+        destination.demand(exchange, port)
+        return
+    with pytest.raises(Failure, match=f"port {port} "):
+        destination.demand(exchange, port)
+    assert exchange.notes["rule"] == "connect_ports"
