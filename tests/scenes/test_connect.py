@@ -25,6 +25,7 @@ from tests.support.product import product
 from tests.support.raw_origin import Connection, Gone, RawOrigin, silent
 
 from interpose import proxy_config
+from interpose.config.roles import relay_config, socks_config, upper_config
 
 LOCAL = ["127.0.0.1:0"]
 BINARY = bytes(range(256)) * 2000
@@ -393,6 +394,33 @@ async def test_through_our_own_http_proxy() -> None:
         said = await command("connect", "--proxy", proxy, "nosuch.invalid:80")
         assert (said.status, "nosuch.invalid:80" in said.err) == (1, True)
     assert [line["method"] for line in running.log] == ["CONNECT"] * 3
+
+
+async def test_our_own_servers_and_socks_and_a_relay_that_adds_tls(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    pair = authority.issue("localhost")
+    relayed = {"tls_certificate": pair.certificate, "tls_key": pair.key}
+    async with (
+        product(upper_config(LOCAL)) as server,
+        product(relay_config([server.address()], LOCAL, **relayed)) as relay,
+        product(socks_config(LOCAL)) as socks,
+    ):
+        address = relay.address().replace("127.0.0.1", "localhost")
+        for arguments in ([], ["--proxy", f"socks5://{socks.address()}"]):
+            said = await command(
+                "connect",
+                *arguments,
+                "--tls",
+                "--ca-file",
+                authority.file,
+                "--timeout",
+                "1",
+                address,
+                stdin=b"foobar\n",
+            )
+            assert (said.status, said.out, said.err) == (0, b"FOOBAR\n", "")
+            said = await command("connect", *arguments, server.address(), stdin=b"Foobar\n")
+            assert (said.status, said.out, said.err) == (0, b"FOOBAR\n", "")
 
 
 @pytest.mark.parametrize("early", [b"", b"220 hello\r\n"], ids=["then silence", "with the server's first words"])

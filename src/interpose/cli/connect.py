@@ -123,9 +123,11 @@ async def conversed(order: Order, *, udp: bool) -> int:
             talked = asked(order, reach, outlet) if udp else spoken(order, reach, outlet)
             status: int = await shared.unless_broken(outlet, talked)
         await outlet.finish()
-    except Failure as failure:
+    except (Failure, Refused) as failure:
         with contextlib.suppress(OSError):
-            await outlet.finish()
+            await outlet.finish()  # what came before it is printed before it
+        if isinstance(failure, Refused):
+            raise
         raise Refused(explained(failure, order.options.proxy.scheme if order.options.proxy else ""), status=1) from None
     except BrokenPipeError:
         raise
@@ -188,8 +190,12 @@ async def typed(order: Order) -> AsyncIterator[bytes]:
     if sys.stdin is None:  # closed by whoever started us, and its number may be another descriptor's by now
         return
     changed = CrLf() if order.crlf else None
-    async for data in Inlet(STDIN):
-        yield data if changed is None else changed(data)
+    try:
+        async for data in Inlet(STDIN):
+            yield data if changed is None else changed(data)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Refused(f"standard input cannot be read: {reason}.", status=1) from None
 
 
 async def asked(order: Order, reach: Reach, outlet: Outlet) -> int:

@@ -147,7 +147,7 @@ class Talk:
         if self._said_all and self._heard_all:
             failure = None  # a reset now takes nothing away
         elif failure is None and not self._heard_all and not self._is_closing:
-            words = "The connection ended without a word: something may be missing."
+            words = "The connection ended without a word, so that something may be missing."
             failure = Failure("connection_terminated", Side.UPSTREAM, words)
         if not self._over.done():
             self._over.set_result(failure)
