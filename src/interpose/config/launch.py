@@ -81,6 +81,8 @@ def _scheme_of(listener: Listener) -> str:
     """How a person would spell the protocol of the listener's address."""
     if listener.role in HTTP_ROLES:
         return "http" if listener.tls is None else "https"
+    if listener.role == "auto":
+        return "http"  # with a certificate too: TLS is one of the things that it tells apart
     if listener.role == "socks":
         return "socks5"
     if listener.udp:
