@@ -37,7 +37,9 @@ class Blocking:
         for _ in range(tries):
             try:
                 self.sock.send(data)
-                return self.sock.recv(65536)
+                while (answer := self.sock.recv(65536)).lower() != data.lower():  # to one that was sent twice
+                    pass
+                return answer
             except (TimeoutError, ConnectionRefusedError):
                 continue
         raise AssertionError(f"no answer to {data!r}")
