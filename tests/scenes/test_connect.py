@@ -26,6 +26,7 @@ from tests.support.raw_origin import Connection, Gone, RawOrigin, silent
 
 from interpose import proxy_config
 from interpose.config.roles import relay_config, socks_config, upper_config
+from interpose.net.blocking import quiet_port
 
 LOCAL = ["127.0.0.1:0"]
 BINARY = bytes(range(256)) * 2000
@@ -62,12 +63,6 @@ async def for_ever(connection: Connection) -> None:
 
 def port_of(server: asyncio.Server, host: str) -> str:
     return f"{host}:{server.sockets[0].getsockname()[1]}"
-
-
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 # --- pipes ---------------------------------------------------------------------------------------------------------
@@ -387,7 +382,8 @@ async def test_through_our_own_http_proxy() -> None:
         said = await command("connect", "--proxy", proxy, "-v", server.address, stdin=BINARY)
         assert (said.status, said.out) == (0, BINARY)
         assert f"Connected to {server.address} through {proxy} from 127.0.0.1:" in said.err
-        said = await command("connect", "--proxy", proxy, f"127.0.0.1:{free_port()}")
+        with quiet_port() as port:
+            said = await command("connect", "--proxy", proxy, f"127.0.0.1:{port}")
         assert said.status == 1
         assert "answered 502 Bad Gateway" in said.err
         assert "error=connection_refused" in said.err
@@ -547,8 +543,8 @@ async def test_a_proxy_that_speaks_tls_and_tls_through_it(tmp_path: Path) -> Non
 
 
 async def test_a_client_before_its_server_is_refused_at_once() -> None:
-    port = free_port()
-    said = await command("connect", f"127.0.0.1:{port}")
+    with quiet_port() as port:
+        said = await command("connect", f"127.0.0.1:{port}")
     assert said.status == 1
     assert said.err == (
         f"interpose: 127.0.0.1:{port} refused the connection: nothing listens on that port there; "
@@ -651,9 +647,10 @@ async def datagram_server(
     answer: Callable[[bytes, int], bytes | None], port: int = 0
 ) -> AsyncIterator[tuple[DatagramServer, str]]:
     loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(
-        lambda: DatagramServer(answer), local_addr=("127.0.0.1", port)
-    )
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a quiet port has a keeper
+    sock.bind(("127.0.0.1", port))
+    transport, server = await loop.create_datagram_endpoint(lambda: DatagramServer(answer), sock=sock)
     try:
         yield server, f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
     finally:
@@ -690,23 +687,22 @@ async def test_a_udp_client_hears_nothing_and_says_so() -> None:
 
 
 async def test_a_udp_client_whose_port_is_unreachable_is_told_by_icmp() -> None:
-    port = free_port(socket.SOCK_DGRAM)
-    said = await command("connect", "--udp", f"127.0.0.1:{port}", stdin=b"x")
+    with quiet_port(udp=True) as port:
+        said = await command("connect", "--udp", f"127.0.0.1:{port}", stdin=b"x")
     assert said.status == 1
     assert "ICMP port unreachable" in said.err
     assert "start the server first" in said.err
 
 
 async def test_a_udp_client_before_its_server_insists() -> None:
-    port = free_port(socket.SOCK_DGRAM)
-    async with begun("connect", "--udp", "--timeout", "0.3", "--retry", "50", f"127.0.0.1:{port}") as running:
-        running.say(b"late?")
-        running.end()
-        assert running.process.stderr is not None
-        first = await running.process.stderr.readline()
-        assert b"sending it again (1 of 50)" in first
-        async with datagram_server(lambda data, _: b"never", port):
-            said = await running.ends()
+    with quiet_port(udp=True) as port:
+        async with begun("connect", "--udp", "--timeout", "0.3", "--retry", "50", f"127.0.0.1:{port}") as running:
+            running.say(b"late?")
+            running.end()
+            assert running.process.stderr is not None
+            assert b"sending it again (1 of 50)" in await running.process.stderr.readline()
+            async with datagram_server(lambda data, _: b"never", port):
+                said = await running.ends()
     assert (said.status, said.out) == (0, b"never")
 
 

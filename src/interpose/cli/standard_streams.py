@@ -13,6 +13,7 @@ import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
@@ -53,9 +54,9 @@ class Inlet:
             try:
                 data = os.read(self._descriptor, READ_BYTES)
             except OSError as error:
-                self._tell(lambda error=error: self._fail(error))  # type: ignore[misc]
+                self._tell(partial(self._fail, error))
                 return
-            self._tell(lambda data=data: self._give(data))  # type: ignore[misc]
+            self._tell(partial(self._give, data))
 
     def _tell(self, function: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -147,7 +148,7 @@ class Outlet:
                 try:
                     count = os.write(self._descriptor, data)
                 except OSError as error:
-                    self._tell(lambda error=error: self._break(error))  # type: ignore[misc]
+                    self._tell(partial(self._break, error))
                     return
                 data = data[count:]
                 with self._lock:
