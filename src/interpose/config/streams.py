@@ -73,6 +73,7 @@ def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
         means.tunnels,
         ports.demand,
         opening_timeout_s=config.timeouts_of(listener).head_timeout_s,
+        idle_timeout_s=config.timeouts_of(listener).tunnel_timeout_s,
         authenticate=None if listener.auth is None else users_of(config, listener, means.parts).login,
         associate=Associations(means.judge_for(config, listener), ports.demand),
     )

@@ -56,6 +56,7 @@ class Socks:
         demand_port: DemandPort,
         *,
         opening_timeout_s: float,
+        idle_timeout_s: float,
         authenticate: Authenticate | None = None,
         associate: Associate | None = None,
     ) -> None:
@@ -63,6 +64,7 @@ class Socks:
         self._tunnels = tunnels
         self._demand_port = demand_port
         self._opening_timeout_s = opening_timeout_s
+        self._idle_timeout_s = idle_timeout_s
         self._authenticate = authenticate
         self._associate = associate
 
@@ -107,7 +109,7 @@ class Socks:
             if failure.kind in ("destination_ip_prohibited", "proxy_loop_detected"):
                 exchange.refused_by("dial", failure.kind, failure.detail)
             raise
-        join = self._tunnels.between(exchange, upstream)
+        join = self._tunnels.between(exchange, upstream, idle_timeout_s=self._idle_timeout_s)
         conversation.idle_timeout_s = None
         bound = upstream.info.local
         conversation.stream.write(socks.write_reply(ask.version, Reply.SUCCEEDED, bound.host, bound.port))
@@ -183,8 +185,9 @@ class _Opening:
     def _note(self, ask: Ask) -> None:
         """Have the log say what is asked for."""
         self._conversation.answers_at_once = False
-        how = f"SOCKS{ask.version}-UDP" if ask.command is Command.ASSOCIATE else f"SOCKS{ask.version}"
-        self._conversation.exchange.asked = f"{how} {Authority(ask.host, ask.port)}"
+        is_udp = ask.command is Command.ASSOCIATE
+        what = "SOCKS5-UDP" if is_udp else f"SOCKS{ask.version} {Authority(ask.host, ask.port)}"
+        self._conversation.exchange.asked = what
 
     async def _message(self, read: Callable[[bytes], tuple[Message, int] | None]) -> Message:
         """The next message of the client's, taken off the stream."""

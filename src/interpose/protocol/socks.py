@@ -57,9 +57,9 @@ class Login(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A request: `host` is an address in its usual form, or a name in lower case; `port` is 0 for ASSOCIATE only.
+    """A request: `host` is an address in its usual form, or a name in lower case. `version` 4 stands for 4a too.
 
-    `version` is 4 or 5; 4a counts as 4.
+    Of ASSOCIATE host and port are "" and 0: what a client announces about where it will send from proves nothing.
     """
 
     version: int
@@ -98,7 +98,7 @@ def read_login(data: bytes) -> tuple[Login, int] | None:
 
 
 def read_request(data: bytes) -> tuple[Ask, int] | None:
-    """A request of version 5. Where an ASSOCIATE will come from is read and believed by nobody."""
+    """A request of version 5."""
     if not is_version(data, VERSION_5) or len(data) < 3:
         return None
     if data[1] not in (Command.CONNECT, Command.BIND, Command.ASSOCIATE):
@@ -111,7 +111,7 @@ def read_request(data: bytes) -> tuple[Ask, int] | None:
     host, port, end = found
     command = Command(data[1])
     if command is Command.ASSOCIATE:
-        return Ask(VERSION_5, command, host.decode("latin-1") if isinstance(host, bytes) else host, port), end
+        return Ask(VERSION_5, command, "", 0), end
     demand_port(port)
     return Ask(VERSION_5, command, read_host(host), port), end
 

@@ -35,6 +35,7 @@ class Stage:
             Tunnels(3600.0),
             self.demand_port,
             opening_timeout_s=deadline_s,
+            idle_timeout_s=3600.0,
             authenticate=self.authenticate if users else None,
             associate=self.associate,
         )
