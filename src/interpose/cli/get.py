@@ -189,12 +189,13 @@ async def answered(order: Order, destination: Destination) -> int:
     exchange = own_exchange(loop.time())
 
     async def receive(handler: Requesting) -> None:
-        if order.follow:
-            response = await Follow(MAX_REDIRECTS, told_of)(exchange, order.request, handler)
-        else:
-            response = await handler(exchange, order.request)
-        if order.verbose:
-            for line in story(exchange):
+        try:
+            if order.follow:
+                response = await Follow(MAX_REDIRECTS, told_of)(exchange, order.request, handler)
+            else:
+                response = await handler(exchange, order.request)
+        finally:
+            for line in story(exchange) if order.verbose else ():
                 tell(line)
         if order.fail and response.status >= 400:
             response.body.close()

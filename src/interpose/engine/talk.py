@@ -53,6 +53,7 @@ class Talk:
         self._said_all = False
         self._heard_all = False
         self._is_closing = False
+        self._has_untaken = False
         self.sent_bytes = 0
         self.received_bytes = 0
         self.gave_up = ""
@@ -101,13 +102,13 @@ class Talk:
     def _judge(self) -> None:
         """Look at the deadlines."""
         patience, silence = self._patience, self._loop.time() - self._moved_at
-        if self._is_closing or self._over.done() or not self._stream.is_reading:
+        if self._is_closing or self._over.done() or not self._stream.is_reading or self._stream.unsent_bytes:
             return
         if self._heard_all:
             if not self._said_all and silence >= patience.input_s:
                 self.gave_up = f"the other side ended, and nothing more was said here for {patience.input_s:g} s"
                 self._close()
-        elif self._said_all and not self._stream.unsent_bytes:
+        elif self._said_all:
             if patience.answer_s is not None and silence >= patience.answer_s:
                 words = f"Nothing came for {patience.answer_s:g} s after everything was sent."
                 self._over.set_result(Failure("connection_read_timeout", Side.UPSTREAM, words, sent=True))
@@ -120,6 +121,7 @@ class Talk:
 
     def _close(self) -> None:
         self._is_closing = True
+        self._has_untaken = self._stream.unsent_bytes > 0
         self._stream.close()
 
     def bytes_received(self, data: bytes) -> None:
@@ -144,8 +146,8 @@ class Talk:
     def connection_lost(self, failure: Failure | None) -> None:
         """The connection is gone."""
         self._has_room.set()
-        if self._said_all and self._heard_all:
-            failure = None  # a reset now takes nothing away
+        if self._is_closing and self._said_all and not self._has_untaken:
+            failure = None  # everything was heard and is on its way: a reset takes nothing away
         elif failure is None and not self._heard_all and not self._is_closing:
             words = "The connection ended without a word, so that something may be missing."
             failure = Failure("connection_terminated", Side.UPSTREAM, words)

@@ -150,15 +150,39 @@ async def test_an_end_without_a_word_is_a_failure() -> None:
         await running
 
 
-async def test_a_reset_after_both_ends_takes_nothing_away() -> None:
-    stream = MemoryStream(SERVER, CLIENT, window=0)
-    _, _, running = talking(stream, Said(b"never taken", None))
-    await until(lambda: stream.sent != b"")
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_a_reset_after_both_ends_matters_when_something_was_not_taken(is_taken: bool) -> None:
+    stream = MemoryStream(SERVER, CLIENT, window=10)
+    _, _, running = talking(stream, Said(b"x" * 9, b"x" * 9, None))
+    await until(lambda: stream.sent == b"x" * 18)
+    if is_taken:
+        stream.take()
+        await until(lambda: stream.has_ended)
+        stream.receive_end()
+    else:
+        stream.receive_end()
+        stream.lose(RESET)
+    if is_taken:
+        stream.lose(RESET)
+        async with asyncio.timeout(5):
+            await running
+    else:
+        with pytest.raises(Failure):
+            async with asyncio.timeout(5):
+                await running
+
+
+async def test_what_is_still_to_be_taken_is_not_given_up_for_silence() -> None:
+    stream = MemoryStream(SERVER, CLIENT, window=10)
+    talk, _, running = talking(stream, Said(b"x" * 100), Patience(input_s=0.05))
+    await until(lambda: len(stream.sent) == 100)
     stream.receive_end()
-    await asyncio.sleep(0)
-    stream.lose(RESET)
+    await asyncio.sleep(0.3)
+    assert not stream.is_closed
+    stream.take()
     async with asyncio.timeout(5):
-        await asyncio.gather(running, return_exceptions=True)
+        await running
+    assert talk.gave_up
 
 
 async def test_who_does_not_read_stops_the_input_and_who_does_not_print_stops_the_stream() -> None:
