@@ -32,14 +32,14 @@ MOST_PER_TURN = 64
 BUFFER_BYTES = 65_536
 """Larger than any datagram."""
 
-# Not in Python's `socket` before 3.13 or so; the numbers are Linux's.
+# Python 3.11's `socket` does not name these two; the numbers are Linux's.
 _IP_PKTINFO = 8
+_SO_RCVBUFFORCE = 33
 _IPV4_INFO = struct.Struct("=I4s4s")  # interface, our address, the address that the datagram was sent to
 _IPV6_INFO = struct.Struct("=16sI")  # our address, interface
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_IPV4_INFO.size) + socket.CMSG_SPACE(_IPV6_INFO.size)
 _WILDCARDS = ("0.0.0.0", "::")
 _V6_MULTICAST = 0xFF
-_SO_RCVBUFFORCE = 33
 
 
 def bind_datagrams(address: str, *, reuse_port: bool = False, probe: bool = True) -> socket.socket:
