@@ -42,6 +42,8 @@ def explained(failure: Failure, proxy_scheme: str = "http") -> str:
     advice = _ADVICE.get(failure.kind, "")
     if failure.kind == "http_request_denied" and failure.status == 407:
         advice = _LOGIN.format(scheme=proxy_scheme)
+    elif failure.kind == "connection_terminated" and "TLS handshake" in what:
+        advice = _ADVICE["tls_protocol_error"]
     elif "ICMP" in what:
         advice = "start the server first, check the port, or keep trying with --retry"
     elif "datagram" in what:
