@@ -23,8 +23,10 @@ MAX_ENCODED_BYTES = 1 << 20
 _MAGIC = b"IPSH\x01"
 _DIGEST_BYTES = 16
 _BODY = len(_MAGIC) + _DIGEST_BYTES
-# status, complete, request_time, response_time, length
+# status, flags, request_time, response_time, length
 _FIXED = struct.Struct("!HBddQ")
+_COMPLETE = 1
+_EXPIRED = 2
 _COUNT = struct.Struct("!I")
 _ABSENT = 0xFFFFFFFF
 _LONGEST = 1 << 62
@@ -38,12 +40,13 @@ class StoredHead:
     answer came (RFC 9111, 4.2.3). `vary` has the names, in lower case, that the response varies on, with the normalised
     value each had in the request, None for a field that was not there. `length` and `sha256` are the content's.
     `key` is text for people and for purging: `GET https://host/path?query` and what a configuration added.
-    `complete` is False for a part of a representation.
+    `complete` is False for a part of a representation. `expired` is True for one that was purged softly: it is stale,
+    whatever its fields say, until a validation refreshes it.
     """
 
     __slots__ = (
-        "complete", "key", "length", "lines", "memo", "reason", "request_time", "response_time", "sha256", "status",
-        "tags", "vary",
+        "complete", "expired", "key", "length", "lines", "memo", "reason", "request_time", "response_time", "sha256",
+        "status", "tags", "vary",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +62,7 @@ class StoredHead:
         tags: tuple[bytes, ...] = (),
         key: bytes = b"",
         complete: bool = True,
+        expired: bool = False,
     ) -> None:
         self.status = status
         self.reason = reason
@@ -71,6 +75,7 @@ class StoredHead:
         self.tags = tags
         self.key = key
         self.complete = complete
+        self.expired = expired
         self.memo: object | None = None
         """What somebody computed from this head and keeps with it; for one user: `freshness.freshness_of`."""
 
@@ -99,13 +104,15 @@ class StoredHead:
 
 _PARTS = (
     "status", "reason", "lines", "request_time", "response_time", "vary", "length", "sha256", "tags", "key", "complete",
+    "expired",
 )  # fmt: skip
 
 
 def encode(head: StoredHead) -> bytes:
     """The head as bytes."""
+    flags = (_COMPLETE if head.complete else 0) | (_EXPIRED if head.expired else 0)
     parts = [
-        _FIXED.pack(head.status, head.complete, head.request_time, head.response_time, head.length),
+        _FIXED.pack(head.status, flags, head.request_time, head.response_time, head.length),
         _string(head.reason),
         _string(head.key),
         _string(head.sha256),
@@ -133,9 +140,9 @@ def decode(raw: bytes) -> StoredHead:
     rest = raw[_BODY:]
     if raw[len(_MAGIC) : _BODY] != _digest(rest) or len(rest) < _FIXED.size:
         raise ValueError("a stored head is damaged")
-    status, complete, request_time, response_time, length = _FIXED.unpack_from(rest)
-    if not (100 <= status <= 599 and complete <= 1 and length < _LONGEST):
-        raise ValueError("a stored head has an impossible status or length")
+    status, flags, request_time, response_time, length = _FIXED.unpack_from(rest)
+    if not (100 <= status <= 599 and flags <= _COMPLETE | _EXPIRED and length < _LONGEST):
+        raise ValueError("a stored head has an impossible status, flag or length")
     if not (math.isfinite(request_time) and math.isfinite(response_time)):
         raise ValueError("a stored head has an impossible time")
     reader = _Reader(rest, _FIXED.size)
@@ -148,8 +155,9 @@ def decode(raw: bytes) -> StoredHead:
     if reader.place != len(rest):
         raise ValueError("a stored head goes on after its end")
     _check_reason(reason)
+    complete, expired = flags & _COMPLETE != 0, flags & _EXPIRED != 0
     return StoredHead(
-        status, reason, lines, request_time, response_time, vary, length, sha256, tags, key, complete == 1
+        status, reason, lines, request_time, response_time, vary, length, sha256, tags, key, complete, expired
     )
 
 

@@ -42,6 +42,13 @@ def test_a_partial_one_without_anything_comes_back() -> None:
     assert decode(encode(head)).complete is False
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_one_that_was_purged_softly_stays_so(complete: bool) -> None:
+    head = HEAD.replace(expired=True, complete=complete)
+    assert decode(encode(head)) == head
+    assert decode(encode(head)) != head.replace(expired=False)
+
+
 def test_a18_no_changed_byte_passes() -> None:
     raw = encode(HEAD)
     for place in range(len(raw)):
