@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -28,6 +29,25 @@ Answer = Callable[[str, int], Reply]
 """The reply to a question for a name and a type (A or AAAA)."""
 
 
+def _sockets() -> tuple[socket.socket, socket.socket]:
+    """A TCP and a UDP socket on one port. (The port of either may be taken for the other one; then the next is tried.
+    The event loop must not be the one to find out: uvloop's hangs when it is closed after that.)"""
+    error: OSError | None = None
+    for _ in range(100):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            udp.bind(("127.0.0.1", 0))
+            tcp.bind(udp.getsockname())
+        except OSError as failed:
+            udp.close()
+            tcp.close()
+            error = failed
+        else:
+            return tcp, udp
+    raise AssertionError("no port is free for both UDP and TCP") from error
+
+
 class NameServer:
     """Answers questions with `answer`; `questions` are (name, type) in the order they came."""
 
@@ -39,10 +59,10 @@ class NameServer:
 
     async def __aenter__(self) -> NameServer:
         loop = asyncio.get_running_loop()
-        self._tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
-        port = self._tcp.sockets[0].getsockname()[1]
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=("127.0.0.1", port))
-        self.address = f"127.0.0.1:{port}"
+        tcp, udp = _sockets()
+        self._tcp = await asyncio.start_server(self._serve_tcp, sock=tcp)
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), sock=udp)
+        self.address = f"127.0.0.1:{udp.getsockname()[1]}"
         return self
 
     async def __aexit__(self, *exc: object) -> None:
