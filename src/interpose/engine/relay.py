@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from interpose.core.exchange import Attempt
-from interpose.core.failure import Failure
+from interpose.core.failure import Failure, Side
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.engine.client import Dial
@@ -49,11 +49,15 @@ class Relay:
         stream.run(self._serve(conversation, account))
 
     async def _serve(self, conversation: Conversation, account: Account | None) -> None:
+        left = "The connection ended before its server was there."
+        conversation.failure = Failure("connection_terminated", Side.DOWNSTREAM, left)
         try:
             upstream = await self._connected(conversation)
         except Failure as failure:
+            conversation.failure = None
             conversation.fail(failure)
             return
+        conversation.failure = None
         if account is not None:
             account.tell(
                 f"is relayed to {_name(conversation.exchange.attempts[-1].origin)}, from {upstream.info.local}"

@@ -89,13 +89,16 @@ async def test_what_comes_before_the_server_is_there_is_kept_in_order() -> None:
 async def test_who_leaves_while_its_server_is_dialled_ends_that() -> None:
     servers = Servers()
     servers.gate.clear()
-    server, _ = served(servers, [A])
+    server, exchanges = served(servers, [A])
     client = MemoryStream(CLIENT)
     server(client)
     await turns()
-    client.lose()
+    client.lose(None)
     await turns()
     assert servers.was_given_up
+    assert exchanges[0].outcome is not None
+    assert exchanges[0].outcome.failure is not None
+    assert exchanges[0].outcome.failure.detail == "The connection ended before its server was there."
     assert not server.connections
 
 
