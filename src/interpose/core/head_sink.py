@@ -1,5 +1,7 @@
-"""What a body flows into when there is a head still to write before it. (Apart, since a protocol that is asked for at run
-time cannot be compiled.)"""
+"""What a body flows into when there is a head still to write before it.
+
+(Apart from what uses it, since a protocol that is asked for at run time cannot be compiled.)
+"""
 
 from __future__ import annotations
 
