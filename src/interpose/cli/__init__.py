@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from interpose.cli.say import complain
@@ -12,10 +13,21 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 def main() -> None:
     """Run the command that the arguments name, and exit."""
+    fill_standard_descriptors()
     try:
         sys.exit(run(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def fill_standard_descriptors() -> None:
+    """Open /dev/null where whoever started us closed standard input, output or error: else the event loop's own
+    descriptors get those numbers, which it does not survive."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
 
 
 def reworded(sentence: str) -> str:
@@ -55,8 +67,6 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; what is buffered for it must not complain again at exit.
-        import os
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return status if isinstance(status, int) else DONE

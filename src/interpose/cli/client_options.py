@@ -86,23 +86,12 @@ def run_to_end(coroutine: Coroutine[Any, Any, int]) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
         return await coroutine
 
-    fill_standard_descriptors()
     try:
         return uvloop.run(guarded())
     except asyncio.CancelledError:
         if was_terminated:
             return TERMINATED
         raise
-
-
-def fill_standard_descriptors() -> None:
-    """Open /dev/null where whoever started us closed standard input, output or error: else the event loop's own
-    descriptors get those numbers, which it does not survive."""
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
 
 
 async def unless_broken(outlet: Outlet, coroutine: Coroutine[Any, Any, Any]) -> Any:
