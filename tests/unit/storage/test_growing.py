@@ -264,6 +264,67 @@ async def test_content_that_is_too_long_to_be_shared_is_sealed_and_goes_on() -> 
     assert quick.got == octets(0, 20000)
 
 
+async def test_a_range_that_begins_later_waits_also_when_nobody_else_reads() -> None:
+    growing = Growing()
+    ahead = reader(growing, first=25)
+    growing.seal()
+    for place in range(0, 60, 10):
+        growing.write(octets(place, 10))
+    growing.end(None)
+    assert ahead.got == octets(25, 35)
+    assert ahead.ended == "end"
+
+
+async def test_a_reader_may_be_resumed_while_another_is_fed() -> None:
+    growing = Growing()
+    resumed = Sink()
+
+    class Resumer(Sink):
+        def write(self, chunk: bytes) -> bool:
+            assert resumed.on_drain is not None
+            resumed.on_drain()
+            return super().write(chunk)
+
+    first = Resumer()
+    bodies = [growing.body(), growing.body()]
+    bodies[1].pipe(resumed)
+    bodies[0].pipe(first)
+    growing.seal()
+    for place in range(0, 30, 10):
+        growing.write(octets(place, 10))
+    growing.end(None)
+    assert first.got == resumed.got == octets(0, 30)
+
+
+@pytest.mark.parametrize("size", [10, 3 * PIECE_BYTES])
+async def test_a_reader_may_ask_for_more_from_within_its_own_feeding(size: int) -> None:
+    growing = Growing(memory_bytes=1 << 20)
+    depths: list[int] = []
+
+    class Eager(Sink):
+        depth = 0
+
+        def write(self, chunk: bytes) -> bool:
+            self.depth += 1
+            depths.append(self.depth)
+            super().write(chunk)
+            assert self.on_drain is not None
+            self.on_drain()
+            self.depth -= 1
+            return True
+
+    early = Eager()
+    growing.body().pipe(early)
+    growing.write(octets(0, 5))
+    growing.write(octets(5, size))
+    late = Eager()
+    growing.body().pipe(late)
+    await turns()
+    growing.end(None)
+    assert early.got == late.got == octets(0, size + 5)
+    assert max(depths) == 1
+
+
 @contextmanager
 def files_are_full() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
