@@ -222,6 +222,7 @@ class ConversationChain(NamedTuple):
         """See `Chain`. (There is no answer that would be cheaper than serving: memory is saved by accepting less.)"""
         server.serve = self.serve
         server.idle_timeout_s = self.entry.timeouts.tunnel_timeout_s
+        server.write_timeout_s = self.entry.timeouts.body_timeout_s
         server.allow_from = self.allow_from
         server.turned_away = None if self.narration is None else self.narration.turned_away
         server.observe = None if self.access_log is None else self.access_log.without_request

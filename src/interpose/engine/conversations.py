@@ -53,14 +53,17 @@ class Conversation:
         return not self.answers_at_once or self.stream.unsent_bytes > 0
 
     def tick(self, now: float) -> None:
-        """Judge the idle deadline."""
+        """Judge the deadlines: for saying something, and, much shorter, for taking what we have for the client."""
         if self.idle_timeout_s is None:
             return
-        count = self.bytes_in + self.stream.written_bytes - self.stream.unsent_bytes
+        unsent = self.stream.unsent_bytes
+        count = self.bytes_in + self.stream.written_bytes - unsent
+        timeout_s = min(self.idle_timeout_s, self._server.write_timeout_s) if unsent else self.idle_timeout_s
         if self._pace is None:
             self._pace = Pace(now, count)
-        elif complaint := self._pace.complaint(now, count, self.idle_timeout_s, 0):
-            self.fail(Failure("connection_read_timeout", Side.DOWNSTREAM, f"In this conversation {complaint}."))
+        elif complaint := self._pace.complaint(now, count, timeout_s, 0):
+            kind = "connection_write_timeout" if unsent else "connection_read_timeout"
+            self.fail(Failure(kind, Side.DOWNSTREAM, f"In this conversation {complaint}."))
 
     def close_if_idle(self) -> bool:
         """Close when nothing is left to do."""
@@ -90,6 +93,7 @@ class ConversationServer:
         self.serve = serve
         self.worker = worker
         self.idle_timeout_s = idle_timeout_s
+        self.write_timeout_s = 30.0
         self.allow_from = Networks(())
         self.observe: Callable[[Exchange], None] | None = None
         self.turned_away: Callable[[Exchange, str], None] | None = None

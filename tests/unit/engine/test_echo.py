@@ -140,6 +140,24 @@ async def test_a_drain_ends_a_conversation_once_all_is_sent() -> None:
     assert (busy.sent, len(echoing.connections)) == (b"Foobar", 0)
 
 
+async def test_a26_who_takes_nothing_is_cut_off_long_before_who_says_nothing() -> None:
+    echoing = server(Echo())
+    silent, deaf = MemoryStream(), MemoryStream(window=3)
+    for stream in (silent, deaf):
+        echoing(stream)
+        stream.receive(b"Foobar")
+    for now in (100.0, 129.0):
+        echoing.tick(now)
+    await turns()
+    assert len(echoing.connections) == 2
+    echoing.tick(131.0)
+    await turns()
+    assert (silent.is_lost, deaf.was_aborted, len(echoing.connections)) == (False, True, 1)
+    echoing.tick(3701.0)
+    await turns()
+    assert (silent.was_aborted, len(echoing.connections)) == (True, 0)
+
+
 async def test_who_is_in_no_allowed_network_is_closed_at_once() -> None:
     finished: list[Exchange] = []
     lines: list[bytes] = []
