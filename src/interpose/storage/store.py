@@ -56,6 +56,18 @@ class Entry:
         return content.body(first, content.length - 1 if last is None else last)
 
 
+def is_same_response(one: StoredHead, other: StoredHead) -> bool:
+    """Whether both are heads of the same stored response, purged softly or not: what `refresh` and `remove` go by, so
+    that an entry of one tier means the same in another. A refreshed response is another one."""
+    return (
+        one.response_time == other.response_time
+        and one.sha256 == other.sha256
+        and one.vary == other.vary
+        and one.request_time == other.request_time
+        and one.key == other.key
+    )
+
+
 class Writer(Protocol):
     """Takes in the content of one response. Exactly one of `commit` and `abort` ends it; later calls do nothing."""
 
