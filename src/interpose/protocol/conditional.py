@@ -115,7 +115,7 @@ def range_applies(if_range: bytes | None, validators: Validators, now: float) ->
     if if_range is None:
         return True
     if if_range.startswith((b'"', b"W/")):
-        return matches((if_range,), validators.etag, strongly=True)
+        return _TAG.fullmatch(if_range) is not None and matches((if_range,), validators.etag, strongly=True)
     since = http_date.parse(if_range, now)
     modified = _modified(validators, now)
     return since is not None and since == modified and _is_strong(modified, validators.date)
@@ -144,7 +144,7 @@ def tags(values: Sequence[bytes]) -> list[tuple[bool, bytes]]:
                 place += 1
                 continue
             match = _TAG.match(value, place)
-            if match is None:
+            if match is None or value[match.end() : match.end() + 1] not in (b"", b","):
                 break
             found.append((match[1] is not None, match[2] or match[3]))
             place = match.end()

@@ -129,4 +129,4 @@ def _resolved(target: Target, reference: bytes) -> Target | None:
         named = parse_target("GET", text.encode("ascii"), False)
     except (Failure, ValueError):
         return None
-    return named if named.authority.host else None
+    return named._replace(form=target.form) if named.authority.host else None
