@@ -221,7 +221,7 @@ class StoreConformance:
         assert await read(entry) == b"hello"
 
     @pytest.mark.parametrize("length", [0, 4, 6])
-    async def test_a_16_a_wrong_length_is_an_error_and_nothing_is_kept(self, store: Store, length: int) -> None:
+    async def test_a17_a_wrong_length_is_an_error_and_nothing_is_kept(self, store: Store, length: int) -> None:
         head = head_for(b"hello").replace(length=length)
         writer = begin(store, head, [b"hello"])
         with pytest.raises(ValueError, match="5"):
