@@ -178,7 +178,7 @@ async def test_help_is_printed(arguments: list[str], state: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "offered"), [("interpose g", ["gateway"]), ("interpose proxy --log", ["--log", "--log-format"])]
+    ("words", "offered"), [("interpose g", ["gateway", "get"]), ("interpose proxy --log", ["--log", "--log-format"])]
 )
 async def test_a_shell_completes_commands_and_options(words: str, offered: list[str], state: dict[str, str]) -> None:
     completing = {
@@ -287,7 +287,7 @@ async def test_f15_a_bad_file_is_refused_by_reload_and_a_good_one_is_taken(
             '"gateway", "proxy", "relay", "socks", "upper"; did you mean '
             '"gateway"?',
             f"interpose: site: {file}:6: route[1].colour = 1: is not known here; known are name, listeners, hosts, "
-            "path, exact, methods, upstream, answer, encoded_slash, scripts",
+            "path, exact, methods, upstream, answer, encoded_slash, scripts, fault",
         ]
         assert (await fetch(ready[1], "/", "a.example")).endswith(b"first")
         assert "The last reload failed; the old configuration goes on." in (await interpose("status", env=state)).out
