@@ -63,10 +63,13 @@ class Response:
 
     `then`, after a 2xx to CONNECT or a 101, takes over the client's stream once the head is written. For answers
     without content (HEAD, 304) `declared_length` is the Content-Length that a GET would have had. `must_close` ends
-    the client's connection after this answer.
+    the client's connection after this answer. `ends_with_connection`: nothing but the end of the origin's connection
+    says where its content ends, so nobody can tell whether it is whole.
     """
 
-    __slots__ = ("body", "declared_length", "fields", "must_close", "reason", "status", "then", "upgrade")
+    __slots__ = (
+        "body", "declared_length", "ends_with_connection", "fields", "must_close", "reason", "status", "then", "upgrade",
+    )  # fmt: skip
 
     def __init__(self, status: int, fields: Fields | None = None, body: Body = EMPTY, reason: bytes = b"") -> None:
         self.status = status
@@ -77,6 +80,7 @@ class Response:
         self.upgrade: str | None = None
         self.declared_length: int | None = None
         self.must_close = False
+        self.ends_with_connection = False
 
     @classmethod
     def text(cls, status: int, text: str, media_type: str = "text/plain; charset=utf-8") -> Response:

@@ -211,6 +211,7 @@ class UpstreamConnection:
             self._answer_ended(b"")
             self._set(waiter, response)
         else:
+            response.ends_with_connection = framing == UNTIL_CLOSE
             self._framing = framing
             self._decoder = decoder_for(framing, self._parser.field)
             self._body = response.body = Body.streaming(self, framing if framing > 0 else None)
