@@ -1,0 +1,146 @@
+"""What holds for one request, by the rules of an operator, and the key that its answer is stored under.
+
+What chooses an answer has to be in the key, or one client could choose for another (THREATS A14). In it are the scheme
+and authority, the path and the query as they came, and what the operator names. Fields that servers are known to
+believe, although caches do not look at them, are neither there nor harmless: see UNKEYED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interpose.core.exchange import Exchange
+from interpose.core.fields import FieldLine
+from interpose.core.message import Request
+from interpose.core.target import Target
+from interpose.filters.cache.options import CacheOptions, CacheRule
+from interpose.protocol.cache_key import cookie, key_of
+from interpose.protocol.forwarding import IDENTITY
+from interpose.protocol.freshness import GATEWAY_TARGETS, Policy
+
+# The way and the target as somebody else tells it. With one of these a request may read what is stored, but what it
+# gets is stored only where the answer varies on the field.
+_BELIEVED = frozenset(
+    b"base-url client-ip front-end-https http-host http-url max-forwards origin proxy-host proxy-url "
+    b"real-ip request-uri rsc uri url x-backend-host x-custom-ip-authorization x-debug x-forward-for "
+    b"x-forwarded-path x-forwarded-uri x-host x-http-destinationurl x-http-host-override x-http-method "
+    b"x-http-method-override x-https x-invoke-path x-method-override x-middleware-prefetch x-middleware-subrequest "
+    b"x-nextjs-data x-original-host x-original-uri x-original-path x-override-url x-proxy-url x-proxyuser-ip "
+    b"x-rewrite-uri x-scheme x-url-scheme x-wap-profile".split()
+)
+UNKEYED = _BELIEVED | IDENTITY
+
+# Of what a trusted proxy says, this is about the client alone.
+_OF_THE_CLIENT = frozenset(
+    b"cf-connecting-ip fastly-client-ip forwarded true-client-ip x-client-ip x-cluster-client-ip x-forwarded-for "
+    b"x-forwarded-client-cert x-original-forwarded-for x-originating-ip x-real-ip x-remote-addr x-remote-ip".split()
+)
+_KEYED = IDENTITY - _OF_THE_CLIENT
+
+
+class Way:
+    """What holds for some requests."""
+
+    __slots__ = ("bypass", "ignored", "is_plain", "key_cookies", "key_fields", "policy", "tag_fields")
+
+    def __init__(self, options: CacheOptions, rule: CacheRule | None = None) -> None:
+        rule = rule or CacheRule()
+        self.bypass = rule.bypass
+        self.policy = Policy(
+            name=options.name.encode("ascii"),
+            heuristic=options.heuristic,
+            default_ttl_s=options.ttl_s if rule.ttl_s is None else rule.ttl_s,
+            override_ttl_s=rule.override_ttl_s,
+            grace_s=options.grace_s if rule.grace_s is None else rule.grace_s,
+            targets=GATEWAY_TARGETS if options.surrogate else (),
+            obeys_requests=options.obey_requests,
+            stores_cookies=options.store_cookies,
+        )
+        ignored = options.ignored_parameters if rule.ignored_parameters is None else rule.ignored_parameters
+        self.ignored = frozenset(ignored)
+        cookies = options.key_cookies if rule.key_cookies is None else rule.key_cookies
+        self.key_cookies = [(f"cookie:{name}", name.encode("utf-8")) for name in cookies]
+        fields = options.key_fields if rule.key_fields is None else rule.key_fields
+        self.key_fields = [(name.lower(), name.lower().encode("latin-1", "replace")) for name in fields]
+        self.is_plain = not self.key_cookies and not self.key_fields
+        self.tag_fields = tuple([name.lower().encode("latin-1", "replace") for name in options.tag_fields])
+
+
+class Rules:
+    """Finds the way of a request, and its key."""
+
+    def __init__(self, options: CacheOptions) -> None:
+        self._is_gateway = options.is_gateway
+        self._trusts = options.trusts
+        self.default = Way(options)
+        self._rules = [(_Matcher(rule), Way(options, rule)) for rule in options.rules]
+        ways = [self.default, *(way for _, way in self._rules)]
+        self.keys_are_plain = all(way.is_plain for way in ways) and not options.trusts
+        """Whether a target has one key and no more."""
+
+    def way_of(self, request: Request) -> Way:
+        """What holds for this request."""
+        for matcher, way in self._rules:
+            if matcher.matches(request):
+                return way
+        return self.default
+
+    def key_of(self, exchange: Exchange, request: Request, way: Way) -> bytes:
+        """What the answer to a GET like this is stored under."""
+        target = request.target
+        additions: list[tuple[str, str]] = []
+        if not way.is_plain:
+            lines = request.fields.lines
+            additions += [(name, _text(request.fields.get(key.decode("latin-1")))) for name, key in way.key_fields]
+            for name, key in way.key_cookies:
+                value = cookie(lines, key)
+                additions.append((name, "" if value is None else f"={value.decode('latin-1')}"))
+        if self._is_gateway:
+            if (target.scheme == "https") is (exchange.tls is None):  # what the origin is told differs from the target
+                additions.append(("came-by", "http" if exchange.tls is None else "https"))
+            if self._trusts:
+                additions += [
+                    (line.key.decode("ascii"), line.value.decode("latin-1"))
+                    for line in request.fields.lines
+                    if line.key in _KEYED
+                ]
+        return key_of(target, additions, way.ignored)
+
+    def key_of_target(self, target: Target, way: Way) -> bytes:
+        """The key of a target that needs no more to be told apart (`keys_are_plain`)."""
+        return key_of(target, (), way.ignored)
+
+    def may_fill(self, lines: Sequence[FieldLine], varies_on: Sequence[bytes]) -> bool:
+        """Whether what a request with these fields gets is what another would get as well."""
+        for line in lines:
+            if line.key in UNKEYED and not (self._is_gateway and line.key in IDENTITY) and line.key not in varies_on:
+                return False
+        return True
+
+
+def _text(value: str | None) -> str:
+    return "" if value is None else f"={value}"
+
+
+class _Matcher:
+    """Whether a rule is about a request."""
+
+    __slots__ = ("_cookie", "_field", "_path", "_value")
+
+    def __init__(self, rule: CacheRule) -> None:
+        self._path = rule.path.rstrip("/")
+        name, _, value = rule.field.partition(":")
+        self._field = name.strip().lower().encode("latin-1", "replace")
+        self._value = value.strip().encode("latin-1", "replace")
+        self._cookie = rule.cookie.encode("utf-8")
+
+    def matches(self, request: Request) -> bool:
+        """Whether it is."""
+        path = request.target.path
+        if self._path and path != self._path and not path.startswith(f"{self._path}/"):
+            return False
+        if self._field:
+            values = request.fields.every(self._field)
+            if not values or (self._value and self._value not in values):
+                return False
+        return not self._cookie or cookie(request.fields.lines, self._cookie) is not None
