@@ -146,22 +146,73 @@ async def test_what_is_used_stays_when_much_that_is_not_passes() -> None:
     assert all(store.look(url(number)) for number in range(20))
 
 
-async def test_what_comes_back_after_an_eviction_is_taken_in() -> None:
-    store = MemoryStore(MIB, lot=random.Random(1))
-    for number in range(200):
-        for _ in range(3):
+def fill(store: MemoryStore, numbers: range, size: int = 10000) -> None:
+    for number in numbers:
+        head = head_for(b"").replace(key=url(number), length=size)
+        begin(store, head, [bytes(size)]).commit(head)
+
+
+def kept(store: MemoryStore, numbers: range) -> int:
+    return sum(url(number) in store._shelves for number in numbers)
+
+
+def test_what_was_evicted_is_remembered_for_how_often_it_was_used() -> None:
+    store = MemoryStore(MIB, MIB, lot=random.Random(1))
+    fill(store, range(50))
+    for number in range(50):
+        for _ in range(20):
             store.look(url(number))
-        await put(store, bytes(10000), url(number))
-    hits = 0
-    for turn in range(200):
-        for number in range(1000, 1005):
-            if store.look(url(number)):
-                hits += 1
-            else:
-                await put(store, bytes(10000), url(number))
-        store.look(url(5000 + turn))
-        await put(store, bytes(10000), url(5000 + turn))
-    assert hits > 900
+    begin(store, head_for(b""), [bytes(MIB)]).abort()
+    assert kept(store, range(50)) == 0
+    fill(store, range(50))
+    fill(store, range(3000, 3300))
+    assert kept(store, range(50)) > 40
+
+
+def test_of_two_that_are_used_as_often_the_small_one_stays() -> None:
+    store = MemoryStore(8 * MIB, lot=random.Random(1))
+    for number in range(0, 400, 2):
+        fill(store, range(number, number + 1), size=1000)
+        fill(store, range(number + 1, number + 2), size=100_000)
+    assert kept(store, range(0, 400, 2)) >= 195
+    assert kept(store, range(1, 400, 2)) < 90
+
+
+def test_what_is_used_stays_and_what_was_used_long_ago_goes() -> None:
+    store = MemoryStore(MIB, lot=random.Random(1))
+    fill(store, range(90))
+    for _ in range(3):
+        for number in range(90):
+            store.look(url(number))
+    for _ in range(30):
+        for number in range(45):
+            store.look(url(number))
+    fill(store, range(1000, 1100))
+    assert kept(store, range(45)) > 40
+    assert kept(store, range(45, 90)) < 10
+
+
+def test_fame_ends() -> None:
+    store = MemoryStore(MIB, lot=random.Random(1))
+    fill(store, range(50))
+    for _ in range(400):
+        for number in range(50):
+            store.look(url(number))
+    for _ in range(200):
+        for number in range(1000, 1100):
+            if not store.look(url(number)):
+                fill(store, range(number, number + 1))
+    assert kept(store, range(50)) == 0
+    assert kept(store, range(1000, 1100)) > 90
+
+
+def test_a_newcomer_is_not_taken_for_famous_after_many_others_came() -> None:
+    store = MemoryStore(MIB, lot=random.Random(1))
+    for number in range(100_000):
+        store.look(url(number))
+        if number % 100 == 0:
+            fill(store, range(number, number + 1))
+    assert sum(store._sketch.count(url(number)) for number in range(200_000, 200_100)) < 300
 
 
 @pytest.mark.parametrize(("name", "margin"), [("zipf", 3), ("shifting", 3), ("scanned", 3), ("lately", -6)])
@@ -302,8 +353,7 @@ def test_random_steps_agree_with_a_model(steps: list[tuple[str, int, int, int]])
             writer.abort()
         await store.purge(lambda head: True, soft=False)
         assert store.counters()["bytes"] == store.counters()["objects"] == 0
-        assert store._reserved == store._used_by_window == 0
-        assert not store._main
-        assert not store._window
+        assert store._reserved == 0
+        assert not store._places
 
     asyncio.run(run())
