@@ -61,6 +61,7 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         "Upstream.name",
         "Upstream.servers",
         "Script.file",
+        "Cache.name",
         "Fault.kind",
     }
 

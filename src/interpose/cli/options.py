@@ -42,6 +42,14 @@ Faults = Annotated[
         help="What is to go wrong, such as 'latency latency_s=0.2 probability=0.5'. Repeatable.",
     ),
 ]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="SIZE[,DIR]",
+        help="Keep answers for the next who asks: 256MiB in memory of each worker, or 2GiB,DIR on disk for all.",
+    ),
+]
 Auth = Annotated[
     str | None, typer.Option("--auth", metavar="FILE", help="Users who may use it, as written by htpasswd -B.")
 ]

@@ -28,6 +28,7 @@ def proxy(
     auth: options.Auth = None,
     allow_upstream: options.AllowUpstream = [],  # noqa: B006
     socks: options.Socks = False,
+    cache: options.Cache = None,
     script: options.Scripts = [],  # noqa: B006
     log: options.AccessLog = "-",
     log_format: options.Format = LogFormat.COMBINED,
@@ -49,6 +50,7 @@ def proxy(
             auth=auth,
             allow_upstream=allow_upstream,
             socks=socks,
+            cache=cache,
             scripts=script,
             log=log,
             log_format=log_format.value,
@@ -70,6 +72,7 @@ def gateway(
     allow_from: options.AllowFrom = [],  # noqa: B006
     fault: options.Faults = [],  # noqa: B006
     auth: options.Auth = None,
+    cache: options.Cache = None,
     script: options.Scripts = [],  # noqa: B006
     log: options.AccessLog = "-",
     log_format: options.Format = LogFormat.COMBINED,
@@ -90,6 +93,7 @@ def gateway(
             allow_from=allow_from,
             faults=fault,
             auth=auth,
+            cache=cache,
             scripts=script,
             log=log,
             log_format=log_format.value,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.faults import exchange_chances, in_words, of_connections
 from interpose.config.model import (
     HTTP_ROLES,
@@ -221,6 +222,10 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
     for chances in exchange_chances(listener, route, parts):
         steps.append(Step(Phase.ADMIT, "faults", in_words(chances.faults), partial(Faults, chances)))
     steps += _script_steps(files, parts, inner)
+    cache = cache_of(config, listener, route)
+    if cache is not None:
+        make = partial(cache_filter, config, cache, listener, route, parts)
+        steps.append(Step(Phase.STORE, "cache", cache_in_words(cache, route), make))
     return sorted(steps, key=lambda step: step.phase)
 
 

@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from interpose.config.cache_model import Cache
 from interpose.core.fault import Fault
 from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
 from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
+from interpose.filters.cache.options import CacheRule
 
 Name = Annotated[str, Meta(extra={"kind": "name"})]
 Label = Annotated[str, Meta(extra={"kind": "label"})]
@@ -34,6 +36,9 @@ Token = Annotated[str, Meta(extra={"kind": "token"})]
 
 HTTP_ROLES = ("gateway", "proxy")
 """Roles whose listeners speak HTTP from the first byte."""
+
+NO_CACHE = "off"
+"""What a route says instead of the name of a cache to have none."""
 
 OPEN_ROLES = ("proxy", "socks", "auto")
 """Roles whose clients say where to go, and that must therefore not be open to all."""
@@ -185,6 +190,9 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pac_exceptions: tuple[HostPattern, ...] = ()
     """(proxy) Hosts that `/proxy.pac` tells browsers to reach directly; `*.example` stands for every name below it."""
 
+    cache: Name = ""
+    """(gateway, proxy, auto) The `[[cache]]` that answers are kept in. Empty: they are not kept."""
+
     limits: Limits | None = None
     """Limits of this listener; keys that are not given are those of `[limits]`."""
 
@@ -267,6 +275,12 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     encoded_slash: Literal["reject", "keep"] = "reject"
     """What happens to `%2F` and `%5C` in a path: 400, or passed on as they are."""
 
+    cache: Name = ""
+    """The `[[cache]]` that answers are kept in; `off` for none. Empty: that of the listener."""
+
+    cache_rules: tuple[CacheRule, ...] = field(default=(), name="cache_rule")
+    """Rules for the cache, of this route, looked at before those of the cache itself."""
+
     scripts: tuple[File, ...] = ()
     """Files of your own filters, for this route only."""
 
@@ -316,6 +330,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     routes: tuple[Route, ...] = field(default=(), name="route")
     """Which request goes where."""
+
+    caches: tuple[Cache, ...] = field(default=(), name="cache")
+    """Where answers are kept."""
 
     scripts: tuple[Script, ...] = field(default=(), name="script")
     """Files of your own filters."""

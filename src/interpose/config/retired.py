@@ -14,6 +14,7 @@ from typing import Any
 from interpose.engine.client import UpstreamClient
 from interpose.engine.narration import Narration
 from interpose.filters.access_log import AccessLog
+from interpose.filters.cache.keeper import Keeper
 from interpose.net.resolve import Resolver
 from interpose.storage.line_writer import LineWriter
 
@@ -29,6 +30,7 @@ class Retired:
         self._clients: weakref.WeakSet[UpstreamClient] = weakref.WeakSet()
         self._writers: list[tuple[LineWriter, list[weakref.ref[AccessLog | Narration]]]] = []
         self._resolvers: list[Resolver] = []
+        self._keepers: list[Keeper] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     def add(self, parts: Iterable[Any]) -> None:
@@ -43,6 +45,8 @@ class Retired:
                 self._writers.append((part, logs))
             elif isinstance(part, Resolver):
                 self._resolvers.append(part)
+            elif isinstance(part, Keeper):
+                self._keepers.append(part)
 
     @property
     def open_connections(self) -> int:
@@ -57,17 +61,24 @@ class Retired:
             self._writers.remove(entry)
             self._close_writer(entry[0])
         if self._resolvers and not self._clients:
-            closing = asyncio.get_running_loop().create_task(_close_all(self._resolvers))
+            self._close_soon(self._resolvers)
             self._resolvers = []
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+        unused = [keeper for keeper in self._keepers if not keeper.users and not keeper.running]
+        if unused:
+            self._close_soon(unused)
+            self._keepers = [keeper for keeper in self._keepers if keeper not in unused]
+
+    def _close_soon(self, parts: Iterable[Resolver | Keeper]) -> None:
+        closing = asyncio.get_running_loop().create_task(_close_all(parts))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close everything now; what the logs' targets do not take within a moment is given up."""
         loop = asyncio.get_running_loop()
         for client in list(self._clients):
             client.close()
-        await _close_all(self._resolvers)
+        await _close_all([*self._keepers, *self._resolvers])
         await asyncio.gather(*self._closing)
         writers = [writer for writer, _ in self._writers]
         for writer in writers:
@@ -75,13 +86,13 @@ class Retired:
         end = loop.time() + LAST_LINES_S
         while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.005)
-        self._resolvers, self._writers = [], []
+        self._resolvers, self._writers, self._keepers = [], [], []
 
     def _close_writer(self, writer: LineWriter) -> None:
         writer.close(wait_s=0)
         self.dropped_lines += writer.dropped
 
 
-async def _close_all(resolvers: Iterable[Resolver]) -> None:
-    for resolver in resolvers:
-        await resolver.close()
+async def _close_all(parts: Iterable[Resolver | Keeper]) -> None:
+    for part in parts:
+        await part.close()

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from interpose.config.cache_text import NAME as CACHE_NAME
+from interpose.config.cache_text import cache_table
 from interpose.config.fault_text import fault_tables
 from interpose.config.load import config_of
 from interpose.config.model import Config
@@ -120,6 +122,7 @@ def common_tables(
     workers: int = 1,
     name: str = "",
     state: str = "",
+    cache: str | None = None,
     allow_from: Sequence[str] = (),
     faults: Sequence[str] = (),
     auth: str | None = None,
@@ -131,6 +134,8 @@ def common_tables(
 ) -> dict[str, Any]:
     """The tables that all roles share: a listener for each address, all alike but for that."""
     listener: dict[str, Any] = {"role": role, "allow_from": list(allow_from), **own}
+    if cache is not None:
+        listener["cache"] = CACHE_NAME
     if faults:
         listener["fault"] = fault_tables(faults, "listener[1].fault")
     if auth is not None:
@@ -142,6 +147,7 @@ def common_tables(
         "process": {"name": name, "workers": workers, "state_dir": state, "grace_s": INTERACTIVE_GRACE_S},
         "log": {"access": log, "format": log_format},
         "listener": [{**listener, "address": address} for address in listen],
+        "cache": [] if cache is None else [cache_table(cache)],
         "script": [{"file": file} for file in scripts],
     }
 
@@ -173,6 +179,7 @@ _FLAGS = tuple(
         (r"script\[[0-9]+\]\.file", "--script"),
         (r"listener\[[0-9]+\]\.address", "--listen"),
         (r"listener\[[0-9]+\]\.auth", "--auth"),
+        (r"cache\[1\](\.(dir|memory_bytes|disk_bytes))?", "--cache"),
         (r"listener\[[0-9]+\]\.allow_from(\[[0-9]+\])?", "--allow-from"),
         (r"listener\[[0-9]+\]\.allow_upstream(\[[0-9]+\])?", "--allow-upstream"),
         (r"listener\[[0-9]+\]\.proxy_protocol_from(\[[0-9]+\])?", "--proxy-from"),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from interpose.config.advice import no_such
 from interpose.config.faults import befallen
 from interpose.config.loops import loops
-from interpose.config.model import OPEN_ROLES, Config, Listener, Route
+from interpose.config.model import NO_CACHE, OPEN_ROLES, Config, Listener, Route
 from interpose.config.problem import ABSENT, Problem, shown
 from interpose.core.fault import EXCHANGES, KINDS, complaints
 from interpose.net.address import ip_address, parse_address
@@ -68,7 +68,13 @@ def _addresses_differ(config: Config) -> Iterator[Breach]:
 
 
 def _names_differ(config: Config) -> Iterator[Breach]:
-    for key, tables in (("listener", config.listeners), ("upstream", config.upstreams), ("route", config.routes)):
+    named = (
+        ("listener", config.listeners),
+        ("upstream", config.upstreams),
+        ("route", config.routes),
+        ("cache", config.caches),
+    )
+    for key, tables in named:
         seen: dict[str, str] = {}
         for where, table in _numbered(key, tables):
             first = seen.setdefault(table.name, where) if table.name else where
@@ -124,6 +130,7 @@ _ROLES_OF = {
     "allow_upstream": OPEN_ROLES,
     "connect_ports": OPEN_ROLES,
     "pac_exceptions": ("proxy", "auto"),
+    "cache": ("gateway", "proxy", "auto"),
     "udp": ("relay", "echo", "upper"),
     "show": ("relay", "echo", "upper"),
 }
@@ -272,6 +279,28 @@ def _faults_fit(config: Config) -> Iterator[Breach]:
                 yield Breach(f"{where}.{option}" if option else where, value, message, (*needs, *options))
 
 
+def _caches_fit(config: Config) -> Iterator[Breach]:
+    places: dict[str, str] = {}
+    for where, cache in _numbered("cache", config.caches):
+        if cache.name in ("", NO_CACHE):
+            yield Breach(f"{where}.name", cache.name, "is no name for a cache; routes say it to have none")
+        first = places.setdefault(cache.dir, where) if cache.dir else where
+        if first != where:
+            message = f"is the directory of {first} already; give each cache its own, or use that one"
+            yield Breach(f"{where}.dir", cache.dir, message, (f"{first}.dir",))
+    names = {cache.name for cache in config.caches}
+    needs = [f"{where}.name" for where, _ in _numbered("cache", config.caches)]
+    for where, table in chain(_numbered("listener", config.listeners), _numbered("route", config.routes)):
+        is_off = isinstance(table, Route) and table.cache == NO_CACHE
+        if table.cache and not is_off and table.cache not in names:
+            yield Breach(f"{where}.cache", table.cache, no_such("cache", table.cache, names), needs)
+    for where, route in _numbered("route", config.routes):
+        listeners = [one for one in config.listeners if one.role == "gateway" and _applies(route, one)]
+        if route.cache_rules and (route.cache == NO_CACHE or not (route.cache or any(one.cache for one in listeners))):
+            message = 'is for a cache, and this route has none; give it cache = "NAME"'
+            yield Breach(f"{where}.cache_rule", ABSENT, message, (f"{where}.cache", "listener"))
+
+
 _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _has_a_listener,
     _addresses_differ,
@@ -289,4 +318,5 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _gateways_lead_somewhere,
     _trust_is_consistent,
     _faults_fit,
+    _caches_fit,
 )

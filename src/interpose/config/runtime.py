@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from interpose.config import build, streams
 from interpose.config.auto import AutoChain
+from interpose.config.caches import cache_counters
 from interpose.config.datagrams import Ways, datagram_chain_of
 from interpose.config.dialling import Dialling
 from interpose.config.faults import connection_chances, faults_total
@@ -33,6 +34,7 @@ from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
 from interpose.engine.tunnel import Tunnels
+from interpose.filters.cache.keeper import Keeper
 from interpose.filters.script import Script
 from interpose.net.certificate import Identities, Identity
 from interpose.net.listen import ListenOptions, connections_possible
@@ -261,6 +263,7 @@ class WorkerRuntime:
             "tunnels": float(len(self._open_tunnels())),
             "log_lines_dropped_total": float(sum(writer.dropped for writer in writers) + self._retired.dropped_lines),
             "faults_total": faults_total(self._parts),
+            **cache_counters(self._parts.every(Keeper)),
             "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
         }
 

@@ -68,7 +68,8 @@ class Response:
     """
 
     __slots__ = (
-        "body", "declared_length", "ends_with_connection", "fields", "must_close", "reason", "status", "then", "upgrade",
+        "body", "declared_length", "ends_with_connection", "fields", "must_close", "reason", "status", "then",
+        "upgrade",
     )  # fmt: skip
 
     def __init__(self, status: int, fields: Fields | None = None, body: Body = EMPTY, reason: bytes = b"") -> None:

@@ -52,6 +52,7 @@ class Cache:
         self._look = keeper.store.look
         self._counts = keeper.counts
         keeper.policy = self._way.policy
+        keeper.users.add(self)
 
     async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
         """See `core.handler.Filter`."""
@@ -207,7 +208,7 @@ class Cache:
             lines = [*fetch.received, shown]
         else:
             lines = [line for line in head.lines if line[0] != b"age"]
-            lines += [age_line(int(freshness_of(head, policy).age(now))), shown]
+            lines += [age_line(freshness_of(head, policy).age(now).__floor__()), shown]
         job.exchange.notes["cache"] = "revalidated" if was_validated else "miss" if first else "collapsed"
         self._counts["cache_validated_total" if was_validated else "cache_misses_total"] += first
         self._counts["cache_collapsed_total"] += not first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -36,8 +37,17 @@ class Miss(NamedTuple):
 class Keeper:
     """See the module. `counts` only grow; `close` ends what runs."""
 
-    def __init__(self, store: Store, space: SpillSpace | None = None, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        space: SpillSpace | None = None,
+        wall: Callable[[], float] = time.time,
+        name: str = "cache",
+    ) -> None:
         self.store = store
+        self.name = name
+        self.users: weakref.WeakSet[Any] = weakref.WeakSet()
+        """The filters that use it."""
         self.space = SpillSpace() if space is None else space
         self.wall = wall
         self.policy = PROXY
@@ -159,7 +169,7 @@ class Keeper:
         stored = self.store.counters()
         kept = {f"cache_{name}": stored[name] for name in ("objects", "bytes")}
         grown = {f"cache_{name}_total": stored[name] for name in ("stored", "evicted", "refused")}
-        return {**self.counts, **kept, **grown, "cache_fetches": float(self.running)}
+        return {**self.counts, **kept, **grown, "cache_fetches": self.running}
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

@@ -7,41 +7,45 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from interpose.core.units import Seconds
+CacheSeconds = Annotated[float, Meta(ge=0, le=1 << 31)]
+CookieName = Annotated[str, Meta(extra={"kind": "token"})]
+FieldName = Annotated[str, Meta(extra={"kind": "token"})]
+Label = Annotated[str, Meta(extra={"kind": "label"})]
+PathPrefix = Annotated[str, Meta(extra={"kind": "path"})]
 
 
 class CacheRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for some requests. The first rule that matches counts, those of the route before those of the cache;
     a key that it does not have is the cache's own."""
 
-    path: str = ""
-    """The path must be this or lie below it. Empty: any."""
+    path: PathPrefix = "/"
+    """The path must be this or lie below it."""
 
-    field: str = ""
+    field: Label = ""
     """The request must have this field: `Name`, or `Name: value`. Empty: it need not."""
 
-    cookie: str = ""
+    cookie: Label = ""
     """The request must have a cookie of this name. Empty: it need not."""
 
     bypass: bool = False
     """Neither look into the cache nor store."""
 
-    ttl_s: Seconds | None = None
+    ttl_s: CacheSeconds | None = None
     """How long an answer is fresh that does not say so itself."""
 
-    override_ttl_s: Seconds | None = None
+    override_ttl_s: CacheSeconds | None = None
     """How long an answer is fresh, whatever it says. What is private or says no-store is not stored all the same."""
 
-    grace_s: Seconds | None = None
+    grace_s: CacheSeconds | None = None
     """How long a stale answer may stand in for a server that fails."""
 
     ignored_parameters: tuple[str, ...] | None = None
     """Parameters of the query that make no difference; `utm_*` is every one that begins so."""
 
-    key_cookies: tuple[str, ...] | None = None
+    key_cookies: tuple[CookieName, ...] | None = None
     """Cookies that make a difference: each value has answers of its own."""
 
-    key_fields: tuple[str, ...] | None = None
+    key_fields: tuple[FieldName, ...] | None = None
     """Fields of the request that make a difference, whether the answer says so in Vary or not."""
 
 
@@ -54,7 +58,7 @@ class CacheOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     surrogate: bool = True
     """Whether CDN-Cache-Control and Surrogate-Control are meant for this cache."""
 
-    ttl_s: Annotated[float, Meta(ge=0)] | None = None
+    ttl_s: float | None = None
     """How long an answer is fresh that does not say so itself."""
 
     grace_s: float = 0.0

@@ -26,14 +26,14 @@ _BELIEVED = frozenset(
     b"x-forwarded-path x-forwarded-uri x-host x-http-destinationurl x-http-host-override x-http-method "
     b"x-http-method-override x-https x-invoke-path x-method-override x-middleware-prefetch x-middleware-subrequest "
     b"x-nextjs-data x-original-host x-original-uri x-original-path x-override-url x-proxy-url x-proxyuser-ip "
-    b"x-rewrite-uri x-scheme x-url-scheme x-wap-profile".split()
+    b"x-rewrite-uri x-scheme x-url-scheme x-wap-profile".split(b" ")
 )
 UNKEYED = _BELIEVED | IDENTITY
 
 # Of what a trusted proxy says, this is about the client alone.
 _OF_THE_CLIENT = frozenset(
     b"cf-connecting-ip fastly-client-ip forwarded true-client-ip x-client-ip x-cluster-client-ip x-forwarded-for "
-    b"x-forwarded-client-cert x-original-forwarded-for x-originating-ip x-real-ip x-remote-addr x-remote-ip".split()
+    b"x-forwarded-client-cert x-original-forwarded-for x-originating-ip x-real-ip x-remote-addr x-remote-ip".split(b" ")
 )
 _KEYED = IDENTITY - _OF_THE_CLIENT
 
@@ -130,8 +130,8 @@ class _Matcher:
     def __init__(self, rule: CacheRule) -> None:
         self._path = rule.path.rstrip("/")
         name, _, value = rule.field.partition(":")
-        self._field = name.strip().lower().encode("latin-1", "replace")
-        self._value = value.strip().encode("latin-1", "replace")
+        self._field = name.strip(" ").lower().encode("latin-1", "replace")
+        self._value = value.strip(" ").encode("latin-1", "replace")
         self._cookie = rule.cookie.encode("utf-8")
 
     def matches(self, request: Request) -> bool:

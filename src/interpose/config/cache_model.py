@@ -1,0 +1,69 @@
+"""The `[[cache]]` table of a configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from interpose.core.units import Bytes
+from interpose.filters.cache.options import CacheRule, CacheSeconds
+
+Name = Annotated[str, Meta(extra={"kind": "name"})]
+Folder = Annotated[str, Meta(extra={"kind": "folder"})]
+Token = Annotated[str, Meta(extra={"kind": "token"})]
+Room = Annotated[int, Meta(ge=1 << 20, le=1 << 50)]
+
+
+class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers that are kept, so that the next who asks is served without the server."""
+
+    name: Name
+    """What listeners and routes call it."""
+
+    memory_bytes: Room = 268435456
+    """Memory for what is kept, in each worker."""
+
+    dir: Folder = ""
+    """A directory for what is kept on disk, shared by all workers and there after a restart. Empty: nothing is kept on
+    disk."""
+
+    disk_bytes: Room = 1073741824
+    """(with dir) Room on disk."""
+
+    max_object_bytes: Bytes = 0
+    """The longest content that is kept. 0: an eighth of the memory, half of the disk at most."""
+
+    heuristic: Literal["auto", "on", "off"] = "auto"
+    """Whether an answer with Last-Modified that does not say how long it is fresh is so for a tenth of its age, a day
+    at most. `auto`: on a proxy, but not on a gateway."""
+
+    ttl_s: CacheSeconds | None = None
+    """How long an answer is fresh that does not say so itself."""
+
+    grace_s: CacheSeconds = 0.0
+    """How long a stale answer may stand in for a server that fails, unless it forbids that."""
+
+    obey_requests: bool = True
+    """Whether clients may ask for a validation (`no-cache`, `max-age`) or accept stale answers (`max-stale`)."""
+
+    store_cookies: bool = False
+    """Whether answers that set cookies are kept."""
+
+    finish_abandoned: bool = True
+    """Whether an answer that is being fetched is fetched to its end when nobody waits for it any more."""
+
+    ignored_parameters: tuple[str, ...] = ()
+    """Parameters of the query that make no difference; `utm_*` is every one that begins so."""
+
+    key_cookies: tuple[Token, ...] = ()
+    """Cookies that make a difference: each value has answers of its own."""
+
+    key_fields: tuple[Token, ...] = ()
+    """Fields of the request that make a difference, whether the answer says so in Vary or not."""
+
+    tag_fields: tuple[Token, ...] = ("surrogate-key", "cache-tag")
+    """Fields of answers whose words `interpose cache purge tag:WORD` knows."""
+
+    rules: tuple[CacheRule, ...] = field(default=(), name="rule")
+    """What holds for some requests. The first rule that matches counts."""
