@@ -158,15 +158,15 @@ def kept(store: MemoryStore, numbers: range) -> int:
 
 def test_what_was_evicted_is_remembered_for_how_often_it_was_used() -> None:
     store = MemoryStore(MIB, MIB, lot=random.Random(1))
-    fill(store, range(50))
-    for number in range(50):
+    fill(store, range(1000, 1050))
+    for number in range(1000, 1050):
         for _ in range(20):
             store.look(url(number))
     begin(store, head_for(b""), [bytes(MIB)]).abort()
-    assert kept(store, range(50)) == 0
-    fill(store, range(50))
+    assert kept(store, range(1000, 1050)) == 0
+    fill(store, range(1000, 1050))
     fill(store, range(3000, 3300))
-    assert kept(store, range(50)) > 40
+    assert kept(store, range(1000, 1050)) > 40
 
 
 def test_of_two_that_are_used_as_often_the_small_one_stays() -> None:
@@ -204,6 +204,18 @@ def test_fame_ends() -> None:
                 fill(store, range(number, number + 1))
     assert kept(store, range(50)) == 0
     assert kept(store, range(1000, 1100)) > 90
+
+
+def test_uses_are_halved_every_now_and_then() -> None:
+    store = MemoryStore(MIB)
+    fill(store, range(2))
+    for _ in range(1000):
+        store.look(url(0))
+    for number in range(50_000):
+        store.look(url(1))
+        if number % 1000 == 0:
+            fill(store, range(1, 2))
+    assert store._uses(store._shelves[url(0)]) in (1000 >> 2, 1000 >> 3)
 
 
 def test_a_newcomer_is_not_taken_for_famous_after_many_others_came() -> None:
@@ -260,6 +272,14 @@ async def test_a_small_body_is_there_at_once() -> None:
     await put(store, b"hello")
     [entry] = store.look(head_for(b"").key)
     assert entry.body().is_complete
+
+
+async def test_a_refresh_that_varies_otherwise_leaves_nothing_of_the_old_head() -> None:
+    store = MemoryStore(MIB)
+    head = await put(store, b"hello", vary=((b"accept", b"x"),))
+    store.refresh(store.look(head.key)[0], head.replace(vary=((b"accept", b"y"),), response_time=2000.0))
+    [entry] = store.look(head.key)
+    assert entry.head.vary == ((b"accept", b"y"),)
 
 
 def test_the_same_response_is_known_by_when_it_came_not_by_whether_it_is_expired() -> None:
