@@ -24,6 +24,12 @@ from interpose.protocol.stored import StoredHead
 # RFC 9110, 15.1, without those that an attacker can bring about for everybody (THREATS A16) and without 206.
 HEURISTICALLY_CACHEABLE = frozenset((200, 203, 204, 300, 301, 308, 404, 405, 410))
 
+# Without these a stored response would be misread: where `no-cache` or `private` name one, all of it is meant.
+ESSENTIAL = frozenset(
+    b"age cache-control cdn-cache-control content-encoding content-range content-type date etag expires last-modified "
+    b"surrogate-control vary".split(b" ")
+)
+
 # RFC 9111, 4.2.2: a typical setting.
 HEURISTIC_FRACTION = 0.1
 
@@ -94,7 +100,9 @@ class Freshness:
             directives.must_revalidate
             or (policy.shared and (directives.proxy_revalidate or directives.s_maxage is not None))
         )
-        self.must_validate = not is_overridden and directives.no_cache
+        self.must_validate = not is_overridden and (
+            directives.no_cache or not ESSENTIAL.isdisjoint(directives.no_cache_fields)
+        )
         self.is_expired = is_expired
         is_stale_already = is_expired or lifetime <= initial_age
         self.expires_at = -math.inf if is_stale_already else response_time + lifetime - initial_age

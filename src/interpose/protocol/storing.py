@@ -11,11 +11,13 @@ from interpose.protocol import http_date
 from interpose.protocol.cache_control import ResponseDirectives
 from interpose.protocol.caching import Asked, has_validator
 from interpose.protocol.freshness import (
+    ESSENTIAL,
     HEURISTICALLY_CACHEABLE,
     Policy,
     directives_of,
     freshness_of,
     is_explicit,
+    is_overridden,
     values_of,
 )
 from interpose.protocol.ranges import part_of
@@ -32,11 +34,6 @@ UNDERSTOOD = HEURISTICALLY_CACHEABLE | frozenset(
 NEVER_STORED = frozenset((206, 304, 407, 412, 416, 417, 421, 425, 428, 429, 431, 511))
 # Not stored (RFC 9111, 3.1).
 _OF_THIS_HOP = HOP_BY_HOP | frozenset((b"proxy-authenticate", b"proxy-authentication-info", b"proxy-authorization"))
-# Without these a stored response would be misread: a response that wants one of them withheld is withheld whole.
-_ESSENTIAL = frozenset(
-    b"age cache-control cdn-cache-control content-encoding content-range content-type date etag expires last-modified "
-    b"surrogate-control vary".split(b" ")
-)
 _TAG_SEPARATORS = re.compile(rb"[ \t,]+")
 MOST_TAGS = 128
 LONGEST_TAG_BYTES = 256
@@ -67,6 +64,10 @@ def keep(
     vary = vary_of(lines, request_lines)
     if vary is None:
         return "it varies on more than the request's fields (Vary: *)"
+    if _may_be_personal(request_lines, status, lines, directives, policy) and all(
+        name != b"cookie" for name, _ in vary
+    ):
+        return "the request has a cookie, and nothing says that the answer is for others too"
     kept = stored_lines(lines, directives, response_time)
     tags = tags_of(lines, tag_fields)
     head = StoredHead(status, reason, kept, request_time, response_time, vary, 0, b"", tags, key, status != 206)
@@ -95,7 +96,7 @@ def _forbidden(
             return f"it must be understood, and {status} is not known here"
     elif directives.no_store:
         return "it says no-store"
-    if policy.shared and (directives.private or directives.private_fields & _ESSENTIAL):
+    if policy.shared and (directives.private or directives.private_fields & ESSENTIAL):
         return "it is private"
     if policy.shared and asked.has_authorization:
         if not (directives.public or directives.must_revalidate or directives.s_maxage is not None):
@@ -105,6 +106,24 @@ def _forbidden(
     if status not in HEURISTICALLY_CACHEABLE and not is_explicit(lines, directives, policy):
         return f"a {status} that does not say how long it is fresh"
     return None
+
+
+def _may_be_personal(
+    request_lines: Sequence[FieldLine],
+    status: int,
+    lines: Sequence[FieldLine],
+    directives: ResponseDirectives,
+    policy: Policy,
+) -> bool:
+    """Whether a lifetime would be guessed of what a page may have been made of for one user (THREATS A15)."""
+    return (
+        policy.shared
+        and policy.heuristic
+        and policy.default_ttl_s is None
+        and not is_overridden(status, policy)
+        and not is_explicit(lines, directives, policy)
+        and any(line[0] == b"cookie" for line in request_lines)
+    )
 
 
 def _useless(head: StoredHead, policy: Policy) -> str | None:
@@ -134,9 +153,7 @@ def stored_lines(
     Fields that `no-cache` or `private` name are not stored, which is the surest way never to serve them.
     """
     withheld = directives.no_cache_fields | directives.private_fields
-    kept = [
-        line for line in lines if line[0] not in _OF_THIS_HOP and (line[0] not in withheld or line[0] in _ESSENTIAL)
-    ]
+    kept = [line for line in lines if line[0] not in _OF_THIS_HOP and (line[0] not in withheld or line[0] in ESSENTIAL)]
     dates = values_of(kept, b"date")
     if len(dates) != 1 or http_date.parse(dates[0], response_time) is None:
         kept = [line for line in kept if line[0] != b"date"]
