@@ -22,7 +22,7 @@ from interpose.protocol.cache_control import SILENT_REQUEST, RequestDirectives, 
 from interpose.protocol.cache_status import BYPASS, METHOD, PARTIAL, REQUEST, STALE, URI_MISS, VARY_MISS
 from interpose.protocol.conditional import FIELDS as CONDITIONAL_FIELDS
 from interpose.protocol.conditional import NONE, Conditions, Validators, conditions_of, range_applies
-from interpose.protocol.freshness import Freshness, Policy, date_of, freshness_of, values_of
+from interpose.protocol.freshness import Freshness, Policy, date_of, freshness_of
 from interpose.protocol.ranges import part_of, wanted_of_part
 from interpose.protocol.stored import StoredHead
 
@@ -51,21 +51,33 @@ def read(method: str, lines: Sequence[FieldLine], has_content: bool) -> Asked:
     """What a request with these fields asks of a cache."""
     for line in lines:
         if line[0] in _TELLING:
-            break
-    else:
-        if not has_content:
-            if method == "GET":
-                return PLAIN_GET
-            if method == "HEAD":
-                return PLAIN_HEAD
-        return Asked(method, has_content=has_content)
-    ranges = values_of(lines, b"range")
+            return _read(method, lines, has_content)
+    if has_content:
+        return Asked(method, has_content=True)
+    return PLAIN_GET if method == "GET" else PLAIN_HEAD if method == "HEAD" else Asked(method)
+
+
+def _read(method: str, lines: Sequence[FieldLine], has_content: bool) -> Asked:
+    wishes: list[bytes] = []
+    ranges: list[bytes] = []
+    has_authorization = has_conditions = False
+    for key, _, value, _ in lines:
+        if key not in _TELLING:
+            continue
+        if key == b"cache-control":
+            wishes.append(value)
+        elif key == b"range":
+            ranges.append(value)
+        elif key == b"authorization":
+            has_authorization = True
+        else:
+            has_conditions = True
     return Asked(
         method,
-        request_directives(values_of(lines, b"cache-control")),
-        conditions_of(lines),
+        request_directives(wishes),
+        conditions_of(lines) if has_conditions else NONE,
         ranges[0] if len(ranges) == 1 and method == "GET" else None,
-        bool(values_of(lines, b"authorization")),
+        has_authorization,
         has_content,
     )
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from functools import lru_cache
 from typing import Any
 
-from interpose.core.fields import HOP_BY_HOP, FieldLine, field_line
+from interpose.core.fields import HOP_BY_HOP, MAX_REMEMBERED_LINE_BYTES, FieldLine, field_line
 
 MAX_ENCODED_BYTES = 1 << 20
 
@@ -149,7 +150,7 @@ def decode(raw: bytes) -> StoredHead:
     reason = reader.string()
     key = reader.string()
     sha256 = reader.string()
-    lines = tuple([_line(reader) for _ in range(reader.count())])
+    lines = tuple(reader.lines())
     vary = tuple([(reader.string(), reader.optional_string()) for _ in range(reader.count())])
     tags = tuple([reader.string() for _ in range(reader.count())])
     if reader.place != len(rest):
@@ -177,6 +178,27 @@ class _Reader:
             raise ValueError("a stored head is shorter than it says")
         return count
 
+    def lines(self) -> list[FieldLine]:
+        """A list of field lines: nearly all of a head, so it is read in one go."""
+        data, lines, unpack = self._data, [], _COUNT.unpack_from
+        count = self.count()
+        place = self.place
+        try:
+            for _ in range(count):
+                start = place + 4
+                end = start + unpack(data, place)[0]
+                place = end + 4 + unpack(data, end)[0]
+                name, value = data[start:end], data[end + 4 : place]
+                lines.append(
+                    _remembered_line(name, value) if place - start <= MAX_REMEMBERED_LINE_BYTES else _line(name, value)
+                )
+        except struct.error:
+            raise ValueError("a stored head is shorter than it says") from None
+        if place > len(data):
+            raise ValueError("a stored head is shorter than it says")
+        self.place = place
+        return lines
+
     def string(self) -> bytes:
         value = self.optional_string()
         if value is None:
@@ -202,11 +224,17 @@ class _Reader:
         return number
 
 
-def _line(reader: _Reader) -> FieldLine:
-    line = field_line(reader.string(), reader.string())
+def _line(name: bytes, value: bytes) -> FieldLine:
+    line = field_line(name, value)
     if line.key in HOP_BY_HOP:
         raise ValueError(f"a stored head has the field {line.key!r}, which belongs to one connection")
     return line
+
+
+@lru_cache(maxsize=2048)
+def _remembered_line(name: bytes, value: bytes) -> FieldLine:
+    """Short lines are judged once, and shared by the heads that have them."""
+    return _line(name, value)
 
 
 def _check_reason(reason: bytes) -> None:
