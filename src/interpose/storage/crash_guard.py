@@ -4,7 +4,7 @@ A damaged database can kill whoever maps it (SIGBUS, SIGSEGV), and again after e
 of four octets, mapped into memory and locked for as long as it lives: one octet per thread says whether that thread is
 inside the library, one counts *strikes*. Who starts and finds the file of a dead process that was inside inherits its
 strikes and one more. MAX_STRIKES in a row mean that the file is to blame. A process killed by somebody else
-is seldom inside, and hardly ever three times in a row.
+is seldom inside, and hardly ever twice in a row; a cache that begins empty costs less than a worker that dies again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MAX_STRIKES = 3
+MAX_STRIKES = 2
 _STRIKES = 2
 _BYTES = 4
 

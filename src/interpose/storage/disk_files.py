@@ -46,7 +46,7 @@ class ObjectFiles:
 
     def begin(self, ident: bytes) -> int:
         """A new empty file, open for writing. Raises OSError."""
-        os.makedirs(self._incoming, 0o700, exist_ok=True)
+        _make(self._incoming)
         return os.open(self._incoming_path(ident), _CREATE, 0o600)
 
     def discard(self, ident: bytes) -> None:
@@ -60,7 +60,8 @@ class ObjectFiles:
         try:
             os.rename(self._incoming_path(ident), path)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            _make(self._objects)
+            _make(os.path.dirname(path))
             os.rename(self._incoming_path(ident), path)
 
     def remove(self, ident: bytes) -> None:
@@ -107,6 +108,12 @@ class ObjectFiles:
     def _path(self, ident: bytes) -> str:
         name = ident.hex()
         return os.path.join(self._objects, name[:2], name)
+
+
+def _make(directory: str) -> None:
+    """See that a directory is there. (os.makedirs gives its mode to the last one only.)"""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
 
 
 def _sweep(directory: str, before: float, is_known: Callable[[bytes], bool], limit: int) -> int:

@@ -47,6 +47,7 @@ DAMAGE = (
     lmdb.PageFullError,
     lmdb.BadValsizeError,
     lmdb.NotFoundError,
+    lmdb.BadTxnError,
 )
 """What LMDB raises when the file is not what it was."""
 
@@ -96,6 +97,9 @@ def reopen(directory: str, max_bytes: int, guard: CrashGuard, damaged: str | Non
 def _open(directory: str, max_bytes: int, guard: CrashGuard) -> Index:
     for path in reversed(_indexes(directory)):
         try:
+            for name in ("data.mdb", "lock.mdb"):
+                if os.path.isdir(os.path.join(path, name)):
+                    raise Damaged(f"{name} is a directory")
             _check(os.path.join(path, "data.mdb"))
             return Index(path, max_bytes, guard)
         except (*DAMAGE, Damaged) as error:

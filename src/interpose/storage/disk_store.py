@@ -15,6 +15,7 @@ Make one per directory in each process, after the process has started (an index 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ QUEUE_BYTES = 64 << 20
 APPEND_BYTES = 131072
 KNOWN_BYTES = 16 << 20
 MIN_BYTES = 1 << 20
+NOT_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Why a file cannot be opened that is there."""
 
 
 class DiskEntry(Entry):
@@ -97,13 +100,12 @@ class DiskStore:
         """See `store.Store`."""
         index = self._thread.index
         if index is None:
-            return ()
+            return []
         try:
             found = index.look(prefix_of(key))
         except lmdb.Error as error:
-            self._damaged += 1
             self._thread.report(index, error)
-            return ()
+            return []
         entries = [known for place, raw in found if (known := self._entry(place, raw)) is not None]
         if len(entries) > 1:
             entries.sort(key=_serial, reverse=True)
@@ -129,10 +131,9 @@ class DiskStore:
             return fixed.serial, known.entry
         try:
             fd, identity = self._thread.files.open(fixed.ident, fixed.size)
-        except (ValueError, FileNotFoundError):
-            self._remove_damaged(key, raw)
-            return None
-        except OSError:  # no descriptor is left
+        except (ValueError, OSError) as error:
+            if getattr(error, "errno", None) not in NOT_NOW:
+                self._remove_damaged(key, raw)
             return None
         length = known.head.length
         flags = self._thread.files.checked(fixed.ident, identity, pieces_in(length))

@@ -35,6 +35,9 @@ ASIDE_S = 2.0
 COMPLAIN_S = 60.0
 TEND_S = 60.0
 BATCH = 256
+BATCH_BYTES = 2 << 20
+MAX_EVICTIONS = 64
+TIMES_FULL = 3
 MAX_TOUCHES = 4096
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -61,6 +64,7 @@ class WritingThread:
         self._damage: tuple[Index, lmdb.Error] | None = None
         self._no_space = False
         self._is_over = False
+        self._times_full = 0
         self._next_complaint = self._next_tick = self._next_tending = self._last_commit = self._opened_at = 0.0
         self._open()
         self._thread = threading.Thread(target=self._run, name="cache-writer", daemon=True)
@@ -74,7 +78,10 @@ class WritingThread:
 
     def report(self, index: Index, error: lmdb.Error) -> None:
         """Reading from `index` has failed."""
-        self._damage = (index, error)
+        if isinstance(error, DAMAGE):
+            self._damage = (index, error)
+        elif isinstance(error, lmdb.ReadersFullError):
+            self._next_tending = 0.0
 
     @property
     def is_aside(self) -> bool:
@@ -107,13 +114,15 @@ class WritingThread:
     def _next_batch(self) -> tuple[list[Job], bool]:
         """What has come, or nothing after a while; whether that is all that will."""
         batch: list[Job] = []
+        size = 0
         try:
-            job = self._jobs.get(timeout=0.0 if self._is_over else TICK_S)
+            job = self._jobs.get(timeout=TICK_S)
             if job is not None and (wait := self._last_commit + LINGER_S - time.monotonic()) > 0:
                 time.sleep(wait)  # others come meanwhile: a commit costs as much for many as for one
             while job is not None:
                 batch.append(job)
-                if len(batch) == BATCH:
+                size += job.size
+                if len(batch) == BATCH or size > BATCH_BYTES:
                     return batch, False
                 job = self._jobs.get_nowait()
         except queue.Empty:
@@ -129,6 +138,8 @@ class WritingThread:
                     ready.append(job)
                 self.bytes_done += job.size
             is_committed = self._goes_well(self._commit, ready)
+            if self._no_space:
+                self._goes_well(self._make_room)
         finally:
             for job in batch:
                 job.done(self.files, is_committed)
@@ -142,31 +153,38 @@ class WritingThread:
         try:
             self._change(self.index, jobs)
         except lmdb.MapFullError:
-            self._no_space = True
-            self._change(self.index, [])  # only makes room
+            self._make_room()
             self._change(self.index, jobs)
+        self._go_on_evicting(self.index)
 
-    def _change(self, index: Index, jobs: list[Job]) -> None:
+    def _go_on_evicting(self, index: Index) -> None:
+        """What one transaction of many evictions was not enough for."""
+        for _ in range(MAX_EVICTIONS):
+            if not self._is_over:
+                break
+            self._change(index, [])
+
+    def _change(self, index: Index, jobs: list[Job], max_bytes: int | None = None) -> None:
         """One transaction. Then the files go that it has made superfluous."""
-        limit = self._limit(index)
+        limit = self._max_bytes if max_bytes is None else max_bytes
         with index.change() as changes:
             for job in jobs:
                 job.apply(changes)
             self._is_over = not changes.evict(limit)
         self._last_commit = time.monotonic()
-        self._no_space = False
+        self._times_full = 0 if jobs else self._times_full
         self.clock = changes.clock
         self.stored += changes.stored
         self.evicted += changes.evicted
         for ident in changes.unlinked:
             self.files.remove(ident)
 
-    def _limit(self, index: Index) -> int:
-        """How much may be there. Less than there is after the disk was full: then something has to go."""
-        if not self._no_space:
-            return self._max_bytes
-        totals = index.totals(WRITING)
-        return min(self._max_bytes, (totals.pages + totals.files) * 15 // 16)
+    def _make_room(self) -> None:
+        """The disk is full: give back a sixteenth, unless there is hardly anything."""
+        self._no_space = False
+        if self.index is not None:
+            totals = self.index.totals(WRITING)
+            self._change(self.index, [], max((totals.pages + totals.files) * 15 // 16, self._max_bytes // 16))
 
     # --- what needs no hurry ---------------------------------------------------------------------------------------
 
@@ -198,8 +216,9 @@ class WritingThread:
             if use not in seen:
                 seen.add(use)
                 uses.append(Touch(*use))
-        if uses or self._is_over or self._no_space:
+        if uses or self._is_over:
             self._change(index, uses)
+            self._go_on_evicting(index)
         else:
             self.clock = index.clock()
 
@@ -228,18 +247,23 @@ class WritingThread:
         try:
             act(*arguments)
             return True
-        except DAMAGE as error:
-            if self.index is not None:
-                self._damage = (self.index, error)
-                self._next_tick = 0.0
-            self._step_aside(_reason(error))
         except (lmdb.Error, OSError) as error:
             reason = _reason(error)
+            if isinstance(error, lmdb.Error) and self._is_damage(error) and self.index is not None:
+                self._damage = (self.index, error)
+                self._next_tick = 0.0
             self._no_space |= any(os.strerror(code) in reason for code in NO_SPACE)
             self._step_aside(reason)
         except ValueError as error:  # the directory has become one that must not be used
             self._step_aside(_reason(error))
         return False
+
+    def _is_damage(self, error: lmdb.Error) -> bool:
+        """Whether the database is to blame. It is when its map is full again and again: that is larger than what we
+        keep in it."""
+        self._times_full = self._times_full + 1 if isinstance(error, lmdb.MapFullError) else 0
+        is_impossible = os.strerror(errno.EINVAL) in str(error)  # a write to a place that cannot be
+        return isinstance(error, DAMAGE) or is_impossible or self._times_full >= TIMES_FULL
 
     def _step_aside(self, why: str) -> None:
         self.failures += 1
