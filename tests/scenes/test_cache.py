@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tests.scenes import judge
 from tests.support.nginx import Nginx
 from tests.support.product import product
-from tests.support.program import Program, wait_until
+from tests.support.program import Program, interpose, wait_until
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import Connection, RawOrigin, answering
 
@@ -407,3 +408,101 @@ def test_a_stale_answer_stands_in_for_a_server_that_is_gone(tmp_path: Path, file
         assert curl(f"{program.url}/short/a.txt")[1] == CONTENT
     finally:
         program.__exit__(None, None, None)
+
+
+def test_list_show_and_purge_speak_of_all_workers(tmp_path: Path, files: Path) -> None:
+    tagged = EXTRA + '  location /tagged/ { alias ROOT/fresh/; add_header Surrogate-Key "news all"; expires 1h; }\n'
+    with (
+        Nginx(tmp_path / "nginx", files, extra=tagged.replace("ROOT", str(files))) as origin,
+        Program(tmp_path, "gateway", f"127.0.0.1:{origin.port}", "--cache", "64MiB", "--workers", "2") as program,
+    ):
+
+        def cache(*arguments: str, status: int = 0) -> str:
+            done = interpose("cache", *arguments, "--state", str(program.state))
+            assert done.returncode == status, done
+            return done.stdout + done.stderr
+
+        url = program.url
+        for _ in range(12):  # both workers get some of them
+            curl(f"{url}/fresh/a.txt")
+            curl(f"{url}/tagged/a.txt")
+        listed = json.loads(cache("list", "--json"))["stored"]
+        assert {row["key"] for row in listed} == {f"GET {url}/fresh/a.txt", f"GET {url}/tagged/a.txt"}
+        assert f"{url}/fresh/a.txt" in cache("list", f"{url}/f*").replace("\n", "")
+        shown = cache("show", f"{url}/fresh/a.txt")
+        assert "fresh for 600 s because of max-age" in shown
+        assert "Last asked of the server" in shown
+        assert "uri-miss" in shown
+        assert "Nothing is stored" in cache("show", f"{url}/unknown")
+
+        stored = sum(row["workers"] for row in listed if "/tagged/" in row["key"])
+        assert cache("purge", "tag:news", "--soft").startswith(f"{stored} answer")
+        assert "stale since it was purged" in cache("show", f"{url}/tagged/a.txt")
+        assert "fwd=stale; fwd-status=304" in curl(f"{url}/tagged/a.txt")[0]
+        assert cache("purge", f"{url}/fresh/*") != "0 answers forgotten.\n"
+        assert "fwd=uri-miss" in curl(f"{url}/fresh/a.txt")[0]
+        assert "is no pattern" in cache("purge", "nonsense", status=2)
+        assert cache("purge", "host:127.0.0.1") != "0 answers forgotten.\n"
+        assert json.loads(cache("list", "--json"))["stored"] == []
+        counters = program.status()["counters"]
+        assert counters["cache_purged_total"] >= 2
+
+
+def test_the_cache_lives_on_across_a_reload_and_its_rules_change(tmp_path: Path, files: Path) -> None:
+    file = tmp_path / "interpose.toml"
+
+    def write(rules: str) -> None:
+        file.write_text(f"""
+[[cache]]
+name = "main"
+memory_bytes = 16777216
+{rules}
+[[upstream]]
+name = "o"
+servers = ["127.0.0.1:{origin.port}"]
+[[listener]]
+name = "web"
+address = "127.0.0.1:0"
+role = "gateway"
+upstream = "o"
+cache = "main"
+[[route]]
+path = "/plain"
+upstream = "o"
+cache = "off"
+""")
+
+    with Nginx(tmp_path / "nginx", files, extra=EXTRA) as origin:
+        write("")
+        with Program(tmp_path, "run", str(file)) as program:
+            url = program.url
+            curl(f"{url}/fresh/a.txt")
+            assert "hit" in curl(f"{url}/fresh/a.txt")[0]
+            assert "Cache-Status" not in curl(f"{url}/plain/a.txt")[0]
+            write('[[cache.rule]]\npath = "/swr"\nbypass = true')
+            assert interpose("reload", "--state", str(program.state)).returncode == 0
+            assert "hit" in curl(f"{url}/fresh/a.txt")[0]
+            assert "fwd=bypass" in curl(f"{url}/swr/a.txt")[0]
+            checked = interpose("check", str(file)).stdout
+    assert "STORE" in checked
+    assert "main: 16 MiB of memory; 1 rule" in checked
+
+
+def test_two_workers_share_what_is_on_disk_and_it_is_there_after_a_restart(tmp_path: Path, files: Path) -> None:
+    kept = tmp_path / "kept"
+    with Nginx(tmp_path / "nginx", files, extra=EXTRA) as origin:
+        for number, workers in enumerate(("2", "1")):
+            with Program(
+                tmp_path / str(number), "gateway", f"127.0.0.1:{origin.port}", "--cache", f"64MiB,{kept}",
+                "--workers", workers, "--listen", f"127.0.0.1:{free_port}" if number else "127.0.0.1:0",
+            ) as program:  # fmt: skip
+                free_port = program.port
+                for path in ("/fresh/a.txt", "/fresh/large.bin"):
+                    expected = CONTENT * (1 if path.endswith("txt") else 10_000)
+                    assert curl(f"{program.url}{path}")[1] == expected
+                    wait_until(lambda: "; hit;" in curl(f"{program.url}{path}")[0], "it is on disk")  # noqa: B023
+                    for _ in range(8):
+                        head, content = curl(f"{program.url}{path}")
+                        assert content == expected
+                        assert "; hit;" in head
+        assert len([one for one in origin.requests if one.endswith(" 200")]) == 2

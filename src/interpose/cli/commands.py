@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from interpose import __version__
-from interpose.cli import check, connect, execute, faults, get, instance, lab, sockets, start
+from interpose.cli import cache, check, connect, execute, faults, get, instance, lab, sockets, start
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,4 +51,5 @@ app.command(rich_help_panel=ASK)(instance.status)
 app.command(rich_help_panel=ASK)(instance.reload)
 app.command(rich_help_panel=ASK)(instance.drain)
 app.add_typer(faults.app, name="faults", rich_help_panel=ASK)
+app.add_typer(cache.app, name="cache", rich_help_panel=ASK)
 app.add_typer(lab.lab, name="lab", rich_help_panel=LEARN)

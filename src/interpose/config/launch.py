@@ -92,9 +92,10 @@ def _scheme_of(listener: Listener) -> str:
 
 def _serve_control(live_faults: Any, instance: Any, sock: Any) -> Any:
     """The server of the control socket, loaded when it is wanted: after the ready line, which it would delay."""
+    from interpose.config.cache_questions import LiveCaches
     from interpose.console.control import serve_control
 
-    return serve_control(instance, sock, live_faults)
+    return serve_control(instance, sock, live_faults, LiveCaches(instance.ask_workers))
 
 
 # --- in a worker process -------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from interpose.config import build, streams
 from interpose.config.auto import AutoChain
+from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
 from interpose.config.datagrams import Ways, datagram_chain_of
 from interpose.config.dialling import Dialling
@@ -242,6 +243,10 @@ class WorkerRuntime:
         """Open log files anew."""
         for writer in self._parts.every(LineWriter):
             writer.reopen()
+
+    async def answer(self, question: bytes) -> bytes:
+        """See `config.cache_questions`."""
+        return await answered(self._parts.every(Keeper), question)
 
     def counters(self) -> dict[str, float]:
         """Counts for the status."""

@@ -8,6 +8,9 @@
     GET  /v1/faults   {"faults": [...]}: listeners and routes, their faults, and whether those were set live
     PUT  /v1/faults   {"name": listener or route, "faults": texts or tables}: let it have these; answered as a reload is
     DELETE /v1/faults {"name": listener or route, "" for all}: let it have what its configuration says
+    GET  /v1/cache    ?pattern=&limit=: {"stored": [...]}, what is kept and meant
+    GET  /v1/cache/show   ?url=: the same for one URL, and why it was asked of its server last
+    POST /v1/cache/purge  {"pattern": ..., "soft": ...}: {"purged": how many were forgotten, or made stale}
 
 Contents and answers are JSON.
 """
@@ -78,8 +81,30 @@ class FaultsWanted(msgspec.Struct, forbid_unknown_fields=True):
     faults: list[str | dict[str, Any]] = []
 
 
-def control_application(instance: Instance, live_faults: Faults | None = None) -> Starlette:
-    """The API of `instance`; without `live_faults` it has no such resource."""
+class Caches(Protocol):
+    """What is kept of answers. ValueError, a sentence, for a pattern that is none."""
+
+    async def stored(self, pattern: str, limit: int) -> dict[str, Any]:
+        """What is stored and meant."""
+
+    async def shown(self, url: str) -> dict[str, Any]:
+        """What is stored for one URL."""
+
+    async def purge(self, pattern: str, *, soft: bool) -> dict[str, Any]:
+        """Forget what is meant, or let it be stale."""
+
+
+class PurgeWanted(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of a POST that purges."""
+
+    pattern: str
+    soft: bool = False
+
+
+def control_application(
+    instance: Instance, live_faults: Faults | None = None, caches: Caches | None = None
+) -> Starlette:
+    """The API of `instance`; without `live_faults` or `caches` it has no such resource."""
 
     async def status(_: Request) -> Response:
         return _json(instance.status())
@@ -106,7 +131,40 @@ def control_application(instance: Instance, live_faults: Faults | None = None) -
     ]
     if live_faults is not None:
         routes.append(Route("/v1/faults", _faults_endpoint(live_faults), methods=["GET", "PUT", "DELETE"]))
+    if caches is not None:
+        routes += _cache_routes(caches)
     return Starlette(routes=routes)
+
+
+def _cache_routes(caches: Caches) -> list[Route]:
+    async def stored(request: Request) -> Response:
+        limit = request.query_params.get("limit", "100")
+        if not (limit.isascii() and limit.isdecimal() and len(limit) < 8):
+            return _json({"errors": ["limit must be a number."]}, 422)
+        return await _told(caches.stored(request.query_params.get("pattern", "*"), int(limit)))
+
+    async def shown(request: Request) -> Response:
+        return await _told(caches.shown(request.query_params.get("url", "")))
+
+    async def purge(request: Request) -> Response:
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=PurgeWanted)
+        except msgspec.DecodeError as error:
+            return _json({"errors": [f"the content cannot be used: {error}."]}, 422)
+        return await _told(caches.purge(wanted.pattern, soft=wanted.soft))
+
+    return [
+        Route("/v1/cache", stored),
+        Route("/v1/cache/show", shown),
+        Route("/v1/cache/purge", purge, methods=["POST"]),
+    ]
+
+
+async def _told(asking: Awaitable[dict[str, Any]]) -> Response:
+    try:
+        return _json(await asking)
+    except ValueError as error:
+        return _json({"errors": [str(error)]}, 422)
 
 
 def _faults_endpoint(live_faults: Faults) -> Callable[[Request], Awaitable[Response]]:
@@ -156,9 +214,11 @@ class ControlServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve_control(instance: Instance, sock: Any, live_faults: Faults | None = None) -> ControlServer:
+def serve_control(
+    instance: Instance, sock: Any, live_faults: Faults | None = None, caches: Caches | None = None
+) -> ControlServer:
     """The server of the control API of `instance` on `sock`."""
-    return ControlServer(control_application(instance, live_faults), sock)
+    return ControlServer(control_application(instance, live_faults, caches), sock)
 
 
 def _changed(result: ReloadResult) -> Response:

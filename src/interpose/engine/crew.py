@@ -28,10 +28,12 @@ from interpose.engine.messages import (
     Prepared,
     Ready,
     Record,
+    Told,
     ToSupervisor,
     ToWorker,
 )
 from interpose.engine.plan import Plan
+from interpose.engine.questions import Questions
 
 log = logging.getLogger("interpose")
 
@@ -85,6 +87,7 @@ class Crew:
         """Whether all workers have served at some time."""
         self.generation = 1
         self.records = 0
+        self.questions = Questions()
         self._command = command
         self._sockets = sockets
         self._on_change = on_change
@@ -189,6 +192,8 @@ class Crew:
                 self._answered(child, ())
             case Leaving(reason=reason):
                 self._replace(child, reason)
+            case Told():
+                self.questions.told(child, message)
             case Record(data=data):
                 self.records += 1
                 if self._on_record is not None:
@@ -217,6 +222,7 @@ class Crew:
         for name, value in child.counters.items():
             if name.endswith("_total"):
                 self.retired[name] = self.retired.get(name, 0.0) + value
+        self.questions.gone(child)
         self._answered(child, ())  # its successor begins with what is committed
         if child in self.leaving:
             self.leaving.remove(child)

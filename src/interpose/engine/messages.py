@@ -92,6 +92,13 @@ class ReopenLogs(Message, frozen=True):
     """Log files were moved away: open them anew."""
 
 
+class Ask(Message, frozen=True):
+    """A question about what the worker keeps, opaque here; answered by `Told`."""
+
+    number: int
+    question: bytes
+
+
 # --- worker to supervisor ------------------------------------------------------------------------------------------
 
 
@@ -136,8 +143,15 @@ class Record(Message, frozen=True):
     data: bytes
 
 
-ToWorker = Start | Accept | Prepare | Commit | Abandon | Drain | ReopenLogs
-ToSupervisor = Ready | Broken | Prepared | Committed | Counters | Leaving | Record
+class Told(Message, frozen=True):
+    """The answer to an `Ask`, opaque here."""
+
+    number: int
+    answer: bytes
+
+
+ToWorker = Start | Accept | Prepare | Commit | Abandon | Drain | ReopenLogs | Ask
+ToSupervisor = Ready | Broken | Prepared | Committed | Counters | Leaving | Record | Told
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[ToWorker | ToSupervisor] = msgspec.msgpack.Decoder(ToWorker | ToSupervisor)

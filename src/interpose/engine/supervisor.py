@@ -278,6 +278,10 @@ class Supervisor:
         """Change over to the configuration as it is now."""
         return await self.reloading()
 
+    async def ask_workers(self, question: bytes) -> list[bytes]:
+        """What each worker that serves answers."""
+        return await self.crew.questions.ask(self.crew.serving, question)
+
     def reopen_logs(self) -> None:
         """Have every worker open its log files anew."""
         self.crew.tell(ReopenLogs())

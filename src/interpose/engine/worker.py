@@ -25,6 +25,7 @@ from interpose.engine.memory_ladder import Ladder, MemoryLevel, resident_bytes
 from interpose.engine.messages import (
     Abandon,
     Accept,
+    Ask,
     Broken,
     Commit,
     Committed,
@@ -37,6 +38,7 @@ from interpose.engine.messages import (
     Ready,
     ReopenLogs,
     Start,
+    Told,
     ToSupervisor,
     ToWorker,
 )
@@ -83,6 +85,9 @@ class Runtime(Protocol):
     def reopen_logs(self) -> None:
         """Log files were moved away: open them anew."""
 
+    async def answer(self, question: bytes) -> bytes:
+        """What there is to say about what is kept; bytes that mean something to those above this floor."""
+
     def tick(self, now: float) -> None:
         """Sweep deadlines; called about once a second with the monotonic time."""
 
@@ -125,6 +130,7 @@ class Worker:
         self._sockets: dict[int, Any] = {}
         self._orders: asyncio.Queue[ToWorker | ToSupervisor | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[None] | None = None
         self._finished = asyncio.Event()
         self._watchdog: Watchdog | None = None
         self._ladder = Ladder(0)
@@ -224,6 +230,18 @@ class Worker:
                 self._let_go(before)
             case ReopenLogs():
                 runtime.reopen_logs()
+            case Ask():
+                self._answering = asyncio.create_task(self._answer(order, runtime, self._answering))
+
+    async def _answer(self, order: Ask, runtime: Runtime, before: asyncio.Task[None] | None) -> None:
+        """Answer beside other orders, one question after the other."""
+        assert self._link is not None
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            self._link.send(Told(order.number, await runtime.answer(order.question)))
+        except Exception:
+            log.exception("a question could not be answered")
 
     def _take(self, grants: Grants) -> dict[str, list[Any]]:
         """Receive what is fresh and forget what is no longer granted: what to accept on, by listener."""

@@ -193,7 +193,7 @@ def _shown(head: StoredHead, now: float, policy: Policy) -> dict[str, Any]:
         "bytes": head.length,
         "varies_on": [name.decode("latin-1") for name, _ in head.vary],
         "tags": [tag.decode("latin-1") for tag in head.tags],
-        "stored_s_ago": max(0.0, now - head.response_time),
+        "stored_at": head.response_time,
         "freshness": freshness.in_words(now),
         "fresh_s": freshness.left(now),
     }
