@@ -39,7 +39,7 @@ def test_f8_processes_that_die_inside_one_after_the_other_are_noticed(tmp_path: 
 
 
 def test_processes_that_die_elsewhere_are_no_sign(tmp_path: Path) -> None:
-    for where in ["inside", "inside", "outside", "inside"]:
+    for where in ["inside", "outside", "inside", "outside", "inside"]:
         assert not die(tmp_path, where)
     guard = CrashGuard(str(tmp_path))
     assert not guard.is_out
