@@ -600,6 +600,8 @@ STORIES = [
     may("8246 2", "immutable: a forced one does", 'Cache-Control: max-age=60, immutable | ETag: "a"', 1,
         "validate request",
         request="Cache-Control: no-cache"),
+    may("8246 2", "stale it is like any other", 'Cache-Control: max-age=60, immutable | ETag: "a"', 61,
+        "validate request", request="Cache-Control: max-age=0, max-stale"),
     must("8246 2", "immutable is not longer fresh", 'Cache-Control: max-age=60, immutable | ETag: "a"', 61,
          "validate stale"),
     must("8246 2", "immutable alone is no lifetime", 'Cache-Control: immutable | ETag: "a"', 1, "validate stale"),
@@ -740,6 +742,7 @@ def shown(found: Any) -> str:
 STAND_IN = [
     ("5861 4", "stale-if-error", "Cache-Control: max-age=10, stale-if-error=60", 70, "", SHARED, True),
     ("5861 4", "not longer", "Cache-Control: max-age=10, stale-if-error=60", 71, "", SHARED, False),
+    ("5861 4", "without it, at the last moment", 'Cache-Control: max-age=10 | ETag: "a"', 10, "", SHARED, False),
     ("5861 4", "without it", 'Cache-Control: max-age=10 | ETag: "a"', 11, "", SHARED, False),
     ("5861 4", "an invalid one", 'Cache-Control: max-age=10, stale-if-error=x | ETag: "a"', 11, "", SHARED, False),
     ("5861 4", "the client allows it", "Cache-Control: max-age=10", 60, "Cache-Control: stale-if-error=60", SHARED,
@@ -1219,6 +1222,7 @@ def test_4_the_most_recent_of_several_that_fit_is_used() -> None:
     newer = Entry(head_of("Cache-Control: max-age=60 | A: 2"))
     other = Entry(head_of("Cache-Control: max-age=60 | Vary: Foo", first="Foo: 1").replace(response_time=T + 5))
     assert select([older, newer, other], []) is newer
+    assert select([newer, older, other], []) is newer
     assert select([newer, older, other], lines("Foo: 1")) is other
     assert select([other], lines("Foo: 2")) is None
 
@@ -1259,6 +1263,20 @@ def test_tags_are_words_of_the_fields_that_are_named() -> None:
     assert storing.tags_of(answer, ()) == ()
     many = [field_line("Cache-Tag", ",".join(f"t{n}" for n in range(500)) + "," + "x" * 300)]
     assert len(storing.tags_of(many, (b"cache-tag",))) == storing.MOST_TAGS
+
+
+@pytest.mark.parametrize("status", [400, 413, 414, 500, 501, 502, 503, 504, 505, 599])
+def test_a16_no_error_is_stored_that_its_origin_did_not_mean_to_be(status: int) -> None:
+    for policy in (SHARED, GUESSING, GATEWAY, DEFAULT, BY_RULE, GRACE):
+        assert isinstance(stored(f'Last-Modified: {DAY_AGO} | ETag: "a"', status=status, policy=policy), str)
+        assert isinstance(stored("Cache-Control: max-age=60", status=status, policy=policy), StoredHead)
+
+
+@pytest.mark.parametrize("answer", ["Set-Cookie: a=b", "Cache-Control: private", "Cache-Control: no-store"])
+def test_a15_what_is_for_one_client_is_not_shared(answer: str) -> None:
+    for policy in (SHARED, GUESSING, GATEWAY, DEFAULT, BY_RULE, GRACE):
+        assert isinstance(stored(f"{answer} | Cache-Control: max-age=60 | ETag: x", policy=policy), str)
+        assert isinstance(stored(f"{answer} | Expires: {HOUR_LATER} | Last-Modified: {DAY_AGO}", policy=policy), str)
 
 
 def test_a_fresh_hit_makes_no_object() -> None:
