@@ -211,8 +211,8 @@ REFLECTED = [
     "X-Forwarded-Server", "X-Forwarded-Path", "X-Forwarded-For", "X-Host", "X-Original-URL", "X-Original-Host",
     "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-HTTP-Host-Override",
     "Forwarded", "X-Real-IP", "True-Client-IP", "X-Client-IP", "Client-IP", "X-WAP-Profile",
-    "X-Custom-IP-Authorization", "X-Backend-Host", "Base-Url", "Proxy-Host", "Request-Uri", "Front-End-Https", "X-Url-Scheme", "Origin",
-    "X-Middleware-Prefetch", "X-Original-URI", "X-Scheme",
+    "X-Custom-IP-Authorization", "X-Backend-Host", "Base-Url", "Proxy-Host", "Request-Uri", "Front-End-Https",
+    "X-Url-Scheme", "Origin", "X-Middleware-Prefetch", "X-Original-URI", "X-Scheme",
 ]  # fmt: skip
 
 
@@ -489,14 +489,14 @@ cache = "off"
 
 
 def test_two_workers_share_what_is_on_disk_and_it_is_there_after_a_restart(tmp_path: Path, files: Path) -> None:
-    kept = tmp_path / "kept"
+    kept, listen = tmp_path / "kept", "127.0.0.1:0"
     with Nginx(tmp_path / "nginx", files, extra=EXTRA) as origin:
         for number, workers in enumerate(("2", "1")):
             with Program(
                 tmp_path / str(number), "gateway", f"127.0.0.1:{origin.port}", "--cache", f"64MiB,{kept}",
-                "--workers", workers, "--listen", f"127.0.0.1:{free_port}" if number else "127.0.0.1:0",
+                "--workers", workers, "--listen", listen,
             ) as program:  # fmt: skip
-                free_port = program.port
+                listen = f"127.0.0.1:{program.port}"  # the port is a part of what is asked for
                 for path in ("/fresh/a.txt", "/fresh/large.bin"):
                     expected = CONTENT * (1 if path.endswith("txt") else 10_000)
                     assert curl(f"{program.url}{path}")[1] == expected

@@ -18,7 +18,6 @@ from interpose.filters.cache.keeper import Keeper
 from interpose.filters.cache.rules import Rules, Way
 from interpose.protocol.caching import Asked, validation_lines
 from interpose.protocol.conditional import FIELDS, NONE
-from interpose.protocol.freshness import directives_of, is_explicit
 from interpose.protocol.stored import StoredHead
 from interpose.protocol.storing import keep, refusal
 from interpose.protocol.updating import freshened
@@ -157,13 +156,6 @@ class Fetcher:
         varies_on = [name for name, _ in kept.vary]
         if not self._rules.may_fill(fetch.lines, varies_on):
             return "the request has a field that servers believe and caches do not look at"
-        if (
-            policy.heuristic
-            and b"cookie" not in varies_on
-            and any(line[0] == b"cookie" for line in fetch.lines)
-            and not is_explicit(lines, directives_of(lines, policy), policy)
-        ):
-            return "the request has a cookie, and the answer does not say that it is for others too"
         return kept
 
     def _leave_alone(self, job: Job, fetch: Fetch, response: Response, why: str) -> None:
