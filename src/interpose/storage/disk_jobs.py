@@ -113,6 +113,8 @@ class Commit(Job):
 class Refresh(Job):
     """An entry has a newer head."""
 
+    size = 1024
+
     def __init__(self, key: bytes, ident: bytes, head: StoredHead) -> None:
         self._key = key
         self._ident = ident
@@ -131,15 +133,21 @@ class Refresh(Job):
 
 
 class Remove(Job):
-    """An entry is wrong."""
+    """An entry is wrong. `gone` has its ident until that is committed, for who looks meanwhile."""
 
-    def __init__(self, key: bytes, ident: bytes) -> None:
+    def __init__(self, key: bytes, ident: bytes, gone: set[bytes]) -> None:
         self._key = key
         self._ident = ident
+        self._gone = gone
 
     def apply(self, changes: Changes) -> None:
         """Remove it."""
         changes.remove(self._key, self._ident)
+
+    def done(self, files: ObjectFiles, is_committed: bool) -> None:
+        """Where it could not be removed this process goes on without it."""
+        if is_committed:
+            self._gone.discard(self._ident)
 
 
 class Touch(Job):

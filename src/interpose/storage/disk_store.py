@@ -91,6 +91,7 @@ class DiskStore:
         self._known: dict[bytes, _Known] = {}
         self._known_bytes = 0
         self._bytes_put = 0
+        self._gone: set[bytes] = set()  # what was removed here, until everybody can see that
         self._refused = self._dropped = self._damaged = 0
         self._thread = WritingThread(os.path.abspath(directory), max_bytes)
 
@@ -109,6 +110,8 @@ class DiskStore:
         entries = [known for place, raw in found if (known := self._entry(place, raw)) is not None]
         if len(entries) > 1:
             entries.sort(key=_serial, reverse=True)
+        if self._gone:
+            return [entry for _, entry in entries if entry.ident not in self._gone]
         return [entry for _, entry in entries]
 
     async def find(self, key: bytes) -> Sequence[Entry]:
@@ -176,12 +179,13 @@ class DiskStore:
     def refresh(self, entry: Entry, head: StoredHead) -> None:
         """See `store.Store`."""
         if isinstance(entry, DiskEntry):
-            self._put(Refresh(entry.key, entry.ident, head))
+            self.put_data(Refresh(entry.key, entry.ident, head))
 
     def remove(self, entry: Entry) -> None:
         """See `store.Store`."""
         if isinstance(entry, DiskEntry):
-            self._put(Remove(entry.key, entry.ident))
+            self._gone.add(entry.ident)
+            self._put(Remove(entry.key, entry.ident, self._gone))
 
     async def purge(self, match: Match, *, soft: bool) -> int:
         """See `store.Store`. Goes through the index in pieces, between which others write."""
@@ -276,7 +280,7 @@ class DiskStore:
         return False
 
     def put_data(self, job: Job) -> bool:
-        """Put a job that holds content, unless the disk is too far behind; whether that was done."""
+        """Put a job that holds much, unless the disk is too far behind; whether that was done."""
         if self._bytes_put - self._thread.bytes_done + job.size > self._queue_bytes:
             self._dropped += 1
             return False

@@ -254,8 +254,10 @@ class WritingThread:
                 self._next_tick = 0.0
             self._no_space |= any(os.strerror(code) in reason for code in NO_SPACE)
             self._step_aside(reason)
-        except ValueError as error:  # the directory has become one that must not be used
-            self._step_aside(_reason(error))
+        except (
+            Exception
+        ) as error:  # a directory that has become one of others; an error of ours must not end the thread
+            self._step_aside(_reason(error) if isinstance(error, ValueError) else repr(error))
         return False
 
     def _is_damage(self, error: lmdb.Error) -> bool:

@@ -353,6 +353,29 @@ async def test_files_that_nobody_knows_are_swept_when_they_are_old(store: DiskSt
     assert await read(entry) == content_of(20000)
 
 
+async def test_what_was_removed_is_gone_at_once_for_this_process(store: DiskStore) -> None:
+    await put(store, b"hello")
+    [entry] = store.look(KEY)
+    store.remove(entry)
+    assert store.look(KEY) == []
+    await put(store, b"again")
+    assert len(store.look(KEY)) == 1
+
+
+async def test_an_error_of_ours_costs_a_batch_and_not_the_thread(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_thread, "ASIDE_S", 0.0)
+    monkeypatch.setattr(disk_index.Changes, "put", lambda *arguments: 1 // 0)
+    await put(store, b"hello")
+    await put(store, content_of(20000))
+    assert store.look(KEY) == []
+    monkeypatch.undo()
+    store._thread.aside_until = 0.0
+    await put(store, b"hello")
+    assert len(store.look(KEY)) == 1
+
+
 async def test_an_error_of_who_asks_for_a_purge_is_theirs(store: DiskStore) -> None:
     await put(store, b"hello")
     with pytest.raises(ZeroDivisionError):
