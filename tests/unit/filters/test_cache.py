@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.support.cache_model import walk
 from tests.support.memory_stream import MemoryStream
 
 from interpose.core.body import Body
@@ -628,3 +629,8 @@ async def test_nothing_is_left_behind(site: Site) -> None:
     assert [own.outcome is not None for own in site.own] == [True, True]
     gc.collect()
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_random_requests_never_get_what_a_cache_may_not_say(seed: int) -> None:
+    await walk(Site, seed, 80)
