@@ -245,6 +245,15 @@ class StoreConformance:
         assert await found(store) == []
         assert store.counters()["refused"] > refused
 
+    async def test_what_is_given_up_leaves_what_was_there(self, store: Store) -> None:
+        old = await put(store, b"old", time=1000.0)
+        content = content_of(TOO_LARGE_BYTES)
+        head = head_for(content, time=1001.0)
+        begin(store, head, [content]).commit(head)
+        await store.settle()
+        [entry] = await found(store)
+        assert entry.head == old
+
     async def test_the_later_of_two_takes_the_place_of_the_earlier(self, store: Store) -> None:
         await put(store, b"old", time=1000.0)
         [old] = await found(store)

@@ -72,7 +72,8 @@ class Writer(Protocol):
     """Takes in the content of one response. Exactly one of `commit` and `abort` ends it; later calls do nothing."""
 
     gave_up: bool
-    """Whether this response will not be kept: too large, no room, no disk. More chunks may come and are ignored."""
+    """Whether this response will not be kept: too large, no room, no disk. More chunks may come and are ignored. What
+    is stored of the same variant stays; whoever does not want it any more removes it."""
 
     def write(self, chunk: bytes) -> None:
         """The next octets. Never blocks the loop for long, never raises."""

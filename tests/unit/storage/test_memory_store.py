@@ -26,6 +26,7 @@ from tests.support.store_conformance import (
 )
 
 from interpose.core.fields import field_line
+from interpose.protocol.stored import StoredHead
 from interpose.storage.memory_store import MAX_VARIANTS, MemoryStore
 from interpose.storage.sketch import Sketch
 from interpose.storage.store import Entry, Store, is_same_response
@@ -320,7 +321,7 @@ def test_random_steps_agree_with_a_model(steps: list[tuple[str, int, int, int]])
 
     async def run() -> None:
         store = MemoryStore(12000, 4000, lot=random.Random(1))
-        model: dict[bytes, list[tuple[object, bytes]]] = {}
+        model: dict[bytes, list[tuple[StoredHead, bytes]]] = {}
         time = 0.0
         seen: list[Entry] = []
         writers = []
@@ -328,9 +329,13 @@ def test_random_steps_agree_with_a_model(steps: list[tuple[str, int, int, int]])
             time += 1
             key, vary = url(number), ((b"accept", b"%d" % variant),)
             if name == "put":
-                head = await put(store, content_of(size, number), key, vary=vary, time=time)
-                kept = [(old, content) for old, content in model.get(key, []) if old.vary != vary]
-                model[key] = [(head, content_of(size, number)), *kept]
+                content = content_of(size, number)
+                head = head_for(content, key, vary=vary, time=time)
+                writer = begin(store, head, [content])
+                writer.commit(head)
+                if not writer.gave_up:
+                    others = [pair for pair in model.get(key, []) if pair[0].vary != vary]
+                    model[key] = [(head, content), *others]
             elif name == "look":
                 seen += store.look(key)
             elif name in ("refresh", "remove") and seen:
