@@ -13,7 +13,7 @@ from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
-from interpose.filters.cache.fetch import Fetch, Flow
+from interpose.filters.cache.fetch import Fetch, Flow, State
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.cache.rules import Rules, Way
 from interpose.protocol.caching import Asked, validation_lines
@@ -63,7 +63,14 @@ class Fetcher:
             own.on_interim = partial(_pass_interim, asking)
         self._keeper.add(job.key, fetch)
         fetch.task = loop.create_task(self._run(job._replace(exchange=own, request=request), fetch, stale))
+        fetch.task.add_done_callback(partial(self._task_ended, job.key, fetch))
         return fetch
+
+    def _task_ended(self, key: bytes, fetch: Fetch, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step never runs, and nobody else would say so."""
+        if fetch.state is State.ASKING:
+            self._keeper.remove(key, fetch)
+            fetch.failed(asyncio.CancelledError())
 
     async def _run(self, job: Job, fetch: Fetch, stale: Entry | None) -> None:
         own = job.exchange

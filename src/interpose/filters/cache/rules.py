@@ -88,6 +88,10 @@ class Rules:
     def key_of(self, exchange: Exchange, request: Request, way: Way) -> bytes:
         """What the answer to a GET like this is stored under."""
         target = request.target
+        if way.is_plain and not self._trusts:
+            came_as_told = not self._is_gateway or (target[1] == "https") is (exchange.tls is not None)
+            if came_as_told:
+                return key_of(target, (), way.ignored)
         additions: list[tuple[str, str]] = []
         if not way.is_plain:
             lines = request.fields.lines
