@@ -164,6 +164,9 @@ class MemoryStream:
             self.is_reading = True
             self._loop.call_soon(self._deliver)
 
+    def receive_in_pieces(self) -> None:
+        pass
+
     def attach(self, receiver: Receiver) -> None:
         self._receiver = receiver
         data, self._buffer = self._buffer, b""

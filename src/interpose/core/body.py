@@ -21,6 +21,8 @@ from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 
 HIGH_WATER = 65536
+MAX_PIECE_BYTES = 192 * 1024
+"""The most content that is taken at once from a sender who is quick: it may have to wait for a slow reader."""
 
 Transform = Callable[[bytes | None], bytes]
 """Changes content as it streams: called with each chunk, then once with None for what is left at the end."""

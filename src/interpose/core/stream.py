@@ -113,6 +113,9 @@ class Stream(Protocol):
     def resume(self) -> None:
         """Read again."""
 
+    def receive_in_pieces(self) -> None:
+        """Receive at most 192 KiB at once from now on: that is what may have to wait for a slow reader."""
+
     def attach(self, receiver: Receiver) -> None:
         """Push from now on, beginning with what was received and not read."""
 

@@ -263,6 +263,10 @@ class FaultyStream:
             if not self._in.is_full:
                 self._read_on()
 
+    def receive_in_pieces(self) -> None:
+        """See `Stream.receive_in_pieces`."""
+        self._inner.receive_in_pieces()
+
     def attach(self, receiver: Receiver) -> None:
         """See `Stream.attach`."""
         self._receiver = receiver

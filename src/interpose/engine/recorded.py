@@ -23,6 +23,10 @@ class Recorded:
         self._is_wanted = True
         self._has_room = True
 
+    def receive_in_pieces(self) -> None:
+        """See `Stream.receive_in_pieces`."""
+        self._stream.receive_in_pieces()
+
     def attach(self, receiver: Receiver) -> None:
         """See `Stream.attach`."""
         self._receiver = receiver

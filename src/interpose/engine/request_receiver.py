@@ -6,7 +6,7 @@ content (which is what `Expect: 100-continue` waits for), or gives it up.
 
 from __future__ import annotations
 
-from interpose.core.body import Body
+from interpose.core.body import MAX_PIECE_BYTES, Body
 from interpose.core.failure import Failure, bad_request
 from interpose.core.stream import Stream
 from interpose.protocol import writer
@@ -32,6 +32,8 @@ class RequestReceiver:
         """Feed the body; what follows it once it has ended, else None. `Failure` 400 or 431 when this is no body."""
         self.received += len(data)
         self._expects_continue = False
+        if len(data) > MAX_PIECE_BYTES:
+            self._stream.receive_in_pieces()
         try:
             content, rest = self._decoder.decode(data)
         except BadFraming as bad:

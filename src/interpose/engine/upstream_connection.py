@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from interpose.core.body import Body
+from interpose.core.body import MAX_PIECE_BYTES, Body
 from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure, Side, bad_response
 from interpose.core.message import Request, Response
@@ -224,6 +224,8 @@ class UpstreamConnection:
     def _read_body(self, data: bytes) -> None:
         assert self._decoder is not None
         assert self._body is not None
+        if len(data) > MAX_PIECE_BYTES:
+            self.stream.receive_in_pieces()
         try:
             content, rest = self._decoder.decode(data)
         except BadFraming as bad:

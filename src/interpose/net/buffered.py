@@ -1,7 +1,8 @@
-"""What a TLS transport delivers into: a scratch buffer of the loop, copied out at once.
+"""What TLS transports and those of peers that send much deliver into: a scratch buffer of the loop, copied out at once.
 
 Without it the event loop's TLS makes a `bytes` of 256 KiB for each read and shrinks it to the few hundred bytes that
-came, which cost more than the decryption.
+came, which cost more than the decryption; and without TLS one read is up to 250 KiB, all of which may have to wait for
+a slow reader.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 
-SCRATCH_BYTES = 65536
+from interpose.core.body import MAX_PIECE_BYTES
 
 # One for each event loop. Its content is copied out before the loop calls anybody else.
 _SCRATCH: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
@@ -24,7 +25,7 @@ class Buffered(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         scratch = _SCRATCH.get(loop)
         if scratch is None:
-            scratch = _SCRATCH[loop] = memoryview(bytearray(SCRATCH_BYTES))
+            scratch = _SCRATCH[loop] = memoryview(bytearray(MAX_PIECE_BYTES))
         self._protocol = protocol
         self._scratch = scratch
 

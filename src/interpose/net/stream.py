@@ -84,6 +84,15 @@ class SocketStream(asyncio.Protocol):
             self.pause()
         self._wake()
 
+    def receive_in_pieces(self) -> None:
+        """See `Stream.receive_in_pieces`. (The event loop's own reads are up to 250 KiB.)"""
+        transport = self._transport
+        if transport is None or transport.is_closing() or not transport.is_reading():
+            return
+        transport.pause_reading()  # the way of reading is chosen when it begins
+        transport.set_protocol(Buffered(self))
+        transport.resume_reading()
+
     def eof_received(self) -> bool:
         """The peer sends no more. True keeps our own direction open; TLS cannot be half-closed."""
         transport = self._transport
