@@ -20,6 +20,7 @@ room.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -43,7 +44,7 @@ SLACK_BYTES = 4 << 20
 LOOPING, WRITING = 0, 1
 """Which thread is inside of LMDB, for the guard."""
 
-_STATE = struct.Struct("!QQQ")
+_STATE = struct.Struct("!QQQI")
 _ORDER = struct.Struct("!BQ8s")
 _FILE = struct.Struct(f"!{KEY_BYTES}sQ")
 _STATE_KEY = b"state"
@@ -178,8 +179,8 @@ class Changes:
 
     def save(self) -> None:
         """(for `Index.change`) Write the row of `state`."""
-        row = _STATE.pack(self._serial, self._clock, self._file_bytes)
-        self._txn.put(_STATE_KEY, row, db=self._index._state)
+        state = (self._serial, self._clock, self._file_bytes)
+        self._txn.put(_STATE_KEY, _STATE.pack(*state, _check_of(state)), db=self._index._state)
 
     def put(self, key: bytes, ident: bytes, head: bytes, content: bytes, digest: bytes, size: int) -> None:
         """Store a response; `head` is encoded, `size` is that of its file, 0 when `content` goes into the record."""
@@ -225,28 +226,29 @@ class Changes:
             self._txn.put(key, with_stamp(raw, self._clock), db=self._index._entries)
 
     def evict(self, max_bytes: int) -> bool:
-        """Make room: whether the store takes at most `max_bytes` now. At most EVICT_AT_ONCE entries go."""
+        """Make room: whether the store takes at most `max_bytes` now. At most EVICT_AT_ONCE entries go.
+        lmdb.CorruptedError when nothing is left that could go, and it still takes too much."""
         index = self._index
         for _ in range(EVICT_AT_ONCE):
             pages = sum(index._pages_of(self._txn.stat(db)) for db in (index._entries, index._order, index._files))
             taken = (index._env.info()["last_pgno"] + 1) * index._page_bytes
             if pages + self._file_bytes > max_bytes:
-                small, large = self._first(b""), self._first(_FIRST_FILE)
-                if small is None or (large is not None and large[0][1:] < small[0][1:]):
-                    small = large
-            elif self._file_bytes and taken + self._file_bytes > max_bytes + SLACK_BYTES:
-                small = self._first(_FIRST_FILE)
+                first, large = self._first(b""), self._first(_FIRST_FILE)
+                if first is None or (large is not None and large[0][1:] < first[0][1:]):
+                    first = large
+            elif self._file_bytes and taken + self._file_bytes > index.max_bytes + SLACK_BYTES:
+                first = self._first(_FIRST_FILE)
             else:
                 return True
-            if small is None:
-                return True
-            self._evict(*small)
+            if first is None:
+                raise lmdb.CorruptedError("the cache's index says that it is full of nothing")
+            self._evict(*first)
         return False
 
     def drop_file_row(self, ident: bytes) -> None:
         """Forget a file whose entry does not know it."""
         row = self._txn.pop(ident, db=self._index._files)
-        if row is not None:
+        if row is not None and len(row) == _FILE.size:
             self._file_bytes = max(0, self._file_bytes - _FILE.unpack(row)[1])
 
     def _first(self, start: bytes) -> tuple[bytes, bytes] | None:
@@ -311,7 +313,14 @@ def _order_key(fixed: Fixed) -> bytes:
 
 
 def _state_of(row: bytes | None) -> tuple[int, int, int]:
-    if row is None or len(row) != _STATE.size:
+    if row is None:
         return 0, 0, 0
-    serial, clock, file_bytes = _STATE.unpack(row)
-    return serial, clock, file_bytes
+    if len(row) == _STATE.size:
+        serial, clock, file_bytes, check = _STATE.unpack(row)
+        if check == _check_of((serial, clock, file_bytes)):
+            return serial, clock, file_bytes
+    raise lmdb.CorruptedError("the totals in the cache's index are damaged")
+
+
+def _check_of(state: tuple[int, int, int]) -> int:
+    return zlib.crc32(b"%d %d %d" % state)

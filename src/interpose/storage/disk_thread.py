@@ -254,9 +254,7 @@ class WritingThread:
                 self._next_tick = 0.0
             self._no_space |= any(os.strerror(code) in reason for code in NO_SPACE)
             self._step_aside(reason)
-        except (
-            Exception
-        ) as error:  # a directory that has become one of others; an error of ours must not end the thread
+        except Exception as error:  # a directory that others may write to now; or an error of ours, survived
             self._step_aside(_reason(error) if isinstance(error, ValueError) else repr(error))
         return False
 

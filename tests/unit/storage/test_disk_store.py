@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -316,7 +315,7 @@ async def test_f8_an_index_that_is_lost_while_running_is_replaced(
     old = store._thread.index
     assert old is not None
     if how == "removed":
-        shutil.rmtree(tmp_path / "cache")
+        (tmp_path / "cache").rename(tmp_path / "elsewhere")
     else:
         store._thread.report(old, lmdb.CorruptedError("a test"))
     await store.settle()
@@ -330,6 +329,26 @@ async def test_f8_an_index_that_is_lost_while_running_is_replaced(
     assert len(store.look(KEY)) == len(store.look(b"GET http://a/large")) == 1
     kept = [path for path in (tmp_path / "cache").iterdir() if ".corrupt-" in path.name]
     assert len(kept) == (how == "damaged")
+
+
+@pytest.mark.parametrize("change", ["octets", "length"])
+async def test_f8_totals_that_are_wrong_are_noticed(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(disk_thread, "TICK_S", 0.0)
+    monkeypatch.setattr(disk_thread, "ASIDE_S", 0.0)
+    await put(store, b"hello")
+    index = store._thread.index
+    assert index is not None
+    with index._env.begin(write=True, db=index._state) as txn:
+        row = txn.get(b"state")
+        txn.put(b"state", b"\xff" + row[1:] if change == "octets" else row[:-1])
+    await put(store, b"again", b"GET http://a/again")
+    await store.settle()
+    await store.settle()
+    assert store._thread.index is not index
+    await put(store, b"again", b"GET http://a/again")
+    assert len(store.look(b"GET http://a/again")) == 1
 
 
 async def test_files_that_nobody_knows_are_swept_when_they_are_old(store: DiskStore, tmp_path: Path) -> None:
