@@ -67,6 +67,13 @@ async def test_raw_prints_the_exact_bytes_and_nothing_else_changes_them(sent: by
         assert (said.status, said.out) == (0, sent)
 
 
+async def test_the_connection_ends_in_order_and_not_by_a_reset() -> None:
+    async with RawOrigin(answering(answer("200 OK", b"12345"))) as origin:
+        said = await command("get", origin.address)
+        await origin.connections[0].gone()
+    assert (said.status, said.out, origin.connections[0].was_reset) == (0, b"12345", False)
+
+
 async def test_head_prints_the_head() -> None:
     async with RawOrigin(answering(answer("200 Fine", b"12345", "X: y"))) as origin:
         said = await command("get", "-I", origin.address)

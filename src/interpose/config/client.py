@@ -160,7 +160,6 @@ async def requesting(
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
-            client.close_idle()
             client.close()
 
 

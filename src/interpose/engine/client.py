@@ -182,9 +182,13 @@ class UpstreamClient:
         self.close_idle()
 
     def close(self) -> None:
-        """Break off everything that is still open."""
+        """Break off what is in the middle of something. What waits for an exchange ends in order, not by a reset."""
+        idle = set(self._pool.clear())
         for connection in list(self._open):
-            connection.stream.abort()
+            if connection in idle:
+                connection.close()
+            else:
+                connection.stream.abort()
 
     @property
     def open_connections(self) -> int:
