@@ -220,7 +220,7 @@ def test_a_client_that_resets_is_told_of(tmp_path: Path) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         lines = echo.tells("ended after")
-    assert lines[-1].endswith("6 bytes came, 6 were sent back; The client broke the connection off.")
+    assert lines[-1].endswith("6 bytes came, 6 were sent back. The client broke the connection off.")
     assert not any("sends no more" in line for line in lines)
 
 

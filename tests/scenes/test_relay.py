@@ -154,6 +154,7 @@ async def test_a_reset_passes_as_a_reset() -> None:
         await origin.connections[0].gone()
     assert origin.connections[0].was_reset
     assert (running.log[0]["failure"], running.log[0]["side"]) == ("connection_terminated", "downstream")
+    assert running.log[0]["status"] == 0  # it left; 502 would blame the server
 
 
 async def test_servers_take_turns_and_a_dead_one_costs_nobody_an_answer() -> None:

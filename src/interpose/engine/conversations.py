@@ -135,7 +135,9 @@ class ConversationServer:
         if conversation.failure is not None:
             failure = conversation.failure
         elif failure is not None:
-            failure = Failure("connection_terminated", Side.DOWNSTREAM, "The client broke the connection off.")
+            failure = Failure(
+                "connection_terminated", Side.DOWNSTREAM, "The client broke the connection off.", status=0
+            )
         elif exchange.attempts:
             failure = exchange.attempts[-1].failure
         if failure is not None:

@@ -112,7 +112,7 @@ class Account:
         lasted = outcome.ended - self._exchange.started
         how = ""
         if outcome.failure is not None:
-            how = f"; {printable((outcome.failure.detail or outcome.failure.consequence.says).encode())}"
+            how = f". {printable((outcome.failure.detail or outcome.failure.consequence.says).encode())}"
         self.tell(
             f"ended after {lasted:.3f} s: {_bytes(self.received_bytes)} came, {outcome.body_bytes} were sent back{how}"
         )

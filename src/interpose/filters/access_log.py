@@ -107,6 +107,9 @@ class AccessLog:
         if exchange.asked:
             request = escaped(exchange.asked.encode("utf-8", "replace"), _QUOTED)
             more = f" in={_bytes_in(exchange)} seconds={outcome.ended - exchange.started:.3f}"
+            if outcome.failure is not None:  # nobody was told in a page, so the line has to say it
+                why = outcome.failure.detail or outcome.failure.consequence.says
+                more += f' failure="{escaped(why.encode("utf-8", "replace"), _QUOTED)}"'
         elif taken is not None:
             method, target, version, received = taken
             form, _, _, path, query = target

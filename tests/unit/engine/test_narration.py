@@ -62,7 +62,7 @@ def test_why_a_conversation_was_broken_off() -> None:
     told.narration.connected(exchange, StreamInfo(CLIENT, SERVER))
     exchange.finish(Outcome(502, 0, Failure("connection_terminated", Side.DOWNSTREAM, "It\x1b broke off."), 100.0))
     assert told.lines[-1] == (
-        "192.0.2.1:50000  ended after 0.000 s: 0 bytes came, 0 were sent back; It\\x1b broke off."
+        "192.0.2.1:50000  ended after 0.000 s: 0 bytes came, 0 were sent back. It\\x1b broke off."
     )
 
 

@@ -71,6 +71,17 @@ def test_a_conversation_has_a_line_of_the_same_shape() -> None:
     )
 
 
+def test_a_conversation_that_failed_says_why() -> None:
+    of = conversation("TCP tls://db.example:5432", {"bytes_in": "5"})
+    failure = Failure("tls_certificate_error", Side.UPSTREAM, 'The certificate of "db" cannot be trusted.')
+    assert line("combined", of, None, Outcome(502, 0, failure, 108.9)).endswith(
+        ' 502 0 "-" "-" in=5 seconds=8.900 failure="The certificate of \\x22db\\x22 cannot be trusted."\n'
+    )
+    left = Failure("connection_terminated", Side.DOWNSTREAM, "", status=0)
+    written = line("combined", conversation("TCP"), None, Outcome(left.status, 7, left, 100.0))
+    assert ' 499 7 "-" "-" in=0 seconds=0.000 failure="' in written
+
+
 def test_a_conversation_says_in_json_what_came_and_what_went() -> None:
     of = conversation("UDP [::1]:53", {"bytes_in": "567"})
     written = json.loads(line("json", of, None, Outcome(200, 1234, None, 108.9014)))
