@@ -162,3 +162,8 @@ def test_every_experiment_is_in_the_course() -> None:
     pages = {path.stem for path in (PAGE.parent / "lab").glob("*.md")}
     assert pages
     assert {name for name in pages if f"lab/{name}.md" not in text and f"lab run {name}\n" not in text} == set()
+
+
+def test_the_course_names_the_environment_that_script_run_makes() -> None:
+    assert 'export PATH="$PWD/.venv-run/bin:$PATH"' in PAGE.read_text()
+    assert "/.venv-run/bin/interpose" in (PAGE.parents[1] / "script" / "run").read_text()
