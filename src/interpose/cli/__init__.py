@@ -40,6 +40,7 @@ def reworded(sentence: str) -> str:
 
 _WORDS = (
     ("Input should be a valid integer, unable to parse string as an integer", "it must be a whole number"),
+    ("Input should be a valid number, unable to parse string as a number", "it must be a number"),
     ("Value error, ", ""),
     (" argument(s) ", " argument "),
     ("'. Did you mean", "'; did you mean"),

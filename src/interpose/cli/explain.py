@@ -44,6 +44,14 @@ def explained(failure: Failure, proxy_scheme: str = "http") -> str:
         advice = _LOGIN.format(scheme=proxy_scheme)
     elif failure.kind == "connection_terminated" and "TLS handshake" in what:
         advice = _ADVICE["tls_protocol_error"]
+    elif failure.kind == "connection_refused" and "unix:" in what:
+        advice = "nothing listens on that socket; start the server first, or check the path"
+    elif failure.kind == "http_protocol_error" and "redirects" in what:
+        advice = ""
+    elif failure.kind == "http_protocol_error" and "SOCKS" in what:
+        advice = "the port may speak something else; check the address of the proxy, and its scheme"
+    elif "broadcast" in what or "multicast" in what:
+        advice = ""
     elif "ICMP" in what:
         advice = "start the server first, check the port, or keep trying with --retry"
     elif "datagram" in what:

@@ -54,8 +54,10 @@ def parse_address(text: str) -> SocketAddress:
         host = host[1:-1]
         if ":" not in host or not _is_ip(host):
             raise ValueError(f"'{host}' in '{text}' is not an IPv6 address.")
+    elif "://" in host:
+        raise ValueError(f"'{text}' is a URL; write only its host and port, as host:port.")
     elif ":" in host:
-        raise ValueError(f"'{text}' is ambiguous; write an IPv6 address in brackets: [{host}]:{port}.")
+        raise ValueError(f"'{text}' is ambiguous; write an IPv6 address in brackets: [{host.strip('[]')}]:{port}.")
     elif host == "*":
         raise ValueError(f"'{text}' has no host; write 0.0.0.0:{port} for every IPv4 address or [::]:{port} for IPv6.")
     elif host and not _HOST.fullmatch(host):

@@ -326,6 +326,9 @@ def why_not(where: SocketAddress, error: OSError, *, udp: bool = False) -> str:
                 f"Port {where.port} is reserved for privileged programs; choose one from 1024 up, "
                 "or give the program the capability CAP_NET_BIND_SERVICE."
             )
+        case errno.ENOENT if where.is_unix:
+            folder = os.path.dirname(where.path)
+            return f"{where} cannot be listened on: there is no directory {folder}; make it first."
         case errno.EADDRNOTAVAIL:
             return f"{where.host} is not an address of this machine; listen on one that is, or on 0.0.0.0 for all."
         case _:

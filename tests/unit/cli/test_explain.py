@@ -28,3 +28,34 @@ def test_what_a_person_can_do_is_said() -> None:
     login = Failure("http_request_denied", Side.UPSTREAM, "The proxy p wants a user.", status=407)
     assert explained(login, "socks5").endswith("--proxy socks5://user:password@host:port.")
     assert "--retry" in explained(Failure("connection_refused", Side.UPSTREAM, "Nobody there (ICMP)."))
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "said"),
+    [
+        (
+            "connection_refused",
+            "unix:/run/x refused the connection; is it running?",
+            "unix:/run/x refused the connection: nothing listens on that socket; start the server first, or check the "
+            "path.",
+        ),
+        (
+            "http_protocol_error",
+            "There were more than 10 redirects, the last one to http://h/.",
+            "There were more than 10 redirects, the last one to http://h/.",
+        ),
+        (
+            "http_protocol_error",
+            "What the SOCKS server sent is no answer of SOCKS 5.",
+            "What the SOCKS server sent is no answer of SOCKS 5: the port may speak something else; check the address "
+            "of the proxy, and its scheme.",
+        ),
+        (
+            "destination_ip_unroutable",
+            "192.0.2.255:9 is a broadcast address; a datagram goes to one machine here.",
+            "192.0.2.255:9 is a broadcast address; a datagram goes to one machine here.",
+        ),
+    ],
+)
+def test_advice_fits_what_happened(kind: str, detail: str, said: str) -> None:
+    assert explained(Failure(kind, Side.UPSTREAM, detail)) == said
