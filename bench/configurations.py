@@ -21,11 +21,12 @@ http {{
   ssl_protocols TLSv1.2 TLSv1.3;
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/f;
   uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
+  {cache_path}
   upstream origin {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} {tls} backlog=4096; {certificate}
     location / {{
-      proxy_pass http://origin; proxy_http_version 1.1;
+      proxy_pass http://origin; proxy_http_version 1.1; {cache}
       proxy_set_header Connection ""; proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
     }}
@@ -33,6 +34,12 @@ http {{
 }}
 """
 
+
+# It has no cache in memory of its own: its files are in the page cache, in both roles.
+_NGINX_CACHE_PATH = "proxy_cache_path {directory}/kept levels=1:2 keys_zone=kept:64m max_size=512m use_temp_path=off;"
+_NGINX_CACHE = (
+    "proxy_cache kept; proxy_cache_valid 200 1h; proxy_cache_lock on; add_header X-Cache $upstream_cache_status;"
+)
 
 _NGINX_STREAM = """\
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -58,7 +65,15 @@ def _nginx(path: str, setup: Setup) -> list[str]:
         how = "udp" if setup.role is Role.DATAGRAMS else "backlog=4096"
         config.write_text(_NGINX_STREAM.format(**values, user=nginx_user(), how=how))
     else:
-        config.write_text(_NGINX.format(**values, user=nginx_user(), tls=tls, certificate=certificate))
+        keeps = setup.role in (Role.CACHE, Role.DISK_CACHE)
+        cache_path = _NGINX_CACHE_PATH.format(directory=setup.directory) if keeps else ""
+        more = {
+            "tls": tls,
+            "certificate": certificate,
+            "cache": _NGINX_CACHE if keeps else "",
+            "cache_path": cache_path,
+        }
+        config.write_text(_NGINX.format(**values, **more, user=nginx_user()))
     return [path, "-p", str(setup.directory), "-e", "stderr", "-c", str(config)]
 
 
@@ -103,6 +118,28 @@ def _haproxy(path: str, setup: Setup) -> list[str]:
         )
     )
     return [path, "-db", "-f", str(config)]
+
+
+_VARNISH = """\
+vcl 4.1;
+backend origin {{ .host = "127.0.0.1"; .port = "{upstream}"; }}
+sub vcl_recv {{ unset req.http.Cookie; }}
+sub vcl_backend_response {{ set beresp.ttl = 1h; }}
+"""
+
+
+# Its log is kept in shared memory; varnishncsa, a process of its own, writes it into the file, and is counted.
+def _varnish(path: str, setup: Setup) -> list[str]:
+    vcl = setup.directory / "default.vcl"
+    vcl.write_text(_VARNISH.format(upstream=setup.upstream))
+    where = setup.directory / "varnish"
+    start = (
+        f"{path} -F -f {vcl} -n {where} -a 127.0.0.1:{setup.port} -s malloc,512m -p thread_pools=1 "
+        f"-p thread_pool_min=40 -j none & VARNISH=$!; "
+        f"until varnishncsa -n {where} -w {setup.log} -a; do sleep 0.2; done & "
+        "trap 'kill $(jobs -p)' TERM INT; wait $VARNISH"
+    )
+    return ["/bin/sh", "-c", start]
 
 
 _SQUID = """\
@@ -177,7 +214,42 @@ tls = {{ certificate = "{certificate}", key = "{key}" }}
 """
 
 
+_INTERPOSE_CACHE = """\
+[process]
+workers = {workers}
+state_dir = "{directory}/state"
+
+[log]
+access = "{log}"
+
+[[cache]]
+name = "kept"
+memory_bytes = 536870912
+{where}
+ttl_s = 3600
+
+[[upstream]]
+name = "origin"
+servers = ["http://127.0.0.1:{upstream}"]
+
+[[listener]]
+address = "127.0.0.1:{port}"
+role = "gateway"
+upstream = "origin"
+cache = "kept"
+"""
+
+
 def _interpose(path: str, setup: Setup) -> list[str]:
+    if setup.role in (Role.CACHE, Role.DISK_CACHE):
+        config = setup.directory / "interpose.toml"
+        values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}
+        where = ""
+        if setup.role is Role.DISK_CACHE:
+            where = f'dir = "{setup.directory}/kept"\ndisk_bytes = 536870912'
+            (setup.directory / "kept").mkdir(mode=0o700)
+        config.write_text(_INTERPOSE_CACHE.format(**values, upstream=setup.upstream, where=where))
+        return [path, "run", str(config)]
     if setup.role is Role.TLS_GATEWAY:
         config = setup.directory / "interpose.toml"
         paths = {"certificate": setup.certificate, "key": setup.key, "directory": setup.directory, "log": setup.log}
@@ -218,6 +290,7 @@ PEERS: dict[str, Peer] = {
     for peer in (
         Peer("nginx", _of_system("nginx"), _nginx, ("-v",)),
         Peer("haproxy", _of_system("haproxy"), _haproxy, ("-v",), logs_to_output=True),
+        Peer("varnish", _of_system("varnishd"), _varnish, ("-V",)),
         Peer("squid", _of_system("squid"), _squid, ("-v",)),
         Peer("tinyproxy", _of_system("tinyproxy"), _tinyproxy, ("-v",)),
         Peer("proxy.py", _of_environment(".venv-bench", "proxy"), _proxy_py, ("--version",)),

@@ -33,9 +33,20 @@ BROWSER_FIELDS = {
     "Sec-Fetch-Site": "same-origin",
 }
 
+# Another URL for each request, in this run and in the next one: nothing of it is in any cache.
+_ANEW = """\
+local asked = 0
+local begun = os.time()
+request = function()
+  asked = asked + 1
+  return wrk.format(nil, wrk.path .. "?" .. begun .. "-" .. asked)
+end
+"""
+
 _SCRIPT = """\
 wrk.path = {target}
 {fields}
+{more}
 function done(summary, latency, requests)
   local errors = summary.errors
   print(string.format("RESULT %d %d %d %d %d %d %d", summary.requests, summary.bytes, summary.duration,
@@ -76,6 +87,7 @@ def wrk(
     seconds: float,
     tls: bool = False,
     close: bool = False,
+    anew: bool = False,
 ) -> Load:
     """Load from `connections` connections on 127.0.0.1:port for whole seconds; `MeasureError` when wrk cannot run."""
     path = program("wrk")
@@ -84,7 +96,7 @@ def wrk(
     fields = {"Host": host, **BROWSER_FIELDS} | ({"Connection": "close"} if close else {})
     lines = "\n".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in fields.items())
     script = directory / "load.lua"
-    script.write_text(_SCRIPT.format(target=json.dumps(target), fields=lines))
+    script.write_text(_SCRIPT.format(target=json.dumps(target), fields=lines, more=_ANEW if anew else ""))
     whole = max(1, round(seconds))
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
     command = [path, "-t1", f"-c{connections}", f"-d{whole}s", "--timeout", "10s", "-s", str(script), url]

@@ -44,7 +44,9 @@ class Bench:
                 _first_answer(setup.port, self._target(role, "/1k", upstream), f"127.0.0.1:{upstream}", role)
             yield answering
 
-    def load(self, answering: Running, path: str, *, connections: int, seconds: float, close: bool) -> load.Load:
+    def load(
+        self, answering: Running, path: str, *, connections: int, seconds: float, close: bool, anew: bool
+    ) -> load.Load:
         """Requests for one path of the origin, in the form that the peer's role asks for."""
         role = answering.setup.role
         return load.wrk(
@@ -56,6 +58,7 @@ class Bench:
             seconds=seconds,
             tls=role is Role.TLS_GATEWAY,
             close=close,
+            anew=anew,
         )
 
     @staticmethod
@@ -64,11 +67,19 @@ class Bench:
 
 
 def requests(
-    peer: Peer, bench: Bench, *, role: Role, path: str = "/1k", connections: int = 32, close: bool = False
+    peer: Peer,
+    bench: Bench,
+    *,
+    role: Role,
+    path: str = "/1k",
+    connections: int = 32,
+    close: bool = False,
+    anew: bool = False,
 ) -> Measurement:
-    """CPU seconds per answer, from as many keep-alive (or new) connections as wrk can drive."""
+    """CPU seconds per answer, from as many keep-alive (or new) connections as wrk can drive; `anew`: each request for
+    another URL."""
     with bench.started(peer, role) as answering:
-        drive = partial(bench.load, answering, path, connections=connections, close=close)
+        drive = partial(bench.load, answering, path, connections=connections, close=close, anew=anew)
         warm = drive(seconds=WARM_UP_S)
         before = cpu.snapshot(answering.program.pids())
         seen = drive(seconds=bench.seconds)

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.process import MeasureError, free_port, running
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-SIZES_BYTES = {"/1k": KIB, "/64k": 64 * KIB, "/10m": 10 * MIB, "/64m": 64 * MIB}
+SIZES_BYTES = {"/1k": KIB, "/64k": 64 * KIB, "/1m": MIB, "/10m": 10 * MIB, "/64m": 64 * MIB}
 
 _ORIGIN_CONFIG = """\
 daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log stderr error; {user}

@@ -27,6 +27,8 @@ class Role(Enum):
     TUNNEL = "tunnel"
     RELAY = "TCP relay"
     DATAGRAMS = "UDP relay"
+    CACHE = "gateway with a cache in memory"
+    DISK_CACHE = "gateway with a cache on disk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from bench.peers import Peer, Role
 from bench.results import Measurement
 
 GATEWAYS = ("nginx", "haproxy", INTERPOSE)
+CACHES = ("nginx", "varnish", INTERPOSE)
 PROXIES = ("squid", "tinyproxy", "proxy.py", "mitmproxy", INTERPOSE)
 
 Measure = Callable[[Peer, Bench], Measurement]
@@ -107,6 +108,30 @@ WORKLOADS: dict[str, Workload] = {
             GATEWAYS,
             US_PER_REQUEST,
             partial(measure.requests, role=Role.GATEWAY, close=True),
+        ),
+        Workload(
+            "hit-1k", "cache hit, 1 KiB, memory", CACHES, US_PER_REQUEST, partial(measure.requests, role=Role.CACHE)
+        ),
+        Workload(
+            "hit-1k-disk",
+            "cache hit, 1 KiB, disk",
+            ("nginx", INTERPOSE),
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.DISK_CACHE),
+        ),
+        Workload(
+            "hit-1m",
+            "cache hit, 1 MiB, memory",
+            CACHES,
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.CACHE, path="/1m"),
+        ),
+        Workload(
+            "miss-64k",
+            "cache miss, 64 KiB fetched and stored in memory",
+            CACHES,
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.CACHE, path="/64k", anew=True),
         ),
         Workload("idle", "idle connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.GATEWAY)),
         Workload("idle-tls", "idle TLS connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.TLS_GATEWAY)),
