@@ -11,6 +11,9 @@ from interpose.core.fields import Fields
 from interpose.core.stream import Stream
 from interpose.protocol.framing import CHUNKED, LAST_CHUNK, encode_chunk, encode_end
 
+MOST_COPIED_BYTES = 65536
+"""Content beyond this is not copied to stand behind its head: both leave in one system call all the same."""
+
 
 class ResponseWriter:
     """Writes one body in the framing its head announced. The head leaves together with the first content there is.
@@ -68,7 +71,10 @@ class ResponseWriter:
             chunk = encode_chunk(chunk)
         if self._head:
             head, self._head = self._head, b""
-            return self._stream.write(head + chunk)
+            if len(chunk) > MOST_COPIED_BYTES:
+                self._stream.write(head)
+            else:
+                chunk = head + chunk
         return self._stream.write(chunk)
 
     def end(self, trailers: Fields | None) -> None:
