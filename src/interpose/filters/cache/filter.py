@@ -52,7 +52,7 @@ class Cache:
         self._look = keeper.store.look
         self._counts = keeper.counts
         keeper.policy = self._way.policy
-        keeper.users.add(self)
+        self._use = keeper.use()
 
     async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
         """See `core.handler.Filter`."""

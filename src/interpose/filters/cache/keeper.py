@@ -34,6 +34,12 @@ class Miss(NamedTuple):
     why: str
 
 
+class Use:
+    """Held by who uses a keeper, for as long as it does. (Apart from the filter, so that that can be compiled.)"""
+
+    __slots__ = ("__weakref__",)
+
+
 class Keeper:
     """See the module. `counts` only grow; `close` ends what runs."""
 
@@ -46,8 +52,7 @@ class Keeper:
     ) -> None:
         self.store = store
         self.name = name
-        self.users: weakref.WeakSet[Any] = weakref.WeakSet()
-        """The filters that use it."""
+        self.users: weakref.WeakSet[Use] = weakref.WeakSet()
         self.space = SpillSpace() if space is None else space
         self.wall = wall
         self.policy = PROXY
@@ -56,6 +61,12 @@ class Keeper:
         self._running: dict[bytes, list[Fetch]] = {}
         self._alone: OrderedDict[bytes, float] = OrderedDict()
         self._misses: OrderedDict[bytes, Miss] = OrderedDict()
+
+    def use(self) -> Use:
+        """Count the caller among `users` while it holds this."""
+        use = Use()
+        self.users.add(use)
+        return use
 
     # --- fetches that run ------------------------------------------------------------------------------------------
 
