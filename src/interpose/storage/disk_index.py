@@ -212,7 +212,7 @@ class Changes:
         return raw is not None
 
     def remove_damaged(self, key: bytes, raw: bytes) -> None:
-        """Remove the record `raw`, which cannot be used, if it is still there."""
+        """Remove the record `raw`, whose head or content cannot be used, if it is still there."""
         if self._txn.get(key, db=self._index._entries) == raw:
             self._forget(key, raw)
 
@@ -271,10 +271,7 @@ class Changes:
 
     def _entry(self, key: bytes, ident: bytes) -> bytes | None:
         raw = self._txn.get(key, db=self._index._entries)
-        with _damage_is_nothing():
-            if raw is not None and decode_fixed(raw).ident == ident:
-                return raw
-        return None
+        return raw if raw is not None and fixed_of(raw).ident == ident else None
 
     def _insert(self, key: bytes, fixed: Fixed, raw: bytes) -> None:
         self._txn.put(key, raw, db=self._index._entries)
@@ -284,28 +281,28 @@ class Changes:
             self._file_bytes += fixed.size
 
     def _forget(self, key: bytes, raw: bytes | None) -> None:
-        """Remove what is under `key`. Rows of a damaged record stay until eviction or the sweep meet them."""
+        """Remove what is under `key`."""
         if raw is None:
             return
+        fixed = fixed_of(raw)
         self._txn.delete(key, db=self._index._entries)
-        with _damage_is_nothing():
-            fixed = decode_fixed(raw)
-            self._txn.delete(_order_key(fixed), db=self._index._order)
-            if fixed.size:
-                self.drop_file_row(fixed.ident)
-                self.unlinked.append(fixed.ident)
+        self._txn.delete(_order_key(fixed), db=self._index._order)
+        if fixed.size:
+            self.drop_file_row(fixed.ident)
+            self.unlinked.append(fixed.ident)
 
     def _next_serial(self) -> int:
         self._serial += 1
         return self._serial
 
 
-@contextmanager
-def _damage_is_nothing() -> Iterator[None]:
+def fixed_of(raw: bytes | memoryview) -> Fixed:
+    """The fixed part of a record. lmdb.CorruptedError when it is none: then the page it begins is not what it was, and
+    LMDB, which believes what the same page says of its length, must not even be asked to remove it."""
     try:
-        yield
-    except ValueError:
-        return
+        return decode_fixed(raw)
+    except ValueError as error:
+        raise lmdb.CorruptedError(f"in the cache's index {error}") from None
 
 
 def _order_key(fixed: Fixed) -> bytes:

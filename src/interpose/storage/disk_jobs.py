@@ -14,8 +14,8 @@ import struct
 
 from interpose.protocol.stored import StoredHead, encode
 from interpose.storage.disk_files import Incoming, ObjectFiles
-from interpose.storage.disk_index import Changes, Index
-from interpose.storage.disk_record import decode_fixed, decode_head, key_of
+from interpose.storage.disk_index import Changes, Index, fixed_of
+from interpose.storage.disk_record import decode_head, key_of
 from interpose.storage.store import Match
 
 WALK_AT_ONCE = 256
@@ -215,8 +215,8 @@ class Walk(Ask):
             self.next = index.walk(self._start, WALK_AT_ONCE, self._see)
 
     def _see(self, key: bytes, raw: memoryview) -> None:
+        fixed = fixed_of(raw)
         try:
-            fixed = decode_fixed(raw)
             head = decode_head(key, fixed, raw)
         except ValueError:
             self._damaged.append((key, bytes(raw)))

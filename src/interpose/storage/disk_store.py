@@ -24,13 +24,13 @@ import lmdb
 
 from interpose.protocol.stored import StoredHead
 from interpose.storage.disk_files import Incoming, StoredFile, file_size, pieces_in
+from interpose.storage.disk_index import fixed_of
 from interpose.storage.disk_jobs import Append, Ask, Commit, Discard, Job, Purge, Refresh, Remove, RemoveDamaged, Walk
 from interpose.storage.disk_record import (
     IDENT_BYTES,
     SMALL_BYTES,
     Fixed,
     decode_content,
-    decode_fixed,
     decode_head,
     prefix_of,
 )
@@ -104,10 +104,10 @@ class DiskStore:
             return []
         try:
             found = index.look(prefix_of(key))
+            entries = [known for place, raw in found if (known := self._entry(place, raw)) is not None]
         except lmdb.Error as error:
             self._thread.report(index, error)
             return []
-        entries = [known for place, raw in found if (known := self._entry(place, raw)) is not None]
         if len(entries) > 1:
             entries.sort(key=_serial, reverse=True)
         if self._gone:
@@ -144,8 +144,9 @@ class DiskStore:
         return fixed.serial, DiskEntry(known.head, content, key, fixed.ident)
 
     def _read(self, key: bytes, raw: bytes) -> _Known:
-        """What is in a record, and remember it. ValueError when anything is wrong with it."""
-        fixed = decode_fixed(raw)
+        """What is in a record, and remember it. ValueError when anything is wrong with it,
+        lmdb.CorruptedError when it is no record at all."""
+        fixed = fixed_of(raw)
         head = decode_head(key, fixed, raw)
         entry = None
         if fixed.size == 0:

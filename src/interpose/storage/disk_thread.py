@@ -14,6 +14,7 @@ import errno
 import logging
 import os
 import queue
+import resource
 import threading
 import time
 from collections import deque
@@ -37,9 +38,10 @@ TEND_S = 60.0
 BATCH = 256
 BATCH_BYTES = 2 << 20
 MAX_EVICTIONS = 64
-TIMES_FULL = 3
+TIMES_ODD = 3
 MAX_TOUCHES = 4096
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+THE_DISK = (*NO_SPACE, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class WritingThread:
@@ -64,7 +66,7 @@ class WritingThread:
         self._damage: tuple[Index, lmdb.Error] | None = None
         self._no_space = False
         self._is_over = False
-        self._times_full = 0
+        self._times_odd = 0
         self._next_complaint = self._next_tick = self._next_tending = self._last_commit = self._opened_at = 0.0
         self._open()
         self._thread = threading.Thread(target=self._run, name="cache-writer", daemon=True)
@@ -172,7 +174,7 @@ class WritingThread:
                 job.apply(changes)
             self._is_over = not changes.evict(limit)
         self._last_commit = time.monotonic()
-        self._times_full = 0 if jobs else self._times_full
+        self._times_odd = 0 if jobs else self._times_odd
         self.clock = changes.clock
         self.stored += changes.stored
         self.evicted += changes.evicted
@@ -229,6 +231,7 @@ class WritingThread:
             return
         self.index = None  # whoever reads from it at this moment keeps it open until then
         self.set_aside += damaged is not None
+        self._times_odd = 0
         self.index = reopen(self._directory, self._max_bytes, self._guard, damaged, why)
         self._opened_at = time.monotonic()
 
@@ -259,11 +262,16 @@ class WritingThread:
         return False
 
     def _is_damage(self, error: lmdb.Error) -> bool:
-        """Whether the database is to blame. It is when its map is full again and again: that is larger than what we
-        keep in it."""
-        self._times_full = self._times_full + 1 if isinstance(error, lmdb.MapFullError) else 0
-        is_impossible = os.strerror(errno.EINVAL) in str(error)  # a write to a place that cannot be
-        return isinstance(error, DAMAGE) or is_impossible or self._times_full >= TIMES_FULL
+        """Whether the database is to blame: LMDB says so, or what cannot be (a map that is full although there is room,
+        more memory than there is) happens again and again."""
+        impossible = [errno.EINVAL]
+        if resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY:
+            impossible.append(errno.EFBIG)
+        if isinstance(error, DAMAGE) or any(os.strerror(code) in str(error) for code in impossible):
+            return True
+        if not any(os.strerror(code) in str(error) for code in THE_DISK):
+            self._times_odd += 1
+        return self._times_odd >= TIMES_ODD
 
     def _step_aside(self, why: str) -> None:
         self.failures += 1
