@@ -22,7 +22,7 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What listeners and routes call it."""
 
     memory_bytes: Room = 268435456
-    """Memory for what is kept, in each worker."""
+    """(without dir) Memory for what is kept, in each worker."""
 
     dir: Folder = ""
     """A directory for what is kept on disk, shared by all workers and there after a restart. Empty: nothing is kept on
@@ -32,7 +32,8 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """(with dir) Room on disk."""
 
     max_object_bytes: Bytes = 0
-    """The longest content that is kept. 0: an eighth of the memory, half of the disk at most."""
+    """The longest content that is kept. 0: an eighth of the memory; on disk 1 GiB, and half of the
+    room at most."""
 
     heuristic: Literal["auto", "on", "off"] = "auto"
     """Whether an answer with Last-Modified that does not say how long it is fresh is so for a tenth of its age, a day

@@ -26,10 +26,10 @@ def cache_of(config: Config, listener: Listener, route: Route | None) -> Cache |
 
 def cache_in_words(cache: Cache, route: Route | None) -> str:
     """What `interpose check` shows."""
-    where = f", {cache.disk_bytes >> 20} MiB in {cache.dir}" if cache.dir else ""
+    room = f"{cache.disk_bytes >> 20} MiB in {cache.dir}" if cache.dir else f"{cache.memory_bytes >> 20} MiB of memory"
     rules = len(cache.rules) + (len(route.cache_rules) if route is not None else 0)
     counted = f"; {rules} rule{'s' if rules > 1 else ''}" if rules else ""
-    return f"{cache.name}: {cache.memory_bytes >> 20} MiB of memory{where}{counted}"
+    return f"{cache.name}: {room}{counted}"
 
 
 def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route | None, parts: Parts) -> Filter:
