@@ -490,6 +490,7 @@ cache = "off"
 
 def test_two_workers_share_what_is_on_disk_and_it_is_there_after_a_restart(tmp_path: Path, files: Path) -> None:
     kept, listen = tmp_path / "kept", "127.0.0.1:0"
+    fetched: list[list[str]] = []
     with Nginx(tmp_path / "nginx", files, extra=EXTRA) as origin:
         for number, workers in enumerate(("2", "1")):
             with Program(
@@ -505,4 +506,6 @@ def test_two_workers_share_what_is_on_disk_and_it_is_there_after_a_restart(tmp_p
                         head, content = curl(f"{program.url}{path}")
                         assert content == expected
                         assert "; hit;" in head
-        assert len([one for one in origin.requests if one.endswith(" 200")]) == 2
+            fetched.append(origin.requests)
+    assert len(fetched[0]) <= 4  # a worker may ask before what another one fetched is there
+    assert fetched[1] == fetched[0]
