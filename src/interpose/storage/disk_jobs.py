@@ -92,7 +92,7 @@ class Commit(Job):
             self._content = content
             self._digest = self._head.sha256 if len(self._head.sha256) == 32 else hashlib.sha256(content).digest()
         else:
-            self._incoming.append(content)
+            self._incoming.append(content, self._head.sha256)
             if self._incoming.failed:
                 return
             self._file_size, self._digest = self._incoming.finish()
