@@ -150,8 +150,8 @@ class Incoming:
         """Whether it was given up. (The loop looks at this.)"""
 
     def append(self, data: bytes, sha256: bytes = b"") -> None:
-        """The next octets. Raises OSError; nothing is left of the file then. `sha256` is theirs when they are all and it
-        is known: to hash them again costs as much as to write them."""
+        """The next octets. Raises OSError; nothing is left of the file then. `sha256` is theirs when they are all and
+        it is known: to hash them again costs as much as to write them."""
         if self.failed:
             return
         try:
