@@ -30,7 +30,7 @@ class Bench:
     bulk_bytes: int = GIB
     bulk_limit_s: float = 15.0
     idle_count: int = 2000
-    held_count: int = 8
+    held_count: int = 32
     share_count: int = 400
     datagram_clients: int = 200
 

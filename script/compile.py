@@ -20,7 +20,21 @@ from setuptools import setup
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = {
     "core": ("body", "exchange", "faulty_body", "fields", "handler", "message", "stream", "target"),
-    "protocol": ("collect", "forwarding", "framing", "head", "number", "target", "writer"),
+    "protocol": (
+        "cache_key",
+        "cache_status",
+        "caching",
+        "collect",
+        "conditional",
+        "forwarding",
+        "framing",
+        "freshness",
+        "head",
+        "number",
+        "target",
+        "variants",
+        "writer",
+    ),
     "engine": (
         "answer",
         "client_pace",
@@ -32,6 +46,8 @@ MODULES = {
         "tunnel",
         "upstream_connection",
     ),
+    "storage": ("memory_store", "reading"),
+    "filters/cache": ("filter", "rules"),
     "upstream": ("retry",),
 }
 
