@@ -345,7 +345,8 @@ def test_f14_a_server_that_does_not_read_holds_its_client_up_and_nothing_is_pile
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--to", "127.0.0.1:9000"], "is this relay itself"),
+        (["--to", "127.0.0.1:9000"], '--to "127.0.0.1:9000": is this relay itself'),
+        (["--to", "tls://"], "names no host"),
         (["--to", "localhost:9000"], "is this relay itself"),
         (["--to", "tls://127.0.0.1:9000"], "is this relay itself"),
         (["--to", "127.0.0.1:70000"], "is not a port"),

@@ -205,6 +205,9 @@ async def test_f28_a_target_that_is_not_there_ends_the_session_and_one_that_come
             some.send(b"too early")
             [line] = await running.logged(1)
             assert (line["status"], line["failure"]) == (502, "connection_refused")
+            assert line["detail"].endswith(
+                "has no program on that UDP port: its machine said so (ICMP port unreachable)."
+            )
             assert running.counters["datagram_sessions_unreachable_total"] == 1
             async with target(lambda data: b"here", ("127.0.0.1", port)) as late:
                 assert await some.ask(b"and now?") == b"here"

@@ -186,7 +186,7 @@ def test_a_port_in_use_is_said_in_one_sentence(place: Path, option: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--to", "224.0.0.1:9000"), "is a multicast address"),
+        (("--to", "224.0.0.1:9000"), '--to "224.0.0.1:9000": is a multicast address'),
         (("--to", "255.255.255.255:9000"), "is a broadcast address"),
         (("--to", "127.0.0.1:PORT"), "is this relay itself"),
         (("--to", "127.0.0.1:70000"), "70000"),

@@ -138,7 +138,9 @@ def server(base: Path, text: str) -> str:
     if "@" in rest:
         raise ValueError(f"must not hold a user or password; {form}")
     authority, slash, path = rest.partition("/")
-    if path or not authority or (slash and not separator):
+    if not authority:
+        raise ValueError(f"names no host; {form}")
+    if path or (slash and not separator):
         raise ValueError(f"must be a server without a path: paths are passed on as clients send them; {form}")
     has_port = ":" in authority.rpartition("]")[2]
     if not has_port and scheme not in _DEFAULT_PORTS:

@@ -169,7 +169,7 @@ def _datagrams_go_to_one_server(config: Config) -> Iterator[Breach]:
             if why is None and is_broadcast(address):
                 why = BROADCAST
             if why is not None:
-                yield Breach(f"{where}.servers[{number}]", server, why, ("listener", f"{where}.name"))
+                yield Breach(f"{where}.servers[{number}]", _bare(server), why, ("listener", f"{where}.name"))
 
 
 def _servers_suit_the_role(config: Config) -> Iterator[Breach]:
@@ -195,7 +195,13 @@ def _servers_suit_the_role(config: Config) -> Iterator[Breach]:
 
 def _relays_lead_elsewhere(config: Config) -> Iterator[Breach]:
     for loop in loops(config):
-        yield Breach(loop.place, loop.server, loop.message, (f"{loop.relay}.address", f"{loop.relay}.upstream"))
+        needs = (f"{loop.relay}.address", f"{loop.relay}.upstream")
+        yield Breach(loop.place, _bare(loop.server), loop.message, needs)
+
+
+def _bare(server: str) -> str:
+    """A relay's server as people write it: the scheme that was added to it means nothing there."""
+    return server.removeprefix("http://")
 
 
 def _no_proxy_is_open_to_all(config: Config) -> Iterator[Breach]:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 
 from interpose.core.datagram import Sender, WayBack
 from interpose.core.exchange import Outcome
-from interpose.core.failure import Failure
+from interpose.core.failure import Failure, Side
 from interpose.engine.datagram_session import LISTENER_ENDED, Observe, Session
 from interpose.engine.datagram_table import DatagramOptions, SessionTable
 from interpose.engine.datagram_targets import Refuse, Resolve, Targets
@@ -145,7 +145,7 @@ class DatagramRelay(Faulty):
         self.unreachable += 1
         assert self._targets is not None
         self._targets.refused(session.target)
-        self.end(session, failure=failure_of(error, str(session.target.server)))
+        self.end(session, failure=_failure_of(error, str(session.target.server)))
 
     def hold_back(self, session: Session) -> None:
         """(session) An answer was not passed on, because its client may not be who asked."""
@@ -289,3 +289,11 @@ class DatagramRelay(Faulty):
             "datagrams_held_back_total": self.held_back,
             "datagrams_dropped_total": self.dropped,
         }
+
+
+def _failure_of(error: OSError, server: str) -> Failure:
+    """What `error` means where there are no connections that could be refused."""
+    if error.errno != errno.ECONNREFUSED:
+        return failure_of(error, server)
+    why = f"{server} has no program on that UDP port: its machine said so (ICMP port unreachable)."
+    return Failure("connection_refused", Side.UPSTREAM, why)
