@@ -26,7 +26,9 @@ Listen = Annotated[
 Workers = Annotated[int, typer.Option("--workers", metavar="N", help="Worker processes; 0 is one for each processor.")]
 AllowFrom = Annotated[
     list[str],
-    typer.Option("--allow-from", metavar="CIDR", help="Clients that may use it; others get 403. Repeatable."),
+    typer.Option(
+        "--allow-from", metavar="CIDR", help="Networks of clients that may use it; others are turned away. Repeatable."
+    ),
 ]
 AllowUpstream = Annotated[
     list[str],
