@@ -126,7 +126,7 @@ async def fetch(address: str, target: str, host: str) -> bytes:
          "it to reach others; say who may with --allow-from (networks) or --auth (a file of users), or listen on "
          "127.0.0.1"),
         ("proxy --lisen :0", "no such option: --lisen"),
-        ("proxy --cache 1G", "no such option: --cache"),
+        ("proxy --capture x", "no such option: --capture"),
         ("proxy extra", "got unexpected extra argument"),
         ("proxy --workers many", "invalid value for '--workers': "),
         ("proxy --listen", "option '--listen' requires an argument."),
