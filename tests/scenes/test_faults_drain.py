@@ -1,8 +1,10 @@
 """The end of what runs: nothing that was begun is cut before its time, and everything is written down (THREATS F18)."""
 
 import asyncio
+import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.certificates import CertificateAuthority
 from tests.support.product import Product, product
-from tests.support.program import Program
+from tests.support.program import INTERPOSE, Program
 from tests.support.raw_client import RawClient
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering, silent
 from tests.support.websocket import handshake
@@ -205,3 +207,24 @@ def test_f18_ctrl_c_ends_a_command_promptly_when_nothing_runs(tmp_path: Path, co
         for client in clients:
             client.close()
     assert took_s < 1.0
+
+
+def test_f18_a_signal_to_all_processes_at_once_ends_them_without_another_being_started(tmp_path: Path) -> None:
+    command = (
+        INTERPOSE,
+        "proxy",
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "off",
+        "--workers",
+        "2",
+        "--state",
+        str(tmp_path),
+    )
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stderr is not None
+        assert "listening on" in running.stderr.readline()
+        os.killpg(running.pid, signal.SIGTERM)
+        assert running.stderr.read() == ""
+    assert running.returncode == 0

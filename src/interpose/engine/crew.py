@@ -47,6 +47,9 @@ PREPARE_TIMEOUT_S = 30.0
 OVERTIME_S = 0.9
 """How long a worker may take to end beyond its grace."""
 
+SIGNALS_TOGETHER_S = 0.2
+"""How far apart a signal may reach processes that it was sent to together."""
+
 
 class Slot:
     """The place of one worker."""
@@ -191,7 +194,8 @@ class Crew:
                 child.generation = message.generation
                 self._answered(child, ())
             case Leaving(reason=reason):
-                self._replace(child, reason)
+                # A SIGTERM to the whole process group reaches workers too: the supervisor may be about to hear its own.
+                asyncio.get_running_loop().call_later(SIGNALS_TOGETHER_S, self._replace, child, reason)
             case Told():
                 self.questions.told(child, message)
             case Record(data=data):
