@@ -1,7 +1,5 @@
 """What every cache store does. A store's test module has
 
-    pytest.register_assert_rewrite("tests.support.store_conformance")
-
     class TestConformance(StoreConformance):
         @pytest.fixture
         async def store(self) -> AsyncIterator[Store]:

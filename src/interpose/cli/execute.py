@@ -17,6 +17,7 @@ from interpose.cli.say import Refused
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from asyncio.subprocess import Process
+    from collections.abc import Callable
 
     from interpose.config.model import Config
 
@@ -64,12 +65,13 @@ async def proxied(config: Config, command: list[str]) -> int:
 
     async with serve(config) as running:
         environment = proxy_environment(f"http://{running.addresses['proxy']}")
+        begin = forward_signals(asyncio.get_running_loop())  # before the command can ask anybody to send one
         try:
             process = await asyncio.create_subprocess_exec(*command, env=environment)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise Refused(f"{command[0]!r} cannot be run: {reason}.", status=NOT_EXECUTABLE) from None
-        forward_signals(process, asyncio.get_running_loop())
+        begin(process)
         status = await process.wait()
     return SIGNALLED - status if status < 0 else status
 
@@ -86,17 +88,32 @@ def proxy_environment(url: str) -> dict[str, str]:
     return {**os.environ, **proxies, "no_proxy": "", "NO_PROXY": "", "NODE_USE_ENV_PROXY": "1"}
 
 
-def forward_signals(process: Process, loop: AbstractEventLoop) -> None:
-    """Pass on to the command what is sent to us. Ctrl-C on a terminal has reached it already, and is left to it."""
+def forward_signals(loop: AbstractEventLoop) -> Callable[[Process], None]:
+    """Pass on what is sent to us to the command that the result is called with, once it is.
+
+    Ctrl-C on a terminal reaches the command by itself, and is left to it.
+    """
     import contextlib
     import os
     import signal
 
+    command: Process | None = None
+    early: list[signal.Signals] = []
+
     def forward(number: signal.Signals) -> None:
         if number == signal.SIGINT and is_in_foreground():
             return
+        if command is None:
+            early.append(number)
+            return
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
+            command.send_signal(number)
+
+    def begin(process: Process) -> None:
+        nonlocal command
+        command = process
+        for number in early:
+            forward(number)
 
     def is_in_foreground() -> bool:
         try:
@@ -112,3 +129,4 @@ def forward_signals(process: Process, loop: AbstractEventLoop) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         loop.add_signal_handler(number, forward, number)
+    return begin

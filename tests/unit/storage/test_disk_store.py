@@ -8,16 +8,7 @@ from pathlib import Path
 
 import lmdb
 import pytest
-
-from interpose.core.failure import Failure
-from interpose.storage import disk_index, disk_thread
-from interpose.storage.disk_files import ObjectFiles
-from interpose.storage.disk_record import key_of
-from interpose.storage.disk_store import DiskStore
-
-pytest.register_assert_rewrite("tests.support.store_conformance")
-
-from tests.support.store_conformance import (  # noqa: E402 - after what it asks for
+from tests.support.store_conformance import (
     KEY,
     MAX_OBJECT_BYTES,
     Collect,
@@ -28,6 +19,12 @@ from tests.support.store_conformance import (  # noqa: E402 - after what it asks
     put,
     read,
 )
+
+from interpose.core.failure import Failure
+from interpose.storage import disk_index, disk_thread
+from interpose.storage.disk_files import ObjectFiles
+from interpose.storage.disk_record import key_of
+from interpose.storage.disk_store import DiskStore
 
 FIXED_BYTES = 76
 
