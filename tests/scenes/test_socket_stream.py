@@ -118,6 +118,18 @@ class Ear:
 Connected = Callable[[], "contextlib.AbstractAsyncContextManager[Pair]"]
 
 
+def test_more_can_be_peeked_at_than_is_received_unasked(on_loop: Callable[[Scene], None], connected: Connected) -> None:
+    async def scene() -> None:
+        async with connected() as (client, server):
+            client.write(b"x" * 65536)
+            assert len(await server.peek(65536)) == 65536
+            client.write(b"y" * 100_000)
+            async with asyncio.timeout(10):
+                assert (await server.peek(150_000)).startswith(b"x" * 65536 + b"y")
+
+    on_loop(scene)
+
+
 def test_what_was_peeked_at_is_read_and_then_pushed(on_loop: Callable[[Scene], None], connected: Connected) -> None:
     async def scene() -> None:
         async with connected() as (client, server):

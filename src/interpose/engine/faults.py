@@ -300,7 +300,7 @@ class FaultyStream:
     async def peek(self, size: int) -> bytes:
         """See `Stream.peek`."""
         while len(self._buffer) < size and not self._ended:
-            await self._more()
+            await self._more(size)
         return self._buffer
 
     async def read(self, limit: int = PULL_LIMIT_BYTES) -> bytes:
@@ -350,8 +350,8 @@ class FaultyStream:
         if not isinstance(error, Failure):
             raise error
 
-    async def _more(self) -> None:
-        if len(self._buffer) < PULL_LIMIT_BYTES:
+    async def _more(self, wanted: int = 0) -> None:
+        if len(self._buffer) < max(PULL_LIMIT_BYTES, wanted):
             self.resume()
         await self._wait()
 

@@ -241,7 +241,7 @@ class SocketStream(asyncio.Protocol):
     async def peek(self, size: int) -> bytes:
         """See `Stream.peek`."""
         while len(self._buffer) < size and not self._eof:
-            await self._more()
+            await self._more(size)
         return self._buffer
 
     async def read(self, limit: int = PULL_LIMIT) -> bytes:
@@ -302,8 +302,8 @@ class SocketStream(asyncio.Protocol):
             self.abort()
             raise error
 
-    async def _more(self) -> None:
-        if len(self._buffer) < PULL_LIMIT:
+    async def _more(self, wanted: int = 0) -> None:
+        if len(self._buffer) < max(PULL_LIMIT, wanted):
             self.resume()
         await self._wait()
 

@@ -1,0 +1,6 @@
+"""What holds for every test."""
+
+import pytest
+
+# Shared tests say what they expected, as every test does.
+pytest.register_assert_rewrite("tests.support.store_conformance")
