@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -152,7 +152,15 @@ def echo(
             listen,
             udp=udp,
             show=_shown(quiet, hexadecimal),
-            **_shared(workers, allow_from, fault, log, log_format, tls_certificate, tls_key, name, state),
+            workers=workers,
+            allow_from=allow_from,
+            faults=fault,
+            log=log,
+            log_format=log_format.value,
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            name=name,
+            state=state,
         ),
         from_flags=True,
     )
@@ -182,7 +190,15 @@ def upper(
             listen,
             udp=udp,
             show=_shown(quiet, hexadecimal),
-            **_shared(workers, allow_from, fault, log, log_format, tls_certificate, tls_key, name, state),
+            workers=workers,
+            allow_from=allow_from,
+            faults=fault,
+            log=log,
+            log_format=log_format.value,
+            tls_certificate=tls_certificate,
+            tls_key=tls_key,
+            name=name,
+            state=state,
         ),
         from_flags=True,
     )
@@ -190,27 +206,3 @@ def upper(
 
 def _shown(quiet: bool, hexadecimal: bool) -> str:
     return "off" if quiet else "hex" if hexadecimal else "text"
-
-
-def _shared(
-    workers: int,
-    allow_from: list[str],
-    faults: list[str],
-    log: str,
-    log_format: LogFormat,
-    tls_certificate: str | None,
-    tls_key: str | None,
-    name: str,
-    state: str,
-) -> dict[str, Any]:
-    return {
-        "workers": workers,
-        "allow_from": allow_from,
-        "faults": faults,
-        "log": log,
-        "log_format": log_format.value,
-        "tls_certificate": tls_certificate,
-        "tls_key": tls_key,
-        "name": name,
-        "state": state,
-    }

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.faults import exchange_chances, in_words, of_connections
+from interpose.config.kinds import address_of
 from interpose.config.model import (
     HTTP_ROLES,
     OPEN_ROLES,
@@ -31,7 +32,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.fields import Fields
 from interpose.core.handler import Filter, Handler, Phase, chain
 from interpose.core.message import Request, Response
-from interpose.core.target import DEFAULT_PORTS, Authority, Origin
+from interpose.core.target import Authority, Origin
 from interpose.engine.association import Judge
 from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamClient
 from interpose.engine.router import Match, Router
@@ -368,12 +369,10 @@ def fixed_answer(answer: Answer) -> Handler:
 
 def origin_of(server: str) -> Origin:
     """The origin of a configured server, whose form `config.kinds` has checked."""
-    if server.startswith("unix:"):
-        return Origin("unix", server.removeprefix("unix:"), 0)
-    scheme, _, rest = server.partition("://")
-    has_port = ":" in rest.rpartition("]")[2]
-    address = parse_address(rest if has_port else f"{rest}:{DEFAULT_PORTS[scheme]}")
-    return Origin(scheme, address.host, address.port)
+    address = address_of(server)
+    if address.is_unix:
+        return Origin("unix", address.path, 0)
+    return Origin(server.partition("://")[0], address.host, address.port)
 
 
 def address_policy(config: Config, listener: Listener, addresses: Iterable[str]) -> AddressPolicy:

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from interpose.config.convert import Kinds
+from interpose.core.target import DEFAULT_PORTS
 from interpose.net.address import SocketAddress, ip_address, is_name, parse_address
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _PATH = re.compile(r"/[\x21-\x7e]*")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def kinds(base: Path) -> Kinds:
@@ -143,14 +143,23 @@ def server(base: Path, text: str) -> str:
     if path or (slash and not separator):
         raise ValueError(f"must be a server without a path: paths are passed on as clients send them; {form}")
     has_port = ":" in authority.rpartition("]")[2]
-    if not has_port and scheme not in _DEFAULT_PORTS:
+    if not has_port and scheme not in DEFAULT_PORTS:
         raise ValueError(f'has no port; write "{text}:9000"')
-    where = parse_address(authority if has_port else f"{authority}:{_DEFAULT_PORTS[scheme]}")
+    where = parse_address(authority if has_port else f"{authority}:{DEFAULT_PORTS[scheme]}")
     if not has_port and not separator:
         raise ValueError(f'has no port; write "{authority}:9000", or "http://{authority}" for port 80')
     if authority.startswith(":") or where.port == 0:
         raise ValueError(f"must name a host, and a port that is not 0; {form}")
     return f"{scheme}://{where if has_port else str(where).rpartition(':')[0]}"
+
+
+def address_of(server: str) -> SocketAddress:
+    """Where a configured server is, whose form `server` has checked."""
+    if server.startswith("unix:"):
+        return parse_address(server)
+    scheme, _, authority = server.partition("://")
+    has_port = ":" in authority.rpartition("]")[2]
+    return parse_address(authority if has_port else f"{authority}:{DEFAULT_PORTS[scheme]}")
 
 
 def dns_server(text: str) -> str:

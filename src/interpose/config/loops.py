@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from interpose.config.kinds import address_of
 from interpose.config.model import Config, Listener
-from interpose.net.address import SocketAddress, parse_address
+from interpose.net.address import parse_address
 from interpose.net.policy import leads_to
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Loop(NamedTuple):
@@ -62,12 +61,3 @@ def _steps(config: Config, relay: Listener, relays: dict[int, Listener]) -> Iter
                 is_same_kind = listener.udp == relay.udp
                 if is_same_kind and leads_to(address_of(server), parse_address(listener.address)):
                     yield _Step(f"upstream[{number}].servers[{place}]", server, other)
-
-
-def address_of(server: str) -> SocketAddress:
-    """Where a configured server is, whose form `config.kinds` has checked."""
-    if server.startswith("unix:"):
-        return parse_address(server)
-    scheme, _, authority = server.partition("://")
-    has_port = ":" in authority.rpartition("]")[2]
-    return parse_address(authority if has_port else f"{authority}:{_DEFAULT_PORTS[scheme]}")

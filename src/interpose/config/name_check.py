@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from interpose.config.loops import address_of
+from interpose.config.kinds import address_of
 from interpose.config.model import Config
 from interpose.core.failure import Failure
 from interpose.net.address import ip_address

@@ -38,7 +38,26 @@ def freshened(
 
     Departs: a 304 without any validator is taken to be about this response, since it alone was asked about.
     """
-    return _updated(head, lines, request_lines, request_time, response_time, policy, tag_fields)
+    if not _is_about(head, lines):
+        return None
+    if not policy.stores_cookies:
+        lines = [line for line in lines if line[0] != b"set-cookie"]
+    newer = stored_lines(lines, directives_of(lines, policy), response_time)
+    # Names are all that counts, also of lines that are not stored: what is now withheld is not served any more.
+    replaced = {line[0] for line in lines} - _OF_THE_CONTENT
+    replaced |= {b"age", b"date"}
+    merged = [line for line in head.lines if line[0] not in replaced]
+    merged += [line for line in newer if line[0] not in _OF_THE_CONTENT]
+    kept = stored_lines(merged, directives_of(merged, policy), response_time)
+    vary = vary_of(kept, request_lines)
+    return head.replace(
+        lines=kept,
+        request_time=request_time,
+        response_time=response_time,
+        vary=head.vary if vary is None else vary,
+        tags=tags_of(kept, tag_fields) if tag_fields else head.tags,
+        expired=False,
+    )
 
 
 def freshened_by_head(
@@ -64,38 +83,7 @@ def freshened_by_head(
     etags = values_of(lines, b"etag")
     if etags and not matches((etags[0],), head.first(b"etag"), strongly=False):
         return None
-    return _updated(head, lines, request_lines, request_time, response_time, policy, tag_fields)
-
-
-def _updated(
-    head: StoredHead,
-    lines: Sequence[FieldLine],
-    request_lines: Sequence[FieldLine],
-    request_time: float,
-    response_time: float,
-    policy: Policy,
-    tag_fields: tuple[bytes, ...],
-) -> StoredHead | None:
-    if not _is_about(head, lines):
-        return None
-    if not policy.stores_cookies:
-        lines = [line for line in lines if line[0] != b"set-cookie"]
-    newer = stored_lines(lines, directives_of(lines, policy), response_time)
-    # Names are all that counts, also of lines that are not stored: what is now withheld is not served any more.
-    replaced = {line[0] for line in lines} - _OF_THE_CONTENT
-    replaced |= {b"age", b"date"}
-    merged = [line for line in head.lines if line[0] not in replaced]
-    merged += [line for line in newer if line[0] not in _OF_THE_CONTENT]
-    kept = stored_lines(merged, directives_of(merged, policy), response_time)
-    vary = vary_of(kept, request_lines)
-    return head.replace(
-        lines=kept,
-        request_time=request_time,
-        response_time=response_time,
-        vary=head.vary if vary is None else vary,
-        tags=tags_of(kept, tag_fields) if tag_fields else head.tags,
-        expired=False,
-    )
+    return freshened(head, lines, request_lines, request_time, response_time, policy, tag_fields)
 
 
 def _is_about(head: StoredHead, lines: Sequence[FieldLine]) -> bool:
