@@ -189,7 +189,7 @@ def run_worker(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO)
     return serve_as_worker(
         arguments,
-        make_runtime=lambda encoded, number: FakeRuntime(decode(encoded), number),
+        make_runtime=lambda encoded, number, calls: FakeRuntime(decode(encoded), number),
         decode=decode,
         run=uvloop.run,
     )

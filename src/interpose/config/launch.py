@@ -17,6 +17,7 @@ from interpose.config.model import HTTP_ROLES, Config, Listener
 from interpose.engine.plan import ListenerPlan, Plan
 
 if TYPE_CHECKING:
+    from interpose.engine.calls import Calls
     from interpose.engine.worker import Runtime
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "interpose.config.launch")
@@ -110,12 +111,12 @@ def main(arguments: list[str]) -> int:
     return serve_as_worker(arguments, make_runtime=_make_runtime, decode=_decode, run=uvloop.run)
 
 
-def _make_runtime(encoded: bytes, number: int) -> Runtime:
+def _make_runtime(encoded: bytes, number: int, calls: Calls) -> Runtime:
     config = _decode(encoded)
     set_up_logging(config, f"worker {number}")
     from interpose.config.runtime import WorkerRuntime
 
-    return WorkerRuntime(config, number)
+    return WorkerRuntime(config, number, calls)
 
 
 def _decode(encoded: bytes) -> Config:

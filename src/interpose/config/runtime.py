@@ -31,6 +31,7 @@ from interpose.core.exchange import Attempt
 from interpose.core.networks import Networks
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
+from interpose.engine.calls import Calls, DirectCalls, NoOffice
 from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
@@ -65,9 +66,10 @@ class Prepared(NamedTuple):
 class WorkerRuntime:
     """Everything that serves in one process. See `engine.worker.Runtime` for what each method promises."""
 
-    def __init__(self, config: Config, number: int = 0) -> None:
+    def __init__(self, config: Config, number: int = 0, calls: Calls | None = None) -> None:
         self._config = config
         self._number = number
+        self._calls = calls or DirectCalls(NoOffice())
         self._parts = Parts()
         self._retired = Retired()
         self._running: dict[str, AtWork] = {}

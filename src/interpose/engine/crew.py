@@ -14,12 +14,15 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
+from interpose.engine.answering import Answering
 from interpose.engine.backoff import Backoff
+from interpose.engine.calls import NoOffice, Office
 from interpose.engine.child import Child, State
 from interpose.engine.listening_sockets import ListeningSockets, assign
 from interpose.engine.messages import (
     Abandon,
     Accept,
+    Call,
     Commit,
     Committed,
     Leaving,
@@ -31,6 +34,7 @@ from interpose.engine.messages import (
     Told,
     ToSupervisor,
     ToWorker,
+    Withdraw,
 )
 from interpose.engine.plan import Plan
 from interpose.engine.questions import Questions
@@ -77,7 +81,7 @@ class Crew:
         command: Sequence[str],
         sockets: ListeningSockets,
         on_change: Callable[[], None],
-        on_record: Callable[[bytes], None] | None = None,
+        office: Office | None = None,
     ) -> None:
         self.slots: dict[int, Slot] = {}
         self.leaving: set[Child] = set()
@@ -89,12 +93,11 @@ class Crew:
         self.has_begun = False
         """Whether all workers have served at some time."""
         self.generation = 1
-        self.records = 0
         self.questions = Questions()
+        self.answering = Answering(office or NoOffice())
         self._command = command
         self._sockets = sockets
         self._on_change = on_change
-        self._on_record = on_record
         self._plan: Plan | None = None
         self._answers: dict[Child, asyncio.Future[tuple[str, ...]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -198,10 +201,8 @@ class Crew:
                 asyncio.get_running_loop().call_later(SIGNALS_TOGETHER_S, self._replace, child, reason)
             case Told():
                 self.questions.told(child, message)
-            case Record(data=data):
-                self.records += 1
-                if self._on_record is not None:
-                    self._on_record(data)
+            case Record() | Call() | Withdraw():
+                self.answering.heard(child, message)
 
     def _took_over(self, child: Child) -> None:
         slot = self.slots.get(child.slot)
@@ -227,6 +228,7 @@ class Crew:
             if name.endswith("_total"):
                 self.retired[name] = self.retired.get(name, 0.0) + value
         self.questions.gone(child)
+        self.answering.gone(child)
         self._answered(child, ())  # its successor begins with what is committed
         if child in self.leaving:
             self.leaving.remove(child)

@@ -99,6 +99,14 @@ class Ask(Message, frozen=True):
     question: bytes
 
 
+class Reply(Message, frozen=True):
+    """The answer to a `Call`, opaque here; or the failure that it came to: its kind, status and detail."""
+
+    number: int
+    answer: bytes = b""
+    failure: tuple[str, int, str] | None = None
+
+
 # --- worker to supervisor ------------------------------------------------------------------------------------------
 
 
@@ -143,6 +151,20 @@ class Record(Message, frozen=True):
     data: bytes
 
 
+class Call(Message, frozen=True):
+    """The worker asks for something and waits, for hours if need be; answered by `Reply`. `topic` says what about."""
+
+    number: int
+    topic: str
+    question: bytes
+
+
+class Withdraw(Message, frozen=True):
+    """Nobody waits for the reply to that call any more."""
+
+    number: int
+
+
 class Told(Message, frozen=True):
     """The answer to an `Ask`, opaque here."""
 
@@ -150,8 +172,8 @@ class Told(Message, frozen=True):
     answer: bytes
 
 
-ToWorker = Start | Accept | Prepare | Commit | Abandon | Drain | ReopenLogs | Ask
-ToSupervisor = Ready | Broken | Prepared | Committed | Counters | Leaving | Record | Told
+ToWorker = Start | Accept | Prepare | Commit | Abandon | Drain | ReopenLogs | Ask | Reply
+ToSupervisor = Ready | Broken | Prepared | Committed | Counters | Leaving | Record | Told | Call | Withdraw
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[ToWorker | ToSupervisor] = msgspec.msgpack.Decoder(ToWorker | ToSupervisor)

@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from interpose.engine.calls import NoOffice, Office
 from interpose.engine.crew import Crew
 from interpose.engine.listening_sockets import Group, ListeningSockets
 from interpose.engine.messages import ReopenLogs
@@ -82,13 +83,15 @@ class Supervisor:
         command: Sequence[str],
         load: Load | None = None,
         serve_control: ServeControl | None = None,
+        office: Office | None = None,
         log_format: str = "text",
         interactive: bool = False,
     ) -> None:
         self.phase = Phase.STARTING
         self.started = time.monotonic()
         self.sockets = ListeningSockets()
-        self.crew = Crew(command, self.sockets, self._crew_changed)
+        self._office = office or NoOffice()
+        self.crew = Crew(command, self.sockets, self._crew_changed, self._office)
         self.reloading = Reload(plan, load, self.sockets, self.crew)
         self._serve_control = serve_control
         self._log_format = log_format
@@ -118,7 +121,10 @@ class Supervisor:
                 self.sockets.swap(bound)
                 async with self._control(str(state.control_socket)):
                     self.crew.hire(plan)
-                    return await self._live()
+                    try:
+                        return await self._live()
+                    finally:
+                        await self._office.end()
         except ValueError as error:
             return self._refuse(error)
         finally:
@@ -137,6 +143,7 @@ class Supervisor:
                 self.phase = Phase.SERVING
                 for group in self.sockets.groups.values():
                     self._say_ready(group)
+                await self._office.begin(self)
                 await self._end.wait()
             await self._drain()
         finally:

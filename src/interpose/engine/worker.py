@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
+from interpose.engine.calls import Calls
 from interpose.engine.link import Link
 from interpose.engine.memory_ladder import Ladder, MemoryLevel, resident_bytes
 from interpose.engine.messages import (
@@ -37,6 +38,7 @@ from interpose.engine.messages import (
     Prepared,
     Ready,
     ReopenLogs,
+    Reply,
     Start,
     Told,
     ToSupervisor,
@@ -105,8 +107,8 @@ class Runtime(Protocol):
         """Cut everything that is left and write out what is buffered."""
 
 
-MakeRuntime = Callable[[bytes, int], Runtime]
-"""The runtime for an encoded configuration and a worker's number."""
+MakeRuntime = Callable[[bytes, int, Calls], Runtime]
+"""The runtime for an encoded configuration, a worker's number, and what it may ask of the supervisor."""
 
 
 class Worker:
@@ -125,6 +127,7 @@ class Worker:
         self._decode = decode
         self._read_memory = read_memory
         self._link: Link | None = None
+        self._calls = Calls(self._send, self._offer)
         self._runtime: Runtime | None = None
         self._prepared: object = None
         self._sockets: dict[int, Any] = {}
@@ -145,13 +148,32 @@ class Worker:
             signal.signal(ignored, signal.SIG_IGN)
         loop.add_signal_handler(signal.SIGTERM, self._leave, "it was sent SIGTERM")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISOR_SIGNALS)
-        self._link = await Link.over(link_socket, self._orders.put_nowait, lambda: self._orders.put_nowait(None))
+        self._link = await Link.over(link_socket, self._heard, self._link_ended)
         obeying = asyncio.create_task(self._obey())
         await self._finished.wait()
         obeying.cancel()
         await self._link.close()
         close_all([self._pair, *self._sockets.values()])
         return self._status
+
+    # --- what is not an order --------------------------------------------------------------------------------------
+
+    def _heard(self, message: ToWorker | ToSupervisor) -> None:
+        if isinstance(message, Reply):
+            self._calls.replied(message)
+        else:
+            self._orders.put_nowait(message)
+
+    def _link_ended(self) -> None:
+        self._calls.end()
+        self._orders.put_nowait(None)
+
+    def _send(self, message: ToSupervisor) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    def _offer(self, message: ToSupervisor) -> bool:
+        return self._link is not None and self._link.offer(message)
 
     # --- orders, one at a time -------------------------------------------------------------------------------------
 
@@ -186,7 +208,7 @@ class Worker:
         self._ladder = Ladder(order.memory_limit_bytes, self._read_memory)
         try:
             sockets = self._take(order.grants)
-            runtime = self._make_runtime(order.config, order.number)
+            runtime = self._make_runtime(order.config, order.number, self._calls)
             await runtime.start(sockets)
         except (ValueError, OSError) as error:
             self._link.send(Broken(sentences(error)))
