@@ -21,6 +21,7 @@ from interpose.core.message import Request, Response
 
 PATHS = ("/a", "/b", "/c")
 LANGUAGES = ("de", "fr")
+UNREACHABLE_S = 60
 ASKED = ("", "", "", "no-cache", "max-age=0", "only-if-cached", "max-stale=20")
 
 
@@ -143,7 +144,7 @@ class Model:
         if control == "max-stale=20":
             allowed = max(allowed, 20)
         if self.fails:
-            allowed = max(allowed, one.saying.errors_s)
+            allowed = max(allowed, one.saying.errors_s, UNREACHABLE_S if control != "no-cache" else 0)
             if one.is_soft and control != "no-cache":
                 return age < one.saying.fresh_s + allowed
         return age <= one.saying.fresh_s + allowed and (age > one.saying.fresh_s or control != "no-cache")

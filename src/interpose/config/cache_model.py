@@ -45,6 +45,9 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     grace_s: CacheSeconds = 0.0
     """How long a stale answer may stand in for a server that fails, unless it forbids that."""
 
+    unreachable_s: CacheSeconds = 60.0
+    """The same for a server that does not answer at all; the longer of the two counts then."""
+
     obey_requests: bool = True
     """Whether clients may ask for a validation (`no-cache`, `max-age`) or accept stale answers (`max-stale`)."""
 

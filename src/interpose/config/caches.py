@@ -39,6 +39,7 @@ def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route 
         surrogate=listener.role == "gateway",
         ttl_s=cache.ttl_s,
         grace_s=cache.grace_s,
+        unreachable_s=cache.unreachable_s,
         obey_requests=cache.obey_requests,
         store_cookies=cache.store_cookies,
         finish_abandoned=cache.finish_abandoned,

@@ -181,10 +181,11 @@ def _wants_newer(wishes: RequestDirectives, freshness: Freshness, now: float, le
     return freshness.age(now) > wishes.max_age or wishes.max_age == 0
 
 
-def may_stand_in(asked: Asked, head: StoredHead, now: float, policy: Policy) -> bool:
+def may_stand_in(asked: Asked, head: StoredHead, now: float, policy: Policy, *, is_unreachable: bool = False) -> bool:
     """Whether this response may answer although the origin failed to say that it is still right (4.2.4; RFC 5861, 4).
 
-    One that was purged softly may for as long as it would have been fresh.
+    `is_unreachable`: it did not answer at all, which is what 4.2.4 calls being disconnected; an error that it answers is
+    not. A response that was purged softly may stand in for as long as it would have been fresh.
     """
     freshness = freshness_of(head, policy)
     if freshness.must_revalidate or freshness.must_validate:
@@ -196,6 +197,8 @@ def may_stand_in(asked: Asked, head: StoredHead, now: float, policy: Policy) -> 
     if left > 0:
         return freshness.is_expired or wishes.max_age is None or bool(wishes.stale_if_error)
     allowed = max(freshness.directives.stale_if_error or 0, wishes.stale_if_error or 0, policy.grace_s)
+    if is_unreachable:
+        allowed = max(allowed, policy.unreachable_s)
     return allowed > 0 and -left <= allowed
 
 

@@ -41,7 +41,7 @@ class Policy(NamedTuple):
     `heuristic_most_s`, where the origin is silent. `default_ttl_s`: the lifetime where it is silent and nothing is
     guessed. `override_ttl_s`: the lifetime of what is cacheable by its status, whatever the origin says of it; what it
     forbids to store stays forbidden. `grace_s`: how long after its lifetime a response may stand in for an origin that
-    fails, unless it forbids that. `targets`: fields that speak to this cache in place of Cache-Control, the first that
+    fails, unless it forbids that; `unreachable_s`: the same for one that gives no answer at all. `targets`: fields that speak to this cache in place of Cache-Control, the first that
     is there and valid (RFC 9213). `obeys_requests`: whether clients may demand validation (`no-cache`, `max-age`,
     `min-fresh`) or accept stale answers. `stores_cookies`: whether a response that sets a cookie may be stored.
     `stores_parts`: whether a 206 with a single part may be, where the store has nothing complete in its place.
@@ -54,6 +54,7 @@ class Policy(NamedTuple):
     default_ttl_s: float | None = None
     override_ttl_s: float | None = None
     grace_s: float = 0.0
+    unreachable_s: float = 0.0
     targets: tuple[bytes, ...] = ()
     obeys_requests: bool = True
     stores_cookies: bool = False

@@ -327,6 +327,27 @@ async def test_a_stale_answer_stands_in_for_an_origin_that_fails(site: Site) -> 
     assert site.notes == ["miss", "stale", "stale", "miss"]
 
 
+async def test_a_stale_answer_stands_in_for_a_minute_where_there_is_no_answer_and_nothing_was_said(site: Site) -> None:
+    side = Side.UPSTREAM
+
+    async def broken(exchange: Exchange, request: Request) -> Response:
+        raise Failure("connection_terminated", side, "It is gone.", sent=True)
+
+    site.answer = saying(b"old", FRESH)
+    await site.get()
+    site.now += 119
+    site.answer = broken
+    assert (await site.get()).text == b"old"
+    assert (await site.get("/", "If-Unmodified-Since: x")).text == b"old"
+    side = Side.DOWNSTREAM  # refused by a rule: nothing is wrong with the origin
+    assert (await site.get()).head.startswith(b"HTTP/1.1 502 ")
+    site.answer = saying(b"broken", status=503)
+    assert (await site.get()).text == b"broken"
+    site.answer, side = broken, Side.UPSTREAM
+    site.now += 2
+    assert (await site.get()).head.startswith(b"HTTP/1.1 502 ")
+
+
 async def test_a_stale_answer_is_served_while_it_is_validated(site: Site) -> None:
     site.answer = saying(b"old", [("Cache-Control", "max-age=60, stale-while-revalidate=600"), ("ETag", '"1"')])
     await site.get()

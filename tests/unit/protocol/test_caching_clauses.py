@@ -38,6 +38,7 @@ DEAF = Policy(obeys_requests=False)
 BY_RULE = Policy(override_ttl_s=600.0)
 DEFAULT = Policy(default_ttl_s=120.0)
 GRACE = Policy(grace_s=300.0)
+LONELY = Policy(unreachable_s=60.0)
 PARTS = Policy(stores_parts=True)
 COOKIES = Policy(stores_cookies=True)
 
@@ -776,6 +777,31 @@ def test_a_stale_answer_stands_in_for_an_error_where_it_may(
 ) -> None:
     asked = read("GET", lines(request_fields), has_content=False)
     assert may_stand_in(asked, head_of(answer, policy=policy), T + after, policy) is expected, (clause, words)
+
+
+# The same where the origin gave no answer at all, and where it answered with an error. Answer, seconds later, request,
+# no answer, error.
+DISCONNECTED = [
+    ("a minute after it was fresh", "Cache-Control: max-age=10", 70, "", True, False),
+    ("not longer", "Cache-Control: max-age=10", 71, "", False, False),
+    ("as long as the origin allows", "Cache-Control: max-age=10, stale-if-error=90", 100, "", True, True),
+    ("not with must-revalidate", "Cache-Control: max-age=10, must-revalidate", 11, "", False, False),
+    ("not with proxy-revalidate", "Cache-Control: max-age=10, proxy-revalidate", 11, "", False, False),
+    ("not with s-maxage", "Cache-Control: s-maxage=10", 11, "", False, False),
+    ("not with no-cache", 'Cache-Control: max-age=10, no-cache | ETag: "a"', 11, "", False, False),
+    ("a guess may stand in, too", f"Last-Modified: {DAY_AGO}", 1, "", True, False),
+    ("the client reloads", "Cache-Control: max-age=10", 11, "Cache-Control: max-age=0", True, False),
+    ("the client insists", "Cache-Control: max-age=10", 11, "Cache-Control: no-cache", False, False),
+]
+
+
+@pytest.mark.parametrize(("words", "answer", "after", "request_fields", "no_answer", "error"), DISCONNECTED)
+def test_9111_4_2_4_a_cache_that_is_disconnected_may_serve_what_is_stale(
+    words: str, answer: str, after: float, request_fields: str, no_answer: bool, error: bool
+) -> None:
+    asked, head = read("GET", lines(request_fields), has_content=False), head_of(answer, policy=LONELY)
+    assert may_stand_in(asked, head, T + after, LONELY, is_unreachable=True) is no_answer, words
+    assert may_stand_in(asked, head, T + after, LONELY) is error, words
 
 
 def test_5861_4_the_errors_that_count() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from interpose.core.body import EMPTY
 from interpose.core.exchange import Exchange
-from interpose.core.failure import Failure
+from interpose.core.failure import Failure, Side
 from interpose.core.fields import FieldLine, Fields, field_line
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
@@ -127,10 +127,12 @@ class Cache:
         shown = hit_lines(head, freshness_of(head, job.way.policy), now)
         return answer(job.asked, head, entry, head.length, shown, now)
 
-    def _stand_in(self, job: Job, entry: Entry | None) -> Response | None:
-        """A stale answer where the origin failed; None when there is none that may be used so."""
+    def _stand_in(self, job: Job, entry: Entry | None, error: BaseException | None = None) -> Response | None:
+        """A stale answer where the origin failed, in its answer or (`error`) before it; None when there is none that may
+        be used so."""
         now = self._wall()
-        if entry is None or not may_stand_in(job.asked, entry.head, now, job.way.policy):
+        gone = isinstance(error, Failure) and error.side is Side.UPSTREAM
+        if entry is None or not may_stand_in(job.asked, entry.head, now, job.way.policy, is_unreachable=gone):
             return None
         return self._stored(job, entry, now)
 
@@ -161,7 +163,7 @@ class Cache:
                         return self._of_one(job, fetch, decision)
                     is_for_all = False
                 else:
-                    if (stale := self._stand_in(job, entry)) is not None:
+                    if (stale := self._stand_in(job, entry, fetch.error)) is not None:
                         return stale
                     if first or has_failed:
                         job.exchange.notes.update(fetch.notes)
@@ -250,8 +252,8 @@ class Cache:
         asked_at = self._wall()
         try:
             response = await forward(exchange, request)
-        except Failure:
-            if job is not None and (stale := self._stand_in(job, entry)) is not None:
+        except Failure as failure:
+            if job is not None and (stale := self._stand_in(job, entry, failure)) is not None:
                 return stale
             raise
         if job is not None and response.status in FAILURES and (stale := self._stand_in(job, entry)) is not None:

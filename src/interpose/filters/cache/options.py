@@ -39,6 +39,9 @@ class CacheRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     grace_s: CacheSeconds | None = None
     """How long a stale answer may stand in for a server that fails."""
 
+    unreachable_s: CacheSeconds | None = None
+    """How long a stale answer may stand in for a server that does not answer at all."""
+
     ignored_parameters: tuple[str, ...] | None = None
     """Parameters of the query that make no difference; `utm_*` is every one that begins so."""
 
@@ -63,6 +66,9 @@ class CacheOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     grace_s: float = 0.0
     """How long a stale answer may stand in for a server that fails."""
+
+    unreachable_s: float = 60.0
+    """How long a stale answer may stand in for a server that does not answer at all."""
 
     obey_requests: bool = True
     """Whether clients may ask for a validation (`no-cache`, `max-age`) or for a stale answer."""

@@ -52,6 +52,7 @@ class Way:
             default_ttl_s=options.ttl_s if rule.ttl_s is None else rule.ttl_s,
             override_ttl_s=rule.override_ttl_s,
             grace_s=options.grace_s if rule.grace_s is None else rule.grace_s,
+            unreachable_s=options.unreachable_s if rule.unreachable_s is None else rule.unreachable_s,
             targets=GATEWAY_TARGETS if options.surrogate else (),
             obeys_requests=options.obey_requests,
             stores_cookies=options.store_cookies,
