@@ -19,7 +19,7 @@ from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = {
-    "core": ("body", "exchange", "faulty_body", "fields", "handler", "message", "stream", "target"),
+    "core": ("body", "exchange", "faulty_body", "fields", "handler", "message", "stream", "tapped_body", "target"),
     "protocol": (
         "cache_key",
         "cache_status",

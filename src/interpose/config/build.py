@@ -35,6 +35,7 @@ from interpose.core.message import Request, Response
 from interpose.core.target import Authority, Origin
 from interpose.engine.association import Judge
 from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamClient
+from interpose.engine.records import Records
 from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.access_log import AccessLog
@@ -47,6 +48,7 @@ from interpose.filters.forwarding import Forwarding, ForwardingOptions
 from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
+from interpose.filters.recorder import Recorder, RecorderOptions
 from interpose.filters.script import Script as ScriptFile
 from interpose.filters.script import ScriptOptions
 from interpose.filters.setup_page import SetupPage, SetupPageOptions
@@ -153,9 +155,10 @@ def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
         for route in routes_of(config, listener):
             end = route_end(config, route, means)
             steps = route_steps(config, listener, route, means.parts)
-            match = Match(route.hosts, route.path, route.exact, route.methods)
+            match = Match(route.hosts, route.path, route.exact, route.methods, route.name)
             routes.append((match, chain([step.make() for step in steps], end)))
-        inner = routes[0][1] if len(routes) == 1 and routes[0][0] == Match() else Router(routes)
+        takes_all = len(routes) == 1 and routes[0][0]._replace(name="") == Match()
+        inner = routes[0][1] if takes_all else Router(routes)
     return chain([step.make() for step in listener_steps(config, listener, means.parts)], inner)
 
 
@@ -167,6 +170,9 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
 
     if config.log.access != "off":
         steps.append(Step(Phase.OBSERVE, "access log", config.log.access, lambda: access_log(config, parts)))
+    if config.journal is not None:
+        kept = config.journal.max_body_bytes
+        steps.append(Step(Phase.OBSERVE, "recorder", f"{kept} bytes of each body", lambda: recorder(config, parts)))
     if listener.allow_from:
         networks = listener.allow_from
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
@@ -310,6 +316,14 @@ def access_log(config: Config, parts: Parts) -> AccessLog:
         (target, config.log.format),
         lambda: AccessLog(config.log.format, writer.write),
     )
+
+
+def recorder(config: Config, parts: Parts) -> Recorder:
+    """What records exchanges for the journal."""
+    assert config.journal is not None
+    options = RecorderOptions(max_body_bytes=config.journal.max_body_bytes)
+    (records,) = parts.every(Records)
+    return parts.get(Recorder, options, lambda: Recorder(options, records.tell))
 
 
 def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from interpose.config.cache_model import Cache
+from interpose.config.console_model import Console
+from interpose.config.journal_model import Journal
 from interpose.core.fault import Fault
 from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
 from interpose.engine.connections import Connections
@@ -333,6 +335,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     caches: tuple[Cache, ...] = field(default=(), name="cache")
     """Where answers are kept."""
+
+    journal: Journal | None = None
+    """The record of what passed."""
+
+    console: Console | None = None
+    """The page that shows it."""
 
     scripts: tuple[Script, ...] = field(default=(), name="script")
     """Files of your own filters."""

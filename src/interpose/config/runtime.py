@@ -35,6 +35,7 @@ from interpose.engine.calls import Calls, DirectCalls, NoOffice
 from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
+from interpose.engine.records import Records
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.script import Script
@@ -94,6 +95,7 @@ class WorkerRuntime:
         self._retired.add(self._parts.begin())
         self._dialling.prepare(config)
         check_descriptors(config)
+        self._records = self._parts.get(Records, None, lambda: Records(self._calls))
         means = build.Means(
             self._parts, self._dial_for, self._dialling.judge_for, self._open_tunnels(), self._upstream_parser
         )
@@ -271,6 +273,8 @@ class WorkerRuntime:
             "log_lines_dropped_total": float(sum(writer.dropped for writer in writers) + self._retired.dropped_lines),
             "faults_total": faults_total(self._parts),
             **cache_counters(self._parts.every(Keeper)),
+            "records_total": float(self._records.total),
+            "records_dropped_total": float(self._records.dropped),
             "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
         }
 
@@ -313,6 +317,7 @@ class WorkerRuntime:
             if all(running.is_empty for running in self._all):
                 break
             await asyncio.sleep(0)
+        self._records.flush()
         self._running.clear()
         self._gone.clear()
         self._retired.add([*self._parts.begin(), *self._parts.unasked()])

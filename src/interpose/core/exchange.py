@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
-from interpose.core.stream import Address, TlsInfo
+from interpose.core.stream import UNKNOWN, Address, TlsInfo
 from interpose.core.target import Origin
 
 log = logging.getLogger("interpose")
@@ -37,6 +37,7 @@ class Attempt:
         "failure",
         "fields",
         "first_byte",
+        "head",
         "local",
         "origin",
         "peer",
@@ -57,6 +58,8 @@ class Attempt:
         self.reused = False
         self.fields: Fields | None = None
         """The end-to-end fields as sent."""
+        self.head = b""
+        """The head as it was written: the request line and all field lines, with the empty line after them."""
         self.status = 0
         self.failure: Failure | None = None
 
@@ -64,14 +67,15 @@ class Attempt:
 class Exchange:
     """What the filters of one request share, or what is known of a conversation below HTTP.
 
+    `local` is the address of ours that the client connected to, `route` the name of the route that was chosen.
     `number` counts in this worker; `parent` is the exchange whose tunnel carries this one. `client` is who connected;
     `user` who it is, once authentication said so. `started` is monotonic. `authority` is the verified one of an
     intercepted tunnel. `asked` is what the client of a conversation wanted, in words for the log: `TCP 127.0.0.1:5432`.
     """
 
     __slots__ = (
-        "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "client", "listener", "number",
-        "on_interim", "outcome", "parent", "scheme", "started", "tls", "user", "worker",
+        "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "client", "listener", "local",
+        "number", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +85,8 @@ class Exchange:
         self.worker = worker
         self.listener = listener
         self.client = client
+        self.local = UNKNOWN
+        self.route = ""
         self.started = started
         self.scheme = scheme
         self.tls: TlsInfo | None = None

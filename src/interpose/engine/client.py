@@ -84,7 +84,7 @@ class UpstreamClient:
                     connection = await self._connect(origin, attempt)
                 else:
                     attempt.reused = True
-                    attempt.peer = connection.stream.info.peer
+                    attempt.peer, attempt.local = connection.stream.info.peer, connection.stream.info.local
                 if body.ended and not was_complete:  # it came to its end while the connection was made
                     if body.failure is not None:
                         self._idle(connection)

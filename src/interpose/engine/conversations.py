@@ -111,6 +111,7 @@ class ConversationServer:
         info = stream.info
         exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, self.loop.time(), "tcp")
         exchange.tls = info.tls
+        exchange.local = info.local
         exchange.asked = "TCP"
         if self.observe is not None:
             self.observe(exchange)

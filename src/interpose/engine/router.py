@@ -21,12 +21,14 @@ _SLASHES = re.compile(r"//+")
 
 
 class Match(NamedTuple):
-    """What a route takes. Hosts are lower case, `*.example` stands for every name below it, none for any host."""
+    """What a route takes, and what it is called. Hosts are lower case, `*.example` stands for every name below it, none
+    for any host."""
 
     hosts: tuple[str, ...] = ()
     path: str = "/"
     exact: bool = False
     methods: tuple[str, ...] = ()
+    name: str = ""
 
 
 class Router:
@@ -49,24 +51,27 @@ class Router:
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
         """See `core.handler.Handler`. `Failure` destination_not_found (404) when nothing matches, methods included."""
-        handler = self.find(request.method, request.target.authority.host, request.target.path)
-        if handler is None:
+        found = self.find(request.method, request.target.authority.host, request.target.path)
+        if found is None:
             exchange.refused_by("router", "no route", str(request.target))
             raise Failure(
                 "destination_not_found", Side.INTERNAL, f"No route is configured for {request.target}.", status=404
             )
+        match, handler = found
+        exchange.route = match.name
         return handler(exchange, request)
 
-    def find(self, method: str, host: str, path: str) -> Handler | None:
-        """The handler of the most specific route, else None."""
+    def find(self, method: str, host: str, path: str) -> tuple[Match, Handler] | None:
+        """The most specific route, else None."""
         if ";" in path:
             path = without_parameters(path)
         for table in self._tables(host):
-            for match, handler in table:
+            for entry in table:
+                match = entry[0]
                 if match.methods and method not in match.methods:
                     continue
                 if path == match.path if match.exact else is_below(path, match.path):
-                    return handler
+                    return entry
         return None
 
     def _tables(self, host: str) -> Iterable[list[tuple[Match, Handler]]]:

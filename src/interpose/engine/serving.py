@@ -75,6 +75,7 @@ class Serving:
         self.exchanges += 1
         exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, self.loop.time(), scheme)
         exchange.tls = info.tls
+        exchange.local = info.local
         return exchange
 
     def answer_to(self, exchange: Exchange, request: Request | None, failure: Failure) -> Response:

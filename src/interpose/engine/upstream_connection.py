@@ -102,11 +102,11 @@ class UpstreamConnection:
         self.sent_at = loop.time()
         if content or body.ended:
             self._sender = None
-            head_bytes = writer.request_head(request, len(content), absolute)
+            attempt.head = head_bytes = writer.request_head(request, len(content), absolute)
             self.stream.write(head_bytes + content if content else head_bytes)
         else:
             framing = CHUNKED if body.length is None else body.length
-            head_bytes = writer.request_head(request, framing, absolute)
+            attempt.head = head_bytes = writer.request_head(request, framing, absolute)
             self._request_body = body
             self._sender = RequestSender(self, framing, head_bytes)
             if request.expects_continue:

@@ -76,7 +76,7 @@ def test_the_most_specific_route_takes_it_whatever_the_order(method: str, host: 
     for routes in orders:
         found = Router(routes).find(method, host, path)
         assert found is not None
-        assert found.__name__ == name  # type: ignore[attr-defined]
+        assert found[1].__name__ == name  # type: ignore[attr-defined]
 
 
 async def test_what_no_route_takes_is_refused_with_a_note() -> None:
