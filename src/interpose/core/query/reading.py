@@ -65,8 +65,11 @@ def value_of(word: Word, item: Item) -> Value:
 
 def _text(word: Word, item: Item) -> Value:
     parts = tuple(folded(part) for part in item.parts) if word.folds else item.parts
-    if word.word == "host" and not item.text.isascii():
-        raise ValueError("a host has its ASCII form in requests: write the one that begins with xn--")
+    if word.word == "host":
+        if not item.text.isascii():
+            raise ValueError("a host has its ASCII form in requests: write the one that begins with xn--")
+        if "/" in item.text:
+            raise ValueError("a host has neither scheme nor path: write the name alone, or url:… or path:…")
     return Glob(parts) if len(parts) > 1 else Exact(parts[0])
 
 

@@ -43,7 +43,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Text that stands somewhere in the heads, the texts or the comment, compared without case."""
+    """Text that stands somewhere in the heads or the texts of the contents, compared without case."""
 
     text: str
     position: int = field(default=0, compare=False)

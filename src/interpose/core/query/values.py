@@ -98,9 +98,10 @@ class Template:
         given = text.split("/", len(self.segments)) if self.rest else text.split("/")
         if len(given) != len(self.segments) + self.rest:
             return False
-        return all(
-            bool(have) if want is None else have == want for want, have in zip(self.segments, given, strict=False)
-        )
+        for want, have in zip(self.segments, given, strict=False):
+            if have != want if want is not None else not have:
+                return False
+        return True
 
     def __str__(self) -> str:
         names = iter(self.names)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from interpose.core import record
 from interpose.core.failure import CONSEQUENCES
 
 
@@ -82,7 +83,6 @@ class Word(NamedTuple):
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 TYPES = ("text/html*", "text/*", "application/json*", "*json*", "*xml*", "image/*", "video/*", "text/event-stream*")
-KINDS = ("http", "tunnel", "websocket", "tcp", "udp")
 STATES = ("held", "edited", "replayed", "marked", "cached", "blocked", "error")
 BOTH_HEADS = Need.REQUEST_HEAD | Need.RESPONSE_HEAD
 BOTH_BODIES = Need.REQUEST_BODY | Need.RESPONSE_BODY
@@ -131,7 +131,8 @@ _TABLE = (
     Word("group", Kind.TEXT, Need.USER, "a group of the user", "group:staff", many=True),
     Word("listener", Kind.TEXT, Need.CLIENT, "the name of the listener that was connected to", "listener:intranet"),
     Word("route", Kind.TEXT, Need.ROUTE, "the name of the route", "route:shop"),
-    Word("kind", Kind.CHOICE, Need.CLIENT, "what is spoken", "kind:websocket", KINDS),
+    Word("kind", Kind.CHOICE, Need.CLIENT, "what is spoken", "kind:websocket",
+         tuple(record.Kind)),
     Word("time", Kind.WINDOW, Need.CLIENT, "the day of the week and the hour, local time, at which it began",
          "time:mon-fri/08:00-18:00", ("mon-fri", "sat-sun", "mon-fri/08:00-18:00")),
     Word("age", Kind.DURATION, Need.RECORD, "for how long it has been over, or since it began", "age:<10m",
