@@ -184,8 +184,8 @@ def _wants_newer(wishes: RequestDirectives, freshness: Freshness, now: float, le
 def may_stand_in(asked: Asked, head: StoredHead, now: float, policy: Policy, *, is_unreachable: bool = False) -> bool:
     """Whether this response may answer although the origin failed to say that it is still right (4.2.4; RFC 5861, 4).
 
-    `is_unreachable`: it did not answer at all, which is what 4.2.4 calls being disconnected; an error that it answers is
-    not. A response that was purged softly may stand in for as long as it would have been fresh.
+    `is_unreachable`: it did not answer at all, which is what 4.2.4 calls being disconnected; an error that it answers
+    is not. A response that was purged softly may stand in for as long as it would have been fresh.
     """
     freshness = freshness_of(head, policy)
     if freshness.must_revalidate or freshness.must_validate:

@@ -39,12 +39,13 @@ class Policy(NamedTuple):
 
     `name` is what the cache is called in Cache-Status. `heuristic`: guess a lifetime from Last-Modified, at most
     `heuristic_most_s`, where the origin is silent. `default_ttl_s`: the lifetime where it is silent and nothing is
-    guessed. `override_ttl_s`: the lifetime of what is cacheable by its status, whatever the origin says of it; what it
-    forbids to store stays forbidden. `grace_s`: how long after its lifetime a response may stand in for an origin that
-    fails, unless it forbids that; `unreachable_s`: the same for one that gives no answer at all. `targets`: fields that speak to this cache in place of Cache-Control, the first that
-    is there and valid (RFC 9213). `obeys_requests`: whether clients may demand validation (`no-cache`, `max-age`,
-    `min-fresh`) or accept stale answers. `stores_cookies`: whether a response that sets a cookie may be stored.
-    `stores_parts`: whether a 206 with a single part may be, where the store has nothing complete in its place.
+    guessed. `override_ttl_s`: the lifetime of what is cacheable by its status, whatever the origin says of it; what
+    it forbids to store stays forbidden. `grace_s`: how long after its lifetime a response may stand in for an origin
+    that fails, unless it forbids that; `unreachable_s`: the same for one that gives no answer at all. `targets`:
+    fields that speak to this cache in place of Cache-Control, the first that is there and valid (RFC 9213).
+    `obeys_requests`: whether clients may demand validation (`no-cache`, `max-age`, `min-fresh`) or accept stale
+    answers. `stores_cookies`: whether a response that sets a cookie may be stored. `stores_parts`: whether a 206 with
+    a single part may be, where the store has nothing complete in its place.
     """
 
     name: bytes = b"interpose"

@@ -578,6 +578,43 @@ async def test_what_is_too_large_is_streamed_and_not_stored() -> None:
     await site.keeper.close()
 
 
+@pytest.mark.parametrize("is_sized", [True, False])
+async def test_what_is_stored_goes_where_something_newer_cannot_be_stored(is_sized: bool) -> None:
+    site = Site(most=1000)
+    old = [("Cache-Control", "max-age=60, stale-if-error=600"), ("Vary", "Accept-Language")]
+    for language in ("de", "fr"):
+        site.answer = saying(f"old {language}".encode(), old)
+        await site.get("/", f"Accept-Language: {language}")
+    site.now += 100
+
+    async def large(exchange: Exchange, request: Request) -> Response:
+        source = Source(2000 if is_sized else None)
+        asyncio.get_running_loop().call_soon(source.body.feed, b"x" * 2000)
+        asyncio.get_running_loop().call_soon(source.body.finish)
+        return Response(200, Fields(old), source.body)
+
+    site.answer = large
+    await site.get("/", "Accept-Language: de")
+    await site.when(lambda: not site.keeper.running)
+    site.answer = saying(b"broken", status=503)
+    assert (await site.get("/", "Accept-Language: de")).text == b"broken"
+    assert (await site.get("/", "Accept-Language: fr")).text == b"old fr"
+    await site.keeper.close()
+
+
+@pytest.mark.parametrize(("status", "is_gone"), [(200, True), (302, True), (404, True), (403, False), (429, False)])
+async def test_9111_4_3_3_a_full_answer_to_a_validation_says_that_what_is_stored_is_not_suitable(
+    site: Site, status: int, is_gone: bool
+) -> None:
+    site.answer = saying(b"old", [("Cache-Control", "max-age=60, stale-if-error=600"), ("ETag", '"1"')])
+    await site.get()
+    site.now += 100
+    site.answer = saying(b"new", [("Cache-Control", "no-store")], status)
+    assert (await site.get()).text == b"new"
+    site.answer = saying(b"broken", status=503)
+    assert (await site.get()).text == (b"broken" if is_gone else b"old")
+
+
 async def test_rules_say_what_is_left_out_how_long_and_what_makes_a_difference() -> None:
     rules = (
         CacheRule(path="/api", bypass=True),

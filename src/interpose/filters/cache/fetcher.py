@@ -21,7 +21,7 @@ from interpose.protocol.conditional import FIELDS, NONE
 from interpose.protocol.stored import StoredHead
 from interpose.protocol.storing import keep, refusal
 from interpose.protocol.updating import freshened
-from interpose.storage.store import Entry
+from interpose.storage.store import Entry, Writer
 
 log = logging.getLogger("interpose")
 
@@ -77,7 +77,11 @@ class Fetcher:
         try:
             response = await self._answer(job, fetch, stale)
             if response is not None:
-                self._take(job, fetch, response, self._keeper.wall())
+                superseded = self._take(job, fetch, response, self._keeper.wall())
+                if superseded is not None:
+                    await self._supersede(superseded)
+                elif stale is not None and fetch.state is State.ALONE and _says_what_is(response.status):
+                    self._keeper.store.remove(stale)  # RFC 9111, 4.3.3: it is not suitable any more
         except (Exception, asyncio.CancelledError) as error:
             if not isinstance(error, Failure | asyncio.CancelledError):
                 log.error("exchange %s: a fetch for the cache failed", own.id, exc_info=error)
@@ -118,20 +122,21 @@ class Fetcher:
         self._finish(own, 304, 0, None)
         return None
 
-    def _take(self, job: Job, fetch: Fetch, response: Response, now: float) -> None:
-        """Let the answer flow into the store and to whoever wants it, or give it to who asked first."""
+    def _take(self, job: Job, fetch: Fetch, response: Response, now: float) -> StoredHead | None:
+        """Let the answer flow into the store and to whoever wants it, or give it to who asked first. The head of what
+        the store should have had and did not take."""
         fetch.status = response.status
         fetch.received = response.fields.lines
         kept = self._kept(job, fetch, response, now)
         if isinstance(kept, str):
             self._leave_alone(job, fetch, response, kept)
-            return
+            return None
         body = response.body
         writer = self._keeper.store.writer(kept.replace(length=body.length) if body.length else kept)
         if writer.gave_up:
             writer.abort()
             self._leave_alone(job, fetch, response, "it is too large for this cache")
-            return
+            return kept
         self._keeper.note_shared(job.key)
         fetch.is_stored = True
         if body.is_complete and body.trailers is None:
@@ -140,10 +145,11 @@ class Fetcher:
             whole = kept.replace(length=len(content), sha256=hashlib.sha256(content).digest())
             writer.commit(whole)
             fetch.is_kept(whole, Entry(whole, content))
-            self._ended(job, fetch, len(content), None)
-            return
-        flow = Flow(fetch, kept, body, writer, self._keeper.space, partial(self._ended, job, fetch))
+            self._ended(job, fetch, whole, writer, len(content), None)
+            return None
+        flow = Flow(fetch, kept, body, writer, self._keeper.space, partial(self._ended, job, fetch, kept, writer))
         flow.begin()
+        return None
 
     def _kept(self, job: Job, fetch: Fetch, response: Response, now: float) -> StoredHead | str:
         """The head to store, or why there is none."""
@@ -174,24 +180,44 @@ class Fetcher:
         parent.at_end(partial(_finish_with, job.exchange))
         fetch.is_alone(response, why)
 
-    def _ended(self, job: Job, fetch: Fetch, received: int, failure: Failure | None) -> None:
+    def _ended(
+        self, job: Job, fetch: Fetch, head: StoredHead, writer: Writer, received: int, failure: Failure | None
+    ) -> None:
         """All of the content is here, or it broke off. Who comes now finds it in the store, as soon as that has it."""
         self._finish(job.exchange, fetch.status, received, failure)
-        if failure is not None or fetch.is_wrong or self._keeper.store.look(job.key):
+        superseded = head if writer.gave_up else None
+        if failure is not None or fetch.is_wrong or (superseded is None and self._keeper.store.look(job.key)):
             self._keeper.remove(job.key, fetch)
         else:
-            fetch.task = asyncio.get_running_loop().create_task(self._settle(job.key, fetch))
+            fetch.task = asyncio.get_running_loop().create_task(self._settle(job.key, fetch, superseded))
 
-    async def _settle(self, key: bytes, fetch: Fetch) -> None:
+    async def _settle(self, key: bytes, fetch: Fetch, superseded: StoredHead | None) -> None:
         try:
+            if superseded is not None:
+                await self._supersede(superseded)
             await self._keeper.store.settle()
         finally:
             self._keeper.remove(key, fetch)
+
+    async def _supersede(self, head: StoredHead) -> None:
+        """Forget what is stored of this variant: its origin has said something newer, which could not be stored."""
+        store = self._keeper.store
+        entries = store.look(head.key)
+        if entries is None:
+            entries = await store.find(head.key)
+        for entry in tuple(entries):
+            if entry.head.vary == head.vary:
+                store.remove(entry)
 
     @staticmethod
     def _finish(own: Exchange, status: int, octets: int, failure: BaseException | None) -> None:
         known = failure if isinstance(failure, Failure) else None
         own.finish(Outcome(status, octets, known, asyncio.get_running_loop().time()))
+
+
+def _says_what_is(status: int) -> bool:
+    """Whether an answer tells what its target is now, and not what is wrong with a request or a server."""
+    return status < 400 or status in (404, 410)
 
 
 def _finish_with(own: Exchange, outcome: Outcome) -> None:

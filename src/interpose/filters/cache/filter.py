@@ -128,8 +128,8 @@ class Cache:
         return answer(job.asked, head, entry, head.length, shown, now)
 
     def _stand_in(self, job: Job, entry: Entry | None, error: BaseException | None = None) -> Response | None:
-        """A stale answer where the origin failed, in its answer or (`error`) before it; None when there is none that may
-        be used so."""
+        """A stale answer where the origin failed, in its answer or before it (`error`); None when none may be used
+        so."""
         now = self._wall()
         gone = isinstance(error, Failure) and error.side is Side.UPSTREAM
         if entry is None or not may_stand_in(job.asked, entry.head, now, job.way.policy, is_unreachable=gone):
