@@ -21,7 +21,7 @@ IDENT_BYTES = 8
 PREFIX_BYTES = 16
 KEY_BYTES = 24
 
-_MAGIC = b"IPR\x01"
+_MAGIC = b"IPR\x02"
 _CHECK = struct.Struct("!4sI")
 _FIXED = struct.Struct("!8sQQQ32sI")
 _START = _CHECK.size + _FIXED.size

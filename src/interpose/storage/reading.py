@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from interpose.core.body import Body
+from interpose.core.body import MAX_PIECE_BYTES, Body
 from interpose.core.failure import Failure, Side
 
-PIECE_BYTES = 262144
+PIECE_BYTES = MAX_PIECE_BYTES
 """At most so much is read in one turn of the event loop, so that others have theirs."""
 
 Read = Callable[[int, int], bytes]
