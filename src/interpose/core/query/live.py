@@ -69,7 +69,7 @@ class Live:
                 return self._request.target.scheme
             case "listener":
                 return self._exchange.listener
-            case "id":
+            case "exchange":
                 return self._exchange.id
             case "route":
                 return self._route

@@ -163,7 +163,7 @@ def _amount(word: Word, text: str) -> float:
                 raise ValueError(f"`{text}` is more than a hundred years: write a shorter time")
             return seconds
     number = _whole(whole)
-    low, high = (100, 999) if word.kind is Kind.STATUS else (0, 65535)
+    low, high = (100, 999) if word.kind is Kind.STATUS else (0, word.most)
     if fraction or unit:
         raise ValueError(f"`{_short(text)}` is no whole number: write it as in {word.example}")
     if not low <= number <= high:

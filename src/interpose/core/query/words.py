@@ -61,7 +61,7 @@ class Word(NamedTuple):
     """One word. `values` are those there are (CHOICE), or those that completion proposes (others).
 
     `folds`: compared without regard to the case of A to Z. `named`: a name stands behind the word and a dot. `many`:
-    an exchange may have several of it. `split`: the words for one message each, when this one means either.
+    an exchange may have several of it. `most`: the greatest INTEGER. `split`: the words for one message each, when this one means either.
     """
 
     word: str
@@ -74,6 +74,7 @@ class Word(NamedTuple):
     named: bool = False
     many: bool = False
     split: tuple[str, ...] = ()
+    most: int = 65535
 
     @property
     def written(self) -> str:
@@ -135,7 +136,7 @@ _TABLE = (
          tuple(record.Kind)),
     Word("time", Kind.WINDOW, Need.CLIENT, "the day of the week and the hour, local time, at which it began",
          "time:mon-fri/08:00-18:00", ("mon-fri", "sat-sun", "mon-fri/08:00-18:00")),
-    Word("age", Kind.DURATION, Need.RECORD, "for how long it has been over, or since it began", "age:<10m",
+    Word("age", Kind.DURATION, Need.RECORD, "how long ago it began", "age:<10m",
          ("<10m", "<1h", "<1d")),
     Word("took", Kind.DURATION, Need.RECORD, "the time from its first octet to its last", "took:>1.5s",
          (">100ms", ">1s", ">10s")),
@@ -148,7 +149,8 @@ _TABLE = (
     Word("comment", Kind.CONTAINED, Need.RECORD, "text in its comment", "comment:regression", folds=True),
     Word("variant", Kind.TEXT, Need.RECORD, "the level of an experiment's factor", "variant.button:green", named=True,
          many=True),
-    Word("id", Kind.TEXT, Need.CLIENT, "the exchange's own name", "id:1-2f"),
+    Word("id", Kind.INTEGER, Need.RECORD, "the number of the record in the journal", "id:>=1200", most=10**15),
+    Word("exchange", Kind.TEXT, Need.CLIENT, "the exchange's own name, as the log has it", "exchange:1-2f"),
 )  # fmt: skip
 
 WORDS: dict[str, Word] = {word.word: word for word in _TABLE}
