@@ -25,8 +25,8 @@ from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, RawOrigin, answering
 
 from interpose import Config, ConfigError, gateway_config, proxy_config
-from interpose.config.build import destination_of
 from interpose.config.load import config_of
+from interpose.config.steps import destination_of
 
 LOCAL = ["127.0.0.1:0"]
 
@@ -69,7 +69,7 @@ def has_ipv6() -> bool:
 @pytest.fixture
 def wide() -> Iterator[None]:
     """A listener is taken for one that others can reach, as its policy goes; it listens on loopback all the same."""
-    with patch("interpose.config.build.is_loopback_only", return_value=False):
+    with patch("interpose.config.steps.is_loopback_only", return_value=False):
         yield
 
 

@@ -32,8 +32,8 @@ from tests.support.raw_socks import (
 )
 
 from interpose import ConfigError
-from interpose.config.build import destination_of
 from interpose.config.load import config_of
+from interpose.config.steps import destination_of
 
 USERS = "ann:$2b$04$14J0ko8z6XFtMuC3vUxFzO8rFIHeYSHQgogaBraW4cZ7DOiCwV12q\n"  # pass word
 ROLES = pytest.mark.parametrize("role", ["socks", "auto"])
@@ -43,7 +43,7 @@ NOT_ALLOWED, UNREACHABLE, REJECTED_4 = 2, 4, 91
 @pytest.fixture
 def wide() -> Iterator[None]:
     """A listener is taken for one that others can reach, as its policy goes; it listens on loopback all the same."""
-    with patch("interpose.config.build.is_loopback_only", return_value=False):
+    with patch("interpose.config.steps.is_loopback_only", return_value=False):
         yield
 
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from interpose.config import build, streams
+from interpose.config import build, steps, streams
 from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
@@ -130,7 +130,7 @@ class WorkerRuntime:
             identities = self._parts.get(Identities, files, partial(_identities, *files))
             for warning in identities.warnings():
                 log.warning("%s", warning)
-        access_log = build.access_log(config, self._parts) if config.log.access != "off" else None
+        access_log = steps.access_log(config, self._parts) if config.log.access != "off" else None
         entry = Entry(
             options=ListenOptions(
                 max_connections=limits.max_connections or connections_possible(len(config.listeners)),
@@ -156,7 +156,7 @@ class WorkerRuntime:
         return HttpChain(
             name=listener.name,
             handler=build.handler_of(config, listener, means),
-            render=build.error_answer(config, listener),
+            render=steps.error_answer(config, listener),
             parser=HeadParser(
                 HeadLimits(line_bytes, limits.max_head_bytes, limits.max_fields),
                 merge_slashes=listener.role == "gateway",
@@ -164,12 +164,12 @@ class WorkerRuntime:
             ),
             entry=entry,
             access_log=entry.access_log,
-            needs_tasks=bool(build.scripts_of(config, listener))
-            or any(route.scripts for route in build.routes_of(config, listener)),
+            needs_tasks=bool(steps.scripts_of(config, listener))
+            or any(route.scripts for route in steps.routes_of(config, listener)),
         )
 
     def _datagram_chain(self, config: Config, listener: Listener, means: build.Means) -> DatagramChain:
-        access_log = build.access_log(config, self._parts) if config.log.access != "off" else None
+        access_log = steps.access_log(config, self._parts) if config.log.access != "off" else None
         ways = Ways(self._dialling.prepare(config), lambda: self._datagram_addresses, access_log)
         return datagram_chain_of(config, listener, means, ways)
 

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from interpose.config.build import Means, destination_of, origin_of, users_of
+from interpose.config.build import Means, origin_of
 from interpose.config.model import Config, Listener
+from interpose.config.steps import destination_of, users_of
 from interpose.core.target import Origin
 from interpose.engine.association import Associations
 from interpose.engine.conversations import Serve

@@ -1,0 +1,222 @@
+"""The filters of a listener and of a route, in the order of their phases.
+
+`interpose check` prints these steps and `build.handler_of` builds from them, so that what is printed is what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+from interpose.config.caches import cache_filter, cache_in_words, cache_of
+from interpose.config.faults import exchange_chances, in_words
+from interpose.config.model import (
+    OPEN_ROLES,
+    Config,
+    Listener,
+    Route,
+    Script,
+)
+from interpose.config.parts import Parts
+from interpose.core.handler import Filter, Phase
+from interpose.core.target import Authority
+from interpose.engine.records import Records
+from interpose.filters.access_log import AccessLog
+from interpose.filters.allow import Allow, AllowOptions
+from interpose.filters.auth import Auth, AuthOptions
+from interpose.filters.destination import Destination, DestinationOptions
+from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
+from interpose.filters.faults import Faults
+from interpose.filters.forwarding import Forwarding, ForwardingOptions
+from interpose.filters.limits import Limit, LimitOptions
+from interpose.filters.own_page import OwnPage
+from interpose.filters.path import PathCheck, PathOptions
+from interpose.filters.recorder import Recorder, RecorderOptions
+from interpose.filters.script import Script as ScriptFile
+from interpose.filters.script import ScriptOptions
+from interpose.filters.setup_page import SetupPage, SetupPageOptions
+from interpose.net.address import parse_address
+from interpose.storage.line_writer import LineWriter
+
+
+class Step(NamedTuple):
+    """One filter in its place: what `check` prints (nothing without `detail`), and how it is made."""
+
+    phase: Phase
+    name: str
+    detail: str
+    make: Callable[[], Filter]
+
+
+def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Step]:
+    """The filters of a listener: OBSERVE and ADMIT."""
+    is_proxy = listener.role in OPEN_ROLES
+    limits = config.limits_of(listener)
+    steps: list[Step] = []
+
+    if config.log.access != "off":
+        steps.append(Step(Phase.OBSERVE, "access log", config.log.access, lambda: access_log(config, parts)))
+    if config.journal is not None:
+        kept = config.journal.max_body_bytes
+        steps.append(Step(Phase.OBSERVE, "recorder", f"{kept} bytes of each body", lambda: recorder(config, parts)))
+    if listener.allow_from:
+        networks = listener.allow_from
+        steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
+    if is_proxy:
+        steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
+    if listener.auth is not None:
+        steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: users_of(config, listener, parts)))
+    if limits.max_body_bytes or limits.max_exchanges_per_client:
+        options = LimitOptions(
+            max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
+        )
+        steps.append(
+            Step(
+                Phase.ADMIT,
+                "limits",
+                _limits_in_words(options),
+                lambda: parts.get(Limit, (options, listener.name), lambda: Limit(options)),
+            )
+        )
+    way = ForwardingOptions(
+        pseudonym=config.process.pseudonym,
+        identity=not is_proxy,
+        trusted=listener.trusted,
+    )
+    trusts = f"trusts {', '.join(listener.trusted)}" if listener.trusted else "trusts nobody"
+    detail = f"Via {way.pseudonym}" if is_proxy else f"Via {way.pseudonym}, X-Forwarded-*, Forwarded; {trusts}"
+    steps.append(Step(Phase.ADMIT, "forwarding", detail, lambda: Forwarding(way)))
+    if is_proxy:
+        steps.append(destination_step(config, listener))
+    steps += _script_steps(scripts_of(config, listener), parts, (Phase.OBSERVE, Phase.ADMIT))
+    return sorted(steps, key=lambda step: step.phase)
+
+
+def destination_step(config: Config, listener: Listener) -> Step:
+    """The filter that knows where tunnels may lead."""
+    ports = destination_of(config, listener)
+    named = ", ".join(map(str, ports.connect_ports)) if ports.connect_ports else "any port but 22, 25, 465, 587, 6379"
+    return Step(Phase.ADMIT, "destination", f"CONNECT to {named}", lambda: Destination(ports))
+
+
+def route_steps(config: Config, listener: Listener, route: Route | None, parts: Parts) -> list[Step]:
+    """The filters of a route: what is left of ADMIT, and all further phases. A proxy has one route, None.
+
+    Faults are the innermost of ADMIT: only what is let in fails, and nothing behind them can heal or keep a failure.
+    """
+    steps: list[Step] = []
+    files = [script.file for script in config.scripts if _applies(script, listener)]
+    inner = tuple(phase for phase in Phase if phase > Phase.ADMIT)
+    if route is not None:
+        paths = PathOptions(encoded_slash=route.encoded_slash)
+        detail = f"encoded slash: {paths.encoded_slash}"
+        steps.append(Step(Phase.ADMIT, "path", detail, lambda: PathCheck(paths)))
+        steps += _script_steps(route.scripts, parts, tuple(Phase))
+    for chances in exchange_chances(listener, route, parts):
+        steps.append(Step(Phase.ADMIT, "faults", in_words(chances.faults), partial(Faults, chances)))
+    steps += _script_steps(files, parts, inner)
+    cache = cache_of(config, listener, route)
+    if cache is not None:
+        make = partial(cache_filter, config, cache, listener, route, parts)
+        steps.append(Step(Phase.STORE, "cache", cache_in_words(cache, route), make))
+    return sorted(steps, key=lambda step: step.phase)
+
+
+def routes_of(config: Config, listener: Listener) -> list[Route]:
+    """The routes of a gateway, its catch-all last."""
+    routes = [route for route in config.routes if not route.listeners or listener.name in route.listeners]
+    if listener.upstream:
+        routes.append(Route(name="everything else" if routes else "every request", upstream=listener.upstream))
+    return routes
+
+
+def scripts_of(config: Config, listener: Listener) -> list[str]:
+    """The files of filters that apply to the whole listener."""
+    return [script.file for script in config.scripts if _applies(script, listener)]
+
+
+def _applies(script: Script, listener: Listener) -> bool:
+    return not script.listeners or listener.name in script.listeners
+
+
+def _script_steps(files: Iterable[str], parts: Parts, phases: tuple[Phase, ...]) -> list[Step]:
+    """A slot of each script in each of `phases`: empty ones stay, for functions that a changed file may have there."""
+    steps = []
+    for file in files:
+        script = parts.get(ScriptFile, file, partial(_script, file))
+        for phase in phases:
+            names = ", ".join(name for where, name in script.functions if where is phase)
+            detail = f"{file}: {names}" if names else ""
+            steps.append(Step(phase, "script", detail, partial(script.slot, phase)))
+    return steps
+
+
+def _script(file: str) -> ScriptFile:
+    return ScriptFile(ScriptOptions(file=file))
+
+
+def destination_of(config: Config, listener: Listener) -> DestinationOptions:
+    """The ports of CONNECT: what the listener says, else by how far it can be reached."""
+    if listener.connect_ports is not None:
+        return DestinationOptions(connect_ports=listener.connect_ports)
+    return DestinationOptions(connect_ports=None if is_loopback_only(listener) else (443,))
+
+
+def users_of(config: Config, listener: Listener, parts: Parts) -> Auth:
+    """Who may use the listener, which has a file of users: the same for every protocol that it speaks."""
+    assert listener.auth is not None
+    options = AuthOptions(file=listener.auth, proxy=listener.role in OPEN_ROLES)
+    render = error_answer(config, listener)
+    return parts.get(Auth, (options, listener.name), lambda: Auth(options, render))
+
+
+def is_loopback_only(listener: Listener) -> bool:
+    """Whether only programs of this machine can reach the listener."""
+    address = parse_address(listener.address)
+    return address.is_unix or address.is_loopback
+
+
+def error_answer(config: Config, listener: Listener) -> ErrorAnswer:
+    """What makes the answers that tell clients about failures. A gateway does not name its servers to the world."""
+    show_detail = listener.role in OPEN_ROLES or is_loopback_only(listener)
+    return ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym, show_detail=show_detail))
+
+
+def setup_page(config: Config, listener: Listener) -> SetupPage:
+    """The page of a proxy about itself."""
+    address = parse_address(listener.address)
+    options = SetupPageOptions(
+        pac_exceptions=listener.pac_exceptions,
+        asks_for_password=listener.auth is not None,
+        pseudonym=config.process.pseudonym,
+    )
+    return SetupPage(options, Authority("localhost" if address.is_unix else address.host, address.port or None))
+
+
+def access_log(config: Config, parts: Parts) -> AccessLog:
+    """The access log's filter; its writer is shared by all listeners."""
+    target = config.log.access
+    writer = parts.get(LineWriter, target, lambda: LineWriter(target))
+    return parts.get(
+        AccessLog,
+        (target, config.log.format),
+        lambda: AccessLog(config.log.format, writer.write),
+    )
+
+
+def recorder(config: Config, parts: Parts) -> Recorder:
+    """What records exchanges for the journal."""
+    assert config.journal is not None
+    options = RecorderOptions(max_body_bytes=config.journal.max_body_bytes)
+    (records,) = parts.every(Records)
+    return parts.get(Recorder, options, lambda: Recorder(options, records.tell))
+
+
+def _limits_in_words(options: LimitOptions) -> str:
+    words = []
+    if options.max_body_bytes:
+        words.append(f"content up to {options.max_body_bytes} bytes")
+    if options.max_exchanges_per_client:
+        words.append(f"{options.max_exchanges_per_client} exchanges per client")
+    return ", ".join(words)
