@@ -47,6 +47,7 @@ MODULES = {
         "upstream_connection",
     ),
     "storage": ("memory_store", "reading"),
+    "filters": ("forwarding", "path"),
     "filters/cache": ("filter", "rules"),
     "upstream": ("retry",),
 }

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
+from typing import Any
 
 from interpose.core.exchange import Exchange
 from interpose.core.message import Request, Response
 
 Handler = Callable[[Exchange, Request], Awaitable[Response]]
 Filter = Callable[[Exchange, Request, Handler], Awaitable[Response]]
+
+
+class Answered:
+    """What a handler may return that has its answer at once: to who awaits it, a coroutine that never waits.
+
+    Who asks for the type first saves making a coroutine and stepping it. A filter that does something to the answer
+    does it to `response`, and returns the same object. An answer out of a cache passes the whole chain in this way.
+    """
+
+    __slots__ = ("response",)
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+    def __await__(self) -> Generator[Any, None, Response]:
+        return self.response
+        yield
 
 
 class Phase(enum.IntEnum):

@@ -13,9 +13,14 @@ use anything, so where there are any, exchanges are tasks (`as_task`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
+from types import CoroutineType
 from typing import Any, Protocol
+
+from interpose.core.exchange import Exchange
+from interpose.core.handler import Answered, Handler
+from interpose.core.message import Request, Response
 
 Done = Callable[[Any, BaseException | None], None]
 """Called once at the end: with the result and None, or with None and what was raised."""
@@ -143,6 +148,30 @@ class Run:
                 waits_for.wake(self._step)
             else:
                 waits_for.add_done_callback(self._step)
+
+
+def run_handler(
+    handler: Handler, exchange: Exchange, request: Request, done: Done, tasks_on: asyncio.AbstractEventLoop | None
+) -> Runs | None:
+    """Start the handler; `done` gets its response or its error, perhaps before this returns (None then, or ended).
+    With `tasks_on` it runs in a task of that loop, unless it has its answer at once."""
+    try:
+        answering = handler(exchange, request)
+    except Exception as error:
+        done(None, error)
+        return None
+    if type(answering) is Answered:
+        done(answering.response, None)
+        return None
+    coroutine: Any = answering if type(answering) is CoroutineType else _awaiting(answering)
+    if tasks_on is not None:
+        return as_task(tasks_on, coroutine, done)
+    run = Run(coroutine, done)
+    return None if run.has_ended else run
+
+
+async def _awaiting(answering: Awaitable[Response]) -> Response:
+    return await answering
 
 
 def _next_round() -> asyncio.Future[None]:

@@ -29,8 +29,8 @@ from interpose.engine.answer import answer_head, plan_answer, switches
 from interpose.engine.client_pace import ClientPace
 from interpose.engine.request_receiver import MAX_DRAIN_BYTES, RequestReceiver
 from interpose.engine.response_writer import ResponseWriter
-from interpose.engine.run import Runs
-from interpose.engine.serving import Serving, run_handler
+from interpose.engine.run import Runs, run_handler
+from interpose.engine.serving import Serving
 from interpose.protocol import head, writer
 from interpose.protocol.collect import collect
 
@@ -155,7 +155,8 @@ class ServerConnection:
                 self._read_body(rest)
         else:
             self._buffer = rest
-        self._run = run_handler(server, exchange, request, self._handler_ended)
+        tasks_on = server.loop if server.needs_tasks else None
+        self._run = run_handler(server.handler, exchange, request, self._handler_ended, tasks_on)
 
     def _read_body(self, data: bytes) -> None:
         assert self._receiver is not None

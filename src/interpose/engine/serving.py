@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from email.utils import formatdate
-from types import CoroutineType
 from typing import Protocol
 
 from interpose.core.exchange import Exchange, Outcome
@@ -14,7 +13,6 @@ from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
 from interpose.core.stream import StreamInfo
 from interpose.engine.pace import Timeouts
-from interpose.engine.run import Done, Run, Runs, as_task
 from interpose.protocol.head import HeadParser
 
 Render = Callable[[Exchange, Request | None, Failure], Response]
@@ -98,21 +96,3 @@ class Serving:
 def date_line() -> bytes:
     """The Date of now, as a field line."""
     return b"Date: %b\r\n" % formatdate(usegmt=True).encode("ascii")
-
-
-def run_handler(serving: Serving, exchange: Exchange, request: Request, done: Done) -> Runs | None:
-    """Start the handler; `done` gets its response or its error, perhaps before this returns (None then, or ended)."""
-    try:
-        answering = serving.handler(exchange, request)
-    except Exception as error:
-        done(None, error)
-        return None
-    coroutine = answering if type(answering) is CoroutineType else _awaiting(answering)
-    if serving.needs_tasks:
-        return as_task(serving.loop, coroutine, done)
-    run = Run(coroutine, done)
-    return None if run.has_ended else run
-
-
-async def _awaiting(answering: Awaitable[Response]) -> Response:
-    return await answering

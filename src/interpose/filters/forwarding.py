@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Awaitable
+from typing import NamedTuple
 
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure
-from interpose.core.fields import Fields
-from interpose.core.handler import Handler
+from interpose.core.fields import FieldLine, Fields
+from interpose.core.handler import Answered, Handler
 from interpose.core.message import Request, Response
 from interpose.core.networks import Networks
 from interpose.core.target import Authority, Form
@@ -19,8 +20,8 @@ _WATCHED = forwarding.IDENTITY | {b"proxy-authorization", b"via"}
 _NOTHING = forwarding.Trail((), b"", b"")
 
 
-class ForwardingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which fields describe the way of a message."""
+class ForwardingOptions(NamedTuple):
+    """Which fields describe the way of a message. (No struct of msgspec: what has one cannot be compiled.)"""
 
     pseudonym: str = "interpose"
     """Our name in Via and Proxy-Status; a second hop with this name in Via is a loop."""
@@ -40,38 +41,47 @@ class Forwarding:
         self._options = options
         self._trusted = Networks(options.trusted)
         self._pseudonym = options.pseudonym.encode("ascii")
-        self._via = (forwarding.via_line(0, options.pseudonym), forwarding.via_line(1, options.pseudonym))
+        via = (forwarding.via_line(0, options.pseudonym), forwarding.via_line(1, options.pseudonym))
+        self._via = via if options.via else None
         self._trails: dict[tuple[str, Authority, str], forwarding.Trail] = {}
 
-    async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
+    def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
-        fields = request.fields
         if request.method in ("TRACE", "OPTIONS"):
             answer = _last_hop(request)
             if answer is not None:
-                return answer
-        ours = self._trail(exchange, request) if self._options.identity else _NOTHING
+                return Answered(answer)
+        fields = request.fields
         plain = fields.lines
-        if not _WATCHED.isdisjoint([line[0] for line in plain]):
-            try:
-                forwarding.check_loop(fields.lines, self._pseudonym)
-                if ours is not _NOTHING:
-                    trusted = exchange.client.host in self._trusted
-                    plain = forwarding.with_identity(fields.lines, ours, trusted)
-                else:  # for this proxy and no other: what comes next is a server, which must not learn it
-                    plain = [line for line in plain if line[0] != b"proxy-authorization"]
-            except Failure as failure:
-                exchange.refused_by("forwarding", failure.kind, failure.detail)
-                raise
-        elif ours is not _NOTHING:
+        ours = self._trail(exchange, request) if self._options.identity else _NOTHING
+        for line in plain:
+            if line[0] in _WATCHED:
+                plain = self._watched(exchange, plain, ours)
+                break
+        else:
             plain += ours.lines
         fields.lines = plain
-        if not self._options.via:
-            return await forward(exchange, request)
-        plain.append(self._via[request.version])
-        response = await forward(exchange, request)
-        response.fields.lines.append(self._via[1])
-        return response
+        via = self._via
+        if via is None:
+            return forward(exchange, request)
+        plain.append(via[request.version])
+        answering = forward(exchange, request)
+        if type(answering) is Answered:
+            answering.response.fields.lines.append(via[1])
+            return answering
+        return _with(via[1], answering)
+
+    def _watched(self, exchange: Exchange, lines: list[FieldLine], ours: forwarding.Trail) -> list[FieldLine]:
+        """The lines as they go on, where some of them say who asks or which way the request has come."""
+        try:
+            forwarding.check_loop(lines, self._pseudonym)
+            if ours is not _NOTHING:
+                return forwarding.with_identity(lines, ours, exchange.client.host in self._trusted)
+            # For this proxy and no other: what comes next is a server, which must not learn it.
+            return [line for line in lines if line[0] != b"proxy-authorization"]
+        except Failure as failure:
+            exchange.refused_by("forwarding", failure.kind, failure.detail)
+            raise
 
     def _trail(self, exchange: Exchange, request: Request) -> forwarding.Trail:
         """The identity lines for this client, remembered: how it really came, whatever URL it wrote (THREATS A11)."""
@@ -86,6 +96,12 @@ class Forwarding:
                 self._trails.clear()
             ours = self._trails[key] = forwarding.trail(client, str(authority), scheme)
         return ours
+
+
+async def _with(via: FieldLine, answering: Awaitable[Response]) -> Response:
+    response = await answering
+    response.fields.lines.append(via)
+    return response
 
 
 def _last_hop(request: Request) -> Response | None:

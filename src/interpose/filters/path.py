@@ -4,9 +4,7 @@ https URLs on plain connections; phase ADMIT."""
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Literal
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import bad_request
@@ -18,8 +16,8 @@ from interpose.protocol.target import hazard
 _SLASHES = ("an encoded slash", "an encoded backslash")
 
 
-class PathOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happens to ambiguous paths."""
+class PathOptions(NamedTuple):
+    """What happens to ambiguous paths. (No struct of msgspec: what has one cannot be compiled.)"""
 
     encoded_slash: Literal["reject", "keep"] = "reject"
     """What happens to `%2F` and `%5C` in a path: 400, or passed on as they are."""

@@ -10,7 +10,7 @@ from interpose.core.body import EMPTY, Body
 from interpose.core.exchange import Exchange
 from interpose.core.failure import CONSEQUENCES, Failure, Side, bad_request, bad_response
 from interpose.core.fields import Fields
-from interpose.core.handler import Handler, chain
+from interpose.core.handler import Answered, Handler, chain
 from interpose.core.message import Request, Response, copy_of
 from interpose.core.networks import Networks
 from interpose.core.stream import Address
@@ -158,3 +158,8 @@ async def test_a_chain_asks_the_first_filter_first_and_each_may_answer() -> None
     assert (await chain([named("a"), named("b", True)], end)(exchange, request)).status == 204  # type: ignore[list-item]
     assert order == ["a", "b"]
     assert chain([], end) is end
+
+
+async def test_what_is_answered_at_once_can_be_awaited_like_anything() -> None:
+    response = Response(200)
+    assert await Answered(response) is response

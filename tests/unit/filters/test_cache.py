@@ -75,13 +75,21 @@ class Client:
 class Site:
     """A cache before an origin, and clients before the cache. `answer` says what the origin says to everybody."""
 
-    def __init__(self, options: CacheOptions | None = None, *, store_bytes: int = 1 << 22, most: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        options: CacheOptions | None = None,
+        *,
+        store_bytes: int = 1 << 22,
+        most: int = 1 << 20,
+        store: Any = None,
+    ) -> None:
         self.now = NOW
         self.asked: list[Request] = []
         self.exchanges: list[Exchange] = []
         self.outcomes: list[Outcome] = []
         self.own: list[Exchange] = []
-        self.keeper = Keeper(MemoryStore(store_bytes, max_object_bytes=most), wall=lambda: self.now)
+        store = store or MemoryStore(store_bytes, max_object_bytes=most)
+        self.keeper = Keeper(store, wall=lambda: self.now)
         self.answer: Origin = saying(b"content", FRESH)
         self.cache = Cache(options or CacheOptions(), self.keeper)
         handler = chain([self.observe, self.cache], self.origin)
@@ -139,6 +147,43 @@ async def test_what_is_fresh_is_served_without_its_origin(site: Site) -> None:
     assert b"\r\nCache-Status: interpose; hit; ttl=50" in second.head
     assert len(site.asked) == 1
     assert site.notes == ["miss", "hit"]
+
+
+async def test_a_hit_needs_no_waiting(site: Site) -> None:
+    await site.get()
+    client = Client(site)
+    client.ask()
+    assert client.text == b"content"  # without a turn of the loop
+    assert site.notes == ["miss", "hit"]
+
+
+class Remote:
+    """A store that only `find` can ask."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def look(self, key: bytes) -> None:
+        return None
+
+    async def find(self, key: bytes) -> Any:
+        await asyncio.sleep(0)
+        return self._store.look(key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_store_that_has_to_be_waited_for_is() -> None:
+    site = Site(store=Remote(MemoryStore(1 << 22)))
+    await site.get()
+    assert (await site.get()).text == b"content"
+    assert (await site.get("/", method="HEAD")).text == b""
+    site.now += 100
+    await site.get()
+    assert site.notes == ["miss", "hit", "hit", "miss"]
+    assert len(site.asked) == 2
+    await site.keeper.close()
 
 
 async def test_two_hundred_clients_and_one_request(site: Site) -> None:

@@ -10,13 +10,13 @@ unsafe methods    forwarded; what they change is forgotten
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from interpose.core.body import EMPTY
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import FieldLine, Fields, field_line
-from interpose.core.handler import Handler
+from interpose.core.handler import Answered, Handler
 from interpose.core.message import Request, Response
 from interpose.filters.cache.answers import answer
 from interpose.filters.cache.fetch import Fetch, State
@@ -54,20 +54,20 @@ class Cache:
         keeper.policy = self._way.policy
         self._use = keeper.use()
 
-    async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
-        """See `core.handler.Filter`."""
+    def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
+        """See `core.handler.Filter`. A hit is answered here and now."""
         method = request.method
         if (method != "GET" and method != "HEAD") or request.upgrade is not None:
-            return await self._other(exchange, request, forward)
+            return self._other(exchange, request, forward)
         way = self._rules.way_of(request) if self._has_rules else self._way
         lines = request.fields.lines
         asked = read(method, lines, request.body is not EMPTY)
         if way.bypass:
-            return await self._alone(exchange, request, forward, asked, BYPASS, "a rule leaves it out")
+            return self._alone(exchange, request, forward, asked, BYPASS, "a rule leaves it out")
         key = self._rules.key_of(exchange, request, way)
         entries = self._look(key)
         if entries is None:
-            entries = await self.keeper.store.find(key)
+            return self._found(Job(exchange, request, forward, way, asked, key))
         now = self._wall()
         entry: Entry | None = None
         if entries:
@@ -80,9 +80,20 @@ class Cache:
             head = entry.head
             shown = hit_lines(head, freshness_of(head, way.policy), now)
             if asked is PLAIN_GET:
-                return Response(head.status, Fields.of([*shown]), entry.body(), head.reason)
-            return answer(asked, head, entry, head.length, shown, now)
-        return await self._not_a_hit(Job(exchange, request, forward, way, asked, key), entry, decision, now)
+                return Answered(Response(head.status, Fields.of([*shown]), entry.body(), head.reason))
+            return Answered(answer(asked, head, entry, head.length, shown, now))
+        return self._not_a_hit(Job(exchange, request, forward, way, asked, key), entry, decision, now)
+
+    async def _found(self, job: Job) -> Response:
+        """The answer where the store has to be waited for."""
+        entries = await self.keeper.store.find(job.key)
+        now = self._wall()
+        entry = select(entries, job.request.fields.lines) if entries else None
+        decision = decide(job.asked, None if entry is None else entry.head, bool(entries), now, job.way.policy)
+        if decision is HIT:
+            assert entry is not None
+            return self._stored(job, entry, now, "hit")
+        return await self._not_a_hit(job, entry, decision, now)
 
     # --- what the store alone does not answer ----------------------------------------------------------------------
 
