@@ -17,13 +17,40 @@ that run on every implementation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from interpose.core.body import Body
 from interpose.protocol.stored import StoredHead
 
 Match = Callable[[StoredHead], bool]
-"""Whether a stored response is meant."""
+"""Whether a stored response is meant. One that has an attribute `scope` means only what is in that `Scope`; one that has
+an attribute `pattern`, a text, can be told to another process."""
+
+
+class Scope(NamedTuple):
+    """What belongs together and may have to go together, so that a store need not look through all of it. `kind` is
+    `host`, `tag` or `url`; hosts are without a port."""
+
+    kind: str
+    value: bytes
+
+
+def url_in(key: bytes) -> bytes:
+    """The URL in a key; what follows it chooses among its answers."""
+    return key.removeprefix(b"GET ").partition(b" ")[0]
+
+
+def host_in(authority: bytes) -> bytes:
+    """An authority without its port, as a `Scope` has it."""
+    host, colon, port = authority.rpartition(b":")
+    return host if colon and b"]" not in port else authority
+
+
+def scopes_of(head: StoredHead) -> list[Scope]:
+    """Every scope that a response is in."""
+    url = url_in(head.key)
+    host = host_in(url.partition(b"://")[2].partition(b"/")[0])
+    return [Scope("url", url), Scope("host", host), *[Scope("tag", tag) for tag in head.tags]]
 
 
 class Content(Protocol):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from interpose.core.fields import FieldLine
 from interpose.filters.cache.fetch import Fetch, State
-from interpose.filters.cache.pattern import matcher, url_of
+from interpose.filters.cache.pattern import matcher, matcher_of_url
 from interpose.protocol.freshness import PROXY, Freshness, Policy, freshness_of
 from interpose.protocol.stored import StoredHead
 from interpose.protocol.variants import fits
@@ -142,8 +142,7 @@ class Keeper:
 
     async def forget_url(self, key: bytes) -> None:
         """The same for everything of the URL in `key`, however it is chosen."""
-        url = url_of(key)
-        self.counts["cache_invalidated_total"] += await self._purge(lambda head: url_of(head.key) == url, soft=False)
+        self.counts["cache_invalidated_total"] += await self._purge(matcher_of_url(key), soft=False)
 
     async def purge(self, pattern: str, *, soft: bool) -> int:
         """Forget, or (`soft`) let be stale, what `pattern` means: how many that were. ValueError: it is no pattern."""
