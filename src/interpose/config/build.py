@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from interpose.config import steps
 from interpose.config.faults import in_words, of_connections
 from interpose.config.kinds import address_of
 from interpose.config.model import (
@@ -23,7 +24,7 @@ from interpose.config.model import (
     Upstream,
 )
 from interpose.config.parts import Parts
-from interpose.config.steps import Step, is_loopback_only, listener_steps, route_steps, routes_of
+from interpose.config.steps import Step, listener_steps, route_steps, routes_of
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
 from interpose.core.fields import Fields
@@ -126,9 +127,9 @@ def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
         routes = []
         for route in routes_of(config, listener):
             end = route_end(config, route, means)
-            steps = route_steps(config, listener, route, means.parts)
+            inside = route_steps(config, listener, route, means.parts)
             match = Match(route.hosts, route.path, route.exact, route.methods, route.name)
-            routes.append((match, chain([step.make() for step in steps], end)))
+            routes.append((match, chain([step.make() for step in inside], end)))
         takes_all = len(routes) == 1 and routes[0][0]._replace(name="") == Match()
         inner = routes[0][1] if takes_all else Router(routes)
     return chain([step.make() for step in listener_steps(config, listener, means.parts)], inner)
@@ -200,7 +201,7 @@ def origin_of(server: str) -> Origin:
 def address_policy(config: Config, listener: Listener, addresses: Iterable[str]) -> AddressPolicy:
     """What the clients of a proxy may make us reach. `addresses` are the real ones of all listeners."""
     return AddressPolicy(
-        loopback_only=is_loopback_only(listener),
+        loopback_only=steps.is_loopback_only(listener),
         allow=listener.allow_upstream,
         own=[parse_address(address) for address in addresses],
     )
