@@ -29,11 +29,12 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disk."""
 
     disk_bytes: Room = 1073741824
-    """(with dir) Room on disk."""
+    """(with dir) Room on disk. A reload accepts another figure, but it counts in workers that are started from then
+    on."""
 
     max_object_bytes: Bytes = 0
-    """The longest content that is kept. 0: an eighth of the memory; on disk 1 GiB, and half of the
-    room at most."""
+    """The longest content that is kept. 0: an eighth of the memory; on disk 1 GiB, and half of the room at most.
+    There another figure counts as that for the room does."""
 
     heuristic: Literal["auto", "on", "off"] = "auto"
     """Whether an answer with Last-Modified that does not say how long it is fresh is so for a tenth of its age, a day

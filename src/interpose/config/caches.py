@@ -56,9 +56,12 @@ def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route 
 
 
 def keeper_of(cache: Cache, parts: Parts) -> Keeper:
-    """What keeps the answers of a cache; it lives on across reloads that leave its size and place as they are."""
-    key = (cache.name, cache.memory_bytes, cache.dir, cache.disk_bytes, cache.max_object_bytes)
-    return parts.get(Keeper, key, lambda: Keeper(store_of(cache), name=cache.name))
+    """What keeps the answers of a cache. One in memory lives on across reloads that leave its size as it is, one on
+    disk across all that leave its directory: a process opens that once, with the room it had then."""
+    key = (cache.dir,) if cache.dir else (cache.name, cache.memory_bytes, cache.max_object_bytes)
+    keeper = parts.get(Keeper, key, lambda: Keeper(store_of(cache), name=cache.name))
+    keeper.name = cache.name
+    return keeper
 
 
 def store_of(cache: Cache) -> Store:

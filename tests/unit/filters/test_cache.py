@@ -691,6 +691,27 @@ async def test_rules_say_what_is_left_out_how_long_and_what_makes_a_difference()
     await site.keeper.close()
 
 
+@pytest.mark.parametrize(
+    ("origin", "says", "is_kept"),
+    [
+        ("https://b", [], False),
+        ("https://b", [("Access-Control-Allow-Origin", "*")], True),
+        ("https://b", [("Access-Control-Allow-Origin", "https://b")], False),
+        ("https://b", [("Access-Control-Allow-Origin", "https://b"), ("Vary", "Origin")], True),
+        ("https://b", [("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Origin", "https://b")], False),
+        ("", [("Access-Control-Allow-Origin", "https://b")], True),
+    ],
+)
+async def test_a14_what_another_site_asks_for_is_kept_where_the_answer_is_for_every_site(
+    site: Site, origin: str, says: list[tuple[str, str]], is_kept: bool
+) -> None:
+    site.answer = saying(b"font", [*FRESH, *says])
+    fields = [f"Origin: {origin}"] if origin else []
+    for _ in range(2):
+        await site.get("/font", *fields)
+    assert len(site.asked) == (1 if is_kept else 2)
+
+
 async def test_purging_by_url_prefix_host_and_tag(site: Site) -> None:
     async def tagged(exchange: Exchange, request: Request) -> Response:
         return Response(200, Fields([*FRESH, ("Surrogate-Key", f"all {request.target.path[1:]}"), ("ETag", '"1"')]))

@@ -167,7 +167,7 @@ class Fetcher:
         if isinstance(kept, str):
             return kept
         varies_on = [name for name, _ in kept.vary]
-        if not self._rules.may_fill(fetch.lines, varies_on):
+        if not self._rules.may_fill(fetch.lines, varies_on, lines):
             return "the request has a field that servers believe and caches do not look at"
         return kept
 

@@ -115,12 +115,21 @@ class Rules:
         """The key of a target that needs no more to be told apart (`keys_are_plain`)."""
         return key_of(target, (), way.ignored)
 
-    def may_fill(self, lines: Sequence[FieldLine], varies_on: Sequence[bytes]) -> bool:
-        """Whether what a request with these fields gets is what another would get as well."""
+    def may_fill(self, lines: Sequence[FieldLine], varies_on: Sequence[bytes], answer: Sequence[FieldLine]) -> bool:
+        """Whether what a request with these fields gets (the fields of `answer`) is what another would get as well.
+
+        Browsers put Origin on every request for a font or a script of another site. An answer that such sites may all
+        read says so with `*`, and is the same for each of them.
+        """
         for line in lines:
             if line.key in UNKEYED and not (self._is_gateway and line.key in IDENTITY) and line.key not in varies_on:
-                return False
+                if line.key != b"origin" or not _is_for_every_origin(answer):
+                    return False
         return True
+
+
+def _is_for_every_origin(answer: Sequence[FieldLine]) -> bool:
+    return [line.value for line in answer if line.key == b"access-control-allow-origin"] == [b"*"]
 
 
 def _text(value: str | None) -> str:
