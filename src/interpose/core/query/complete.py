@@ -36,7 +36,7 @@ def complete(text: str, cursor: int) -> list[Completion]:
     text = text[: max(0, cursor)]
     start = 0
     while (found := _WHOLE.match(text, start)) is not None:
-        touches = found.end() == len(text) and found[0][0] not in " \t\r\n("
+        touches = found.end() == len(text) and found[0][-1] not in " \t\r\n("
         if touches:
             return []
         start = found.end()

@@ -83,7 +83,7 @@ class Live:
         """See `Subject.texts`."""
         if word == "request":
             if name == "host":
-                return (str(self._request.target.authority),)
+                return (self._request.target.authority.host,)
             return self._request.fields.get_all(name)
         if word == "response":
             return None if self._response is None else self._response.fields.get_all(name)

@@ -29,7 +29,7 @@ from interpose.core.query.words import Kind, Word
 _MOST_OCTETS = 1 << 60
 _MOST_SECONDS = 36525 * 86400
 _DURATIONS: Mapping[str, float] = {**SECONDS, "ms": 0.001}
-_AMOUNT = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?([A-Za-z]*)")
+_AMOUNT = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,9}))?([A-Za-z]*)")
 _CLASS = re.compile(r"([1-5])[xX]{2}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
 _SLOT = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")

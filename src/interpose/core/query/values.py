@@ -155,7 +155,7 @@ def _number(number: float, unit: str) -> str:
         return f"{Decimal(repr(number)):f}{unit}"
     for name, size in _UNITS[unit].items():
         if number and number % size == 0:
-            return f"{number // size:.0f}{name}"
+            return f"{Decimal(number // size):f}{name}"
     return f"0{unit}"
 
 

@@ -60,8 +60,9 @@ class Kind(enum.Enum):
 class Word(NamedTuple):
     """One word. `values` are those there are (CHOICE), or those that completion proposes (others).
 
-    `folds`: compared without regard to the case of A to Z. `named`: a name stands behind the word and a dot. `many`:
-    an exchange may have several of it. `most`: the greatest INTEGER. `split`: the words for one message each, when this one means either.
+    `folds`: compared without regard to the case of A to Z. `named`: a name stands behind the word and a dot. `many`: an
+    exchange may have several of it. `split`: the words for one message each, when this one means either. `most`: the
+    greatest INTEGER.
     """
 
     word: str
