@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
@@ -14,7 +13,7 @@ from interpose.core.target import Origin
 log = logging.getLogger("interpose")
 
 
-class Outcome(NamedTuple):
+class Outcome:
     """How an exchange ended.
 
     `status` is what the client was sent, 0 when it left before any answer; `body_bytes` the octets of content written
@@ -23,10 +22,16 @@ class Outcome(NamedTuple):
     monotonic.
     """
 
-    status: int
-    body_bytes: int
-    failure: Failure | None
-    ended: float
+    __slots__ = ("body_bytes", "ended", "failure", "status")
+
+    def __init__(self, status: int, body_bytes: int, failure: Failure | None, ended: float) -> None:
+        self.status = status
+        self.body_bytes = body_bytes
+        self.failure = failure
+        self.ended = ended
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.status}, {self.body_bytes} bytes, {self.failure}>"
 
 
 class Attempt:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from interpose.core.message import Response
 from interpose.protocol import writer
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
 
-class AnswerPlan(NamedTuple):
+class AnswerPlan:
     """`framing` is a length, a mark of `protocol.framing`, or None where no framing field is written.
 
     `content` goes out with the head; when `streams`, the body flows after it instead.
     """
 
-    framing: int | None
-    content: bytes
-    streams: bool
-    keep_alive: bool
+    __slots__ = ("content", "framing", "keep_alive", "streams")
+
+    def __init__(self, framing: int | None, content: bytes, streams: bool, keep_alive: bool) -> None:
+        self.framing = framing
+        self.content = content
+        self.streams = streams
+        self.keep_alive = keep_alive
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnswerPlan) and (
+            (self.framing, self.content, self.streams, self.keep_alive)
+            == (other.framing, other.content, other.streams, other.keep_alive)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # only tests compare plans
+
+    def __repr__(self) -> str:
+        return f"AnswerPlan({self.framing}, {self.content!r}, {self.streams}, {self.keep_alive})"
 
 
 def switches(method: str, status: int) -> bool:

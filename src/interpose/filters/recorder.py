@@ -74,7 +74,7 @@ class Recorder:
         return body
 
     def _end(self, exchange: Exchange, seen: Seen | None, outcome: Outcome) -> None:
-        status, body_bytes, failure, ended = outcome
+        status, body_bytes, failure, ended = outcome.status, outcome.body_bytes, outcome.failure, outcome.ended
         started = exchange.started
         record = Record(
             exchange=exchange.id,

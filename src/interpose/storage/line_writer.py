@@ -60,7 +60,7 @@ class LineWriter:
         self._queued_bytes = 0
         self._dropped = 0
         self._change = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._writing_thread: threading.Thread | None = None
         self._is_closed = False
         self._is_reopening = False
         # The thread's own from here on.
@@ -112,9 +112,9 @@ class LineWriter:
             self._queue.append(blob)
             self._queued_bytes += len(blob.data)
             self._change.notify()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"lines to {self.target}", daemon=True)
-            self._thread.start()
+        if self._writing_thread is None:
+            self._writing_thread = threading.Thread(target=self._run, name=f"lines to {self.target}", daemon=True)
+            self._writing_thread.start()
 
     def reopen(self) -> None:
         """Open the path anew before the next write (SIGUSR1, after a rotation)."""
@@ -126,27 +126,20 @@ class LineWriter:
         with self._change:
             self._is_closed = True
             self._change.notify()
-        if self._thread is None:
+        if self._writing_thread is None:
             self._release()
         else:
-            self._thread.join(wait_s)
+            self._writing_thread.join(wait_s)
 
     @property
     def has_ended(self) -> bool:
         """Whether, after `close`, nothing waits for the target any more."""
-        return self._thread is None or not self._thread.is_alive()
+        return self._writing_thread is None or not self._writing_thread.is_alive()
 
     # --- the thread's side -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
-            with self._change:
-                while not self._queue and not self._is_closed:
-                    self._change.wait()
-                if not self._queue:
-                    break
-                blob = self._queue.popleft()
-                self._queued_bytes -= len(blob.data)
+        while (blob := self._next_blob()) is not None:
             left = blob.lines
             try:
                 self._follow_path()
@@ -158,6 +151,17 @@ class LineWriter:
                     self._dropped += left
                 self._recover(error)
         self._release()
+
+    def _next_blob(self) -> Blob | None:
+        """The oldest blob, when there is one; None at the end."""
+        with self._change:
+            while not self._queue and not self._is_closed:
+                self._change.wait()
+            if not self._queue:
+                return None
+            blob = self._queue.popleft()
+            self._queued_bytes -= len(blob.data)
+            return blob
 
     def _write_whole(self, data: bytes) -> None:
         rest = memoryview(b"\n" + data if self._is_torn else data)
