@@ -162,6 +162,15 @@ def decode(raw: bytes) -> StoredHead:
     )
 
 
+def key_in(raw: bytes) -> bytes:
+    """The key in the bytes of a head that were checked before."""
+    place = _BODY + _FIXED.size
+    for _ in range(2):  # the reason phrase, and then it
+        start = place + _COUNT.size
+        place = start + _COUNT.unpack_from(raw, place)[0]
+    return raw[start:place]
+
+
 class _Reader:
     """Takes counts and strings from one buffer; ValueError when it is too short for them."""
 

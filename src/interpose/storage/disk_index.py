@@ -2,6 +2,7 @@
 
     entries   key of the variant -> record           order   kind, stamp, ident -> key: who goes first
     files     ident -> key and size of its file      state   one row: serial, clock, octets in files
+    news      serial -> primary key: what was changed (`disk_news`)
 
 Reading takes no lock and sees the last commit of any process; writing is for one process at a time, in transactions of
 a whole batch. Every commit is synced once, without the extra sync of the root page: a power cut may cost the last
@@ -27,12 +28,16 @@ from typing import NamedTuple
 
 import lmdb
 
+from interpose.protocol.stored import key_in
 from interpose.storage.crash_guard import CrashGuard
+from interpose.storage.disk_news import changed_since, note
 from interpose.storage.disk_record import (
     KEY_BYTES,
+    PREFIX_BYTES,
     Fixed,
     decode_fixed,
     encode_record,
+    primary_key,
     with_head,
     with_stamp,
 )
@@ -62,7 +67,18 @@ class Totals(NamedTuple):
 class Index:
     """The environment in the directory `path`, for a store of at most `max_bytes`. Raises lmdb.Error and OSError."""
 
-    __slots__ = ("_entries", "_env", "_files", "_guard", "_order", "_page_bytes", "_state", "max_bytes", "path")
+    __slots__ = (
+        "_entries",
+        "_env",
+        "_files",
+        "_guard",
+        "_news",
+        "_order",
+        "_page_bytes",
+        "_state",
+        "max_bytes",
+        "path",
+    )
 
     def __init__(self, path: str, max_bytes: int, guard: CrashGuard) -> None:
         self.path = path
@@ -76,7 +92,7 @@ class Index:
                 metasync=False,
                 readahead=False,
                 max_readers=MAX_READERS,
-                max_dbs=4,
+                max_dbs=5,
             )
             self._env.reader_check()
             with self._env.begin(write=True) as txn:
@@ -84,6 +100,7 @@ class Index:
                 self._order = self._env.open_db(b"order", txn=txn)
                 self._files = self._env.open_db(b"files", txn=txn)
                 self._state = self._env.open_db(b"state", txn=txn)
+                self._news = self._env.open_db(b"news", txn=txn)
         self._page_bytes = self._env.stat()["psize"]
 
     def look(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
@@ -109,6 +126,13 @@ class Index:
         with self._guard.inside(thread), self._env.begin() as txn:
             pages = sum(self._pages_of(txn.stat(db)) for db in (self._entries, self._order, self._files))
             return Totals(txn.stat(self._entries)["entries"], pages, _state_of(txn.get(_STATE_KEY, db=self._state))[2])
+
+    def news(self, since: int) -> tuple[int, list[bytes] | None]:
+        """(on the loop) The serial of the last change, and the keys under which something was changed after the one
+        with the serial `since`; None for those when it cannot be told."""
+        with self._guard.inside(LOOPING), self._env.begin() as txn:
+            serial = _state_of(txn.get(_STATE_KEY, db=self._state))[0]
+            return serial, [] if serial == since else changed_since(txn, self._news, since)
 
     def clock(self) -> int:
         """(on the writing thread) The clock as of the last commit."""
@@ -184,6 +208,8 @@ class Changes:
 
     def put(self, key: bytes, ident: bytes, head: bytes, content: bytes, digest: bytes, size: int) -> None:
         """Store a response; `head` is encoded, `size` is that of its file, 0 when `content` goes into the record."""
+        if self._has_any(key[:PREFIX_BYTES]):
+            self._note(key_in(head))
         self._forget(key, self._txn.get(key, db=self._index._entries))
         self._clock += len(head) + (size or len(content))
         fixed = Fixed(ident, self._next_serial(), self._clock, size, digest, 0)
@@ -195,6 +221,7 @@ class Changes:
         raw = self._entry(key, ident)
         if raw is None:
             return
+        self._note(key_in(head))
         changed = with_head(raw, head, self._next_serial())
         if new_key == key:
             self._txn.put(key, changed, db=self._index._entries)
@@ -208,6 +235,8 @@ class Changes:
     def remove(self, key: bytes, ident: bytes) -> bool:
         """Remove the entry `ident`; whether it was still there."""
         raw = self._entry(key, ident)
+        if raw is not None:
+            self._note(primary_key(raw))
         self._forget(key, raw)
         return raw is not None
 
@@ -290,6 +319,14 @@ class Changes:
         if fixed.size:
             self.drop_file_row(fixed.ident)
             self.unlinked.append(fixed.ident)
+
+    def _has_any(self, prefix: bytes) -> bool:
+        with self._txn.cursor(db=self._index._entries) as cursor:
+            return cursor.set_range(prefix) and cursor.key().startswith(prefix)
+
+    def _note(self, primary_key: bytes) -> None:
+        """Who has a copy of what is under this key has an old one."""
+        note(self._txn, self._index._news, self._next_serial(), primary_key)
 
     def _next_serial(self) -> int:
         self._serial += 1

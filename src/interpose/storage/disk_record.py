@@ -14,7 +14,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from interpose.protocol.stored import StoredHead, decode
+from interpose.protocol.stored import StoredHead, decode, key_in
 
 SMALL_BYTES = 16384
 IDENT_BYTES = 8
@@ -84,6 +84,11 @@ def decode_content(fixed: Fixed, head: StoredHead, raw: bytes) -> bytes:
     if len(content) != head.length or digest != fixed.digest or head.sha256 not in (digest, b""):
         raise ValueError("stored content is damaged")
     return content
+
+
+def primary_key(raw: bytes) -> bytes:
+    """The primary key of the response in a record that was checked before."""
+    return key_in(raw[_START:])
 
 
 def with_stamp(raw: bytes, stamp: int) -> bytes:

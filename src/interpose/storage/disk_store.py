@@ -26,6 +26,7 @@ from interpose.protocol.stored import StoredHead
 from interpose.storage.disk_files import Incoming, StoredFile, file_size, pieces_in
 from interpose.storage.disk_index import fixed_of
 from interpose.storage.disk_jobs import Append, Ask, Commit, Discard, Job, Purge, Refresh, Remove, RemoveDamaged, Walk
+from interpose.storage.disk_listening import Listening
 from interpose.storage.disk_record import (
     IDENT_BYTES,
     SMALL_BYTES,
@@ -35,7 +36,7 @@ from interpose.storage.disk_record import (
     prefix_of,
 )
 from interpose.storage.disk_thread import WritingThread
-from interpose.storage.store import Content, Entry, Match, Writer
+from interpose.storage.store import Content, Copies, Entry, Match, Writer
 
 MAX_OBJECT_BYTES = 1 << 30
 QUEUE_BYTES = 64 << 20
@@ -94,6 +95,7 @@ class DiskStore:
         self._gone: set[bytes] = set()  # what was removed here, until everybody can see that
         self._refused = self._dropped = self._damaged = 0
         self._thread = WritingThread(os.path.abspath(directory), max_bytes)
+        self._listening: Listening | None = None
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -243,12 +245,18 @@ class DiskStore:
             "aside": float(thread.is_aside),
         }
 
+    def listen(self, copies: Copies) -> None:
+        """See `store.SharedStore`."""
+        self._listening = Listening(self._thread, copies)
+
     async def settle(self) -> None:
         """See `store.Store`."""
         await self._ask(Ask())
 
     async def close(self) -> None:
         """See `store.Store`."""
+        if self._listening is not None:
+            self._listening.end()
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
 

@@ -225,6 +225,26 @@ class MemoryStore:
             found += [entry.head for entry in shelf.entries if match(entry.head)]
         return found[:limit]
 
+    def holds(self, key: bytes) -> bool:
+        """Whether there is something under `key`. That is no use of it."""
+        return key in self._shelves
+
+    def wants(self, key: bytes) -> bool:
+        """Whether somebody has looked for `key` in vain more than once."""
+        return self._sketch.count(key) > 1
+
+    def forget(self, key: bytes) -> None:
+        """Keep nothing under `key` any longer."""
+        shelf = self._shelves.get(key)
+        if shelf is not None:
+            self._drop(shelf)
+
+    def clear(self) -> None:
+        """Keep nothing any longer."""
+        self._shelves.clear()
+        self._places.clear()
+        self._objects = self._used = 0
+
     def counters(self) -> dict[str, float]:
         """See `Store`; `looks` and `misses` count keys, not what became of the variants."""
         return {
@@ -242,9 +262,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         """See `Store`."""
-        self._shelves.clear()
-        self._places.clear()
-        self._objects = self._used = 0
+        self.clear()
 
     # --- what writers ask ------------------------------------------------------------------------------------------
 

@@ -65,6 +65,8 @@ class RedisLink:
         self.options = options
         self.place = place_of(options.url)
         self.is_away = True  # until somebody has been there
+        self.is_returning = False
+        """Whether it may be asked although it is away: that is how one finds out that it is not."""
         self.failures = self.times_away = 0
         self._coming_back = coming_back
         self._lot = lot or random.Random()
@@ -102,12 +104,12 @@ class RedisLink:
         """Return when it is known for the first time whether it is there."""
         await self._tried.wait()
 
-    async def ask(self, command: Ask[T], *, first: bool = False) -> T:
-        """The answer to a command. Raises Away and Refused. `first`: also before it is NEAR."""
-        if self.is_away and not first:
+    async def ask(self, command: Ask[T]) -> T:
+        """The answer to a command. Raises Away and Refused."""
+        if self.is_away and not self.is_returning:
             raise Away
         async with self._turns:
-            if self.is_away and not first:
+            if self.is_away and not self.is_returning:
                 raise Away
             try:
                 answer = await command(self._client)
@@ -142,14 +144,17 @@ class RedisLink:
         while True:
             await asyncio.sleep(pause * self._lot.uniform(0.5, 1.0))
             pause = min(max(pause * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+            self.is_returning = True
             try:
                 await self._client.connection_pool.disconnect(inuse_connections=False)
-                await self.ask(_ping, first=True)
+                await self.ask(_ping)
                 await self._coming_back()
             except (Away, Refused) as error:
                 self._complain(error.__cause__ or error)
                 self._tried.set()
                 continue
+            finally:
+                self.is_returning = False
             if self.times_away:
                 log.info("the cache's server at %s is there again", self.place)
             self._slow = 0

@@ -16,12 +16,11 @@ from typing import Any
 
 from interpose.protocol.number import decimal
 from interpose.storage.redis_link import RedisLink
-from interpose.storage.redis_record import Names
+from interpose.storage.redis_record import Names, heard_in
 from interpose.storage.redis_scripts import NEWS_LENGTH
 
 WAIT_S = 1.0
 AT_ONCE = 256
-_SEAL_BYTES = 32
 _FIELD = b"m"
 
 Hear = Callable[[str, bytes], None]
@@ -40,14 +39,9 @@ class RedisNews:
         self._client = link.client(WAIT_S + link.options.timeout_s, 1)
         self._task: asyncio.Task[None] | None = None
 
-    def said(self, kind: str, text: bytes) -> bytes:
-        """An announcement, sealed."""
-        rest = kind.encode() + b" " + text
-        return self._names.seal(b"news", rest) + rest
-
     async def catch_up(self) -> None:
         """Hear what was said since this node heard something last. Raises Away and Refused."""
-        first, last, length = await self._link.ask(self._ends, first=True)
+        first, last, length = await self._link.ask(self._ends)
         if self._last is None:
             self._last = last
         elif _order(self._last) > _order(last):  # the server has lost its memory, and with it all that it kept
@@ -55,7 +49,7 @@ class RedisNews:
         elif length >= NEWS_LENGTH and _order(first) > _order(self._last):
             self._last = last
             self._hear("all", b"")
-        while await self._link.ask(self._next, first=True):
+        while await self._link.ask(self._next):
             pass
 
     def begin(self) -> None:
@@ -92,11 +86,9 @@ class RedisNews:
             return False
         for place, fields in answer[0][1]:
             self._last = place
-            said = (fields or {}).get(_FIELD, b"")
-            seal, rest = said[:_SEAL_BYTES], said[_SEAL_BYTES:]
-            if self._names.is_sealed(seal, b"news", rest):
-                kind, _, text = rest.partition(b" ")
-                self._hear(kind.decode("ascii", "replace"), text)
+            heard = heard_in(self._names, (fields or {}).get(_FIELD, b""))
+            if heard is not None:
+                self._hear(*heard)
         return True
 
 

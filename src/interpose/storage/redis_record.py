@@ -119,6 +119,19 @@ class Names:
         return [self.key(key) for key in _keys_of(scope)]
 
 
+def said(names: Names, kind: str, text: bytes) -> bytes:
+    """An announcement, sealed."""
+    rest = kind.encode() + b" " + text
+    return names.seal(b"news", rest) + rest
+
+
+def heard_in(names: Names, announcement: bytes) -> tuple[str, bytes] | None:
+    """Kind and text of an announcement; None when it was not sealed here."""
+    seal, rest = announcement[:_SEAL_BYTES], announcement[_SEAL_BYTES:]
+    kind, _, text = rest.partition(b" ")
+    return (kind.decode("ascii", "replace"), text) if names.is_sealed(seal, b"news", rest) else None
+
+
 def _keys_of(scope: Scope) -> tuple[bytes, ...]:
     """The key of a URL to which nothing is added, as most are: it needs no index."""
     return (b"GET " + scope.value,) if scope.kind == "url" else ()

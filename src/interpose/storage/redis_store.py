@@ -16,47 +16,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
+import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from interpose.protocol.stored import StoredHead
+from interpose.storage.redis_contents import Keep, Put, RedisContents
 from interpose.storage.redis_link import Away, LinkOptions, NoRoom, RedisLink, Refused
 from interpose.storage.redis_news import RedisNews
-from interpose.storage.redis_record import INLINE_BYTES, NO_BODY, Names, Record, ident_of, variant_of
-from interpose.storage.redis_scripts import DROP, PUT, TELL
+from interpose.storage.redis_record import INLINE_BYTES, Names, ident_of
 from interpose.storage.redis_writer import RedisWriter
-from interpose.storage.store import Entry, Match, Scope, Writer
+from interpose.storage.store import Copies, Entry, Match, Writer
+
+log = logging.getLogger("interpose")
 
 MAX_OBJECT_BYTES = 1 << 20
-LONGEST_S = 7 * 86400.0
-SHORTEST_S = 60.0
 HELD_BYTES = 32 << 20
 MOST_LOOKS = 256
 MOST_JOBS = 10000
 MOST_OWED = 1000
 PAUSE_WITHOUT_ROOM_S = 1.0
 CLOSE_S = 1.0
-_WALK = 256
-_KINDS = {"all": b"zset", "s": b"zset", "h": b"hash", "totals": b"hash", "news": b"stream"}
-
-Keep = Callable[[StoredHead], float]
-"""Seconds that a response is worth keeping from now on."""
-
-
-class Upper(Protocol):
-    """What has copies of what is stored here."""
-
-    def changed(self, key: bytes) -> None:
-        """What is stored under this key is another now."""
-
-    def purged(self, match: Match, *, soft: bool) -> None:
-        """What matches was removed, or made stale."""
-
-    def forget(self) -> None:
-        """Everything may be another now."""
 
 
 class _Job(NamedTuple):
@@ -65,15 +47,6 @@ class _Job(NamedTuple):
     do: Callable[[], Awaitable[None]]
     size: int
     is_owed: bool
-
-
-class _Put(NamedTuple):
-    """A head to store, and its content where that is new or short. `before`: the head that has to be there."""
-
-    head: StoredHead
-    content: bytes
-    before: StoredHead | None = None
-    is_announced: bool = True
 
 
 class RedisStore:
@@ -89,24 +62,22 @@ class RedisStore:
         keep: Keep,
         max_object_bytes: int = MAX_OBJECT_BYTES,
     ) -> None:
+        names = Names(secret, space)
         self.max_object_bytes = max_object_bytes
-        self.upper: Upper | None = None
         self.link = RedisLink(options, self._coming_back)
-        self._names = Names(secret, space)
-        self._news = RedisNews(self.link, self._names, self._heard)
+        self._contents = RedisContents(self.link, names, keep, max_object_bytes)
+        self._news = RedisNews(self.link, names, self._heard)
         self._pattern = pattern
-        self._keep = keep
+        self._copies: Copies | None = None
         self._looks: dict[bytes, asyncio.Task[Sequence[Entry]]] = {}
         self._jobs: deque[_Job] = deque()
         self._held_bytes = 0
         self._comes = asyncio.Event()
         self._owed: deque[_Job] = deque()
-        self._is_returning = False
         self._gone: set[bytes] = set()
         self._task: asyncio.Task[None] | None = None
         self._no_room_until = 0.0
-        self._objects = self._bytes = 0
-        self._stored = self._refused = self._dropped = self._damaged = self._late = 0
+        self._stored = self._refused = self._dropped = self._late = 0
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -134,55 +105,9 @@ class RedisStore:
     async def _find(self, key: bytes) -> Sequence[Entry]:
         try:
             await self.link.tried()
-            name = self._names.key(key)
-            records = [record for record in await self._records(name) if record.head.key == key]
-            records.sort(key=lambda record: record.head.response_time, reverse=True)
-            return await self._with_contents(name, records)
+            return () if self.link.is_away else await self._contents.find(key)
         except (Away, Refused):
             return ()
-
-    async def _records(self, name: str, *, first: bool = False) -> list[Record]:
-        """What is right of what lies under KEY `name`. Raises Away and Refused."""
-
-        async def heads(client: Any) -> list[tuple[bytes, bytes]]:
-            found = await client.hgetall(self._names.root + "h:" + name)
-            return [(bytes(field), bytes(raw)) for field, raw in found.items()]
-
-        records = []
-        for field, raw in await self.link.ask(heads, first=first):
-            try:
-                records.append(self._names.read(name, field, raw))
-            except ValueError:
-                self._damaged += 1
-        return records
-
-    async def _with_contents(self, name: str, records: list[Record]) -> list[Entry]:
-        """Entries of the newest of `records`, as far as their contents are right and not too much together."""
-        room = 2 * self.max_object_bytes
-        wanted: list[bytes] = []
-        for record in records:
-            if record.body != NO_BODY:
-                room -= record.head.length
-                if room >= 0 or not wanted:
-                    wanted.append(record.body)
-        contents: dict[bytes, bytes] = {}
-        if wanted:
-            names = [f"{self._names.root}b:{name}:{body.decode('ascii', 'replace')}" for body in wanted]
-            found = await self.link.ask(lambda client: _mget(client, names))
-            contents = {body: content for body, content in zip(wanted, found, strict=True) if content is not None}
-        entries = []
-        for record in records:
-            content = record.content if record.body == NO_BODY else contents.get(record.body)
-            if content is None:
-                continue
-            head = record.head
-            if record.body != NO_BODY and (
-                len(content) != head.length or hashlib.sha256(content).digest() != head.sha256
-            ):
-                self._damaged += 1
-                continue
-            entries.append(Entry(head, content))
-        return entries
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -208,12 +133,12 @@ class RedisStore:
 
     def keep(self, head: StoredHead, content: bytes) -> None:
         """Store a response, soon."""
-        self._put(_Put(head, content))
+        self._put(Put(head, content))
 
     def refresh(self, entry: Entry, head: StoredHead) -> None:
         """See `store.Store`."""
         content = entry.content if isinstance(entry.content, bytes) else b""
-        self._put(_Put(head, content if len(content) <= INLINE_BYTES else b"", entry.head))
+        self._put(Put(head, content if len(content) <= INLINE_BYTES else b"", entry.head))
 
     def remove(self, entry: Entry) -> None:
         """See `store.Store`."""
@@ -228,7 +153,7 @@ class RedisStore:
 
         async def do() -> None:
             nonlocal counted
-            counted += await self._purge(match, soft=soft)
+            counted += await self._contents.purge(match, soft=soft)
 
         try:
             await do()
@@ -236,7 +161,7 @@ class RedisStore:
             self._owe(_Job(do, 0, True), error)
         return counted
 
-    def _put(self, put: _Put) -> None:
+    def _put(self, put: Put) -> None:
         if len(self._jobs) > MOST_JOBS or not self.reserve(len(put.content)):
             self._dropped += 1
             return
@@ -276,6 +201,21 @@ class RedisStore:
                 self._dropped += 1
             else:
                 self._refused += 1
+                if isinstance(error, NoRoom):
+                    self._no_room_until = asyncio.get_running_loop().time() + PAUSE_WITHOUT_ROOM_S
+        except Exception as error:  # an error of ours, survived
+            self._refused += 1
+            log.error("the cache's server at %s: a change could not be made", self.link.place, exc_info=error)
+
+    async def _store(self, put: Put) -> None:
+        try:
+            self._stored += await self._contents.store(put) and put.before is None
+        except ValueError:  # a head that has no form as bytes, or too long a one
+            self._refused += 1
+
+    async def _remove(self, head: StoredHead) -> None:
+        await self._contents.drop(head)
+        self._gone.discard(ident_of(head))
 
     def _owe(self, job: _Job, error: Exception) -> None:
         """It could not be done. Who reads before it is done would read what is wrong, so nobody does."""
@@ -286,144 +226,38 @@ class RedisStore:
             self._owed.append(_Job(self._purge_all, 0, True))
 
     async def _purge_all(self) -> None:
-        await self._purge(lambda head: True, soft=False)
+        await self._contents.purge(lambda head: True, soft=False)
         self._gone.clear()
 
     async def _coming_back(self) -> None:
         """Before anything is read again: what is owed goes, and what the others have changed is heard."""
-        self._is_returning = True
-        try:
-            while self._owed:
-                await self._owed[0].do()
+        while self._owed:
+            job = self._owed[0]
+            await job.do()
+            if self._owed[0] is job:  # unless there was too much of it meanwhile
                 self._owed.popleft()
-        finally:
-            self._is_returning = False
         await self._news.catch_up()
         self._news.begin()
 
-    # --- what it does there ----------------------------------------------------------------------------------------
-
-    async def _script(
-        self, text: str, key: str, variant: str, news: bytes, *more: Any, scopes: Sequence[str] = ()
-    ) -> bool:
-        """Run a script; whether it has changed something. Raises Away and Refused."""
-        names = self._names
-
-        async def run(client: Any) -> tuple[int, int, int]:
-            script = client.register_script(text)
-            changed, objects, octets = await script(args=[names.root, key, variant, news, *more, *scopes])
-            return int(changed), int(objects), int(octets)
-
-        try:
-            changed, objects, octets = await self.link.ask(run, first=self._is_returning)
-        except NoRoom:
-            self._no_room_until = asyncio.get_running_loop().time() + PAUSE_WITHOUT_ROOM_S
-            raise
-        except Refused:
-            await self._repair(f"h:{key}", *[f"s:{scope}" for scope in scopes])
-            raise
-        self._objects, self._bytes = max(0, objects), max(0, octets)
-        return changed == 1
-
-    async def _store(self, put: _Put) -> None:
-        head, content, before, is_announced = put
-        names = self._names
-        body = NO_BODY if head.length <= INLINE_BYTES else names.body(before or head)
-        try:
-            record = names.record(head, body, content if body == NO_BODY else b"")
-        except ValueError:  # too long a head, or one that is none
-            self._refused += 1
-            return
-        seconds = round(min(max(self._keep(head), SHORTEST_S), LONGEST_S))
-        changed = await self._script(
-            PUT,
-            names.key(head.key),
-            variant_of(head),
-            self._news.said("key", head.key) if is_announced else b"",
-            record,
-            seconds,
-            body,
-            b"" if body == NO_BODY or before is not None else content,
-            b"" if before is None else ident_of(before),
-            "" if before is None else variant_of(before),
-            round(LONGEST_S),
-            scopes=names.scopes(head),
-        )
-        self._stored += changed and before is None
-
-    async def _remove(self, head: StoredHead) -> None:
-        await self._drop(head)
-        self._gone.discard(ident_of(head))
-
-    async def _drop(self, head: StoredHead, *, is_announced: bool = True) -> bool:
-        news = self._news.said("key", head.key) if is_announced else b""
-        return await self._script(DROP, self._names.key(head.key), variant_of(head), news, ident_of(head))
-
-    async def _purge(self, match: Match, *, soft: bool) -> int:
-        pattern: str | None = getattr(match, "pattern", None)
-        count = 0
-        async for record in self._walk(getattr(match, "scope", None)):
-            head = record.head
-            if not match(head):
-                continue
-            if soft:
-                expired = _Put(head.replace(expired=True), record.content, head, pattern is None)
-                await self._store(expired)
-                count += 1
-            else:
-                count += await self._drop(head, is_announced=pattern is None)
-        if pattern is not None:
-            kind = "expire" if soft else "purge"
-            await self._script(TELL, "", "", self._news.said(kind, pattern.encode("utf-8", "surrogateescape")))
-        return count
-
-    async def _walk(self, scope: Scope | None) -> AsyncIterator[Record]:
-        """Every record in a scope, or every record."""
-        names = self._names
-        index = names.root + ("all" if scope is None else "s:" + names.scope(scope))
-        seen: set[str] = set()
-        found = [] if scope is None else names.surely_in(scope)
-        place: int | None = 0
-        while found or place is not None:
-            for name in found:
-                if name not in seen:
-                    seen.add(name)
-                    with contextlib.suppress(Refused):
-                        for record in await self._records(name, first=self._is_returning):
-                            yield record
-            found = []
-            if place is not None:
-                scan = partial(_scan, index=index, place=place)
-                place, found = await self.link.ask(scan, first=self._is_returning)
-
-    async def _repair(self, *names: str) -> None:
-        """Remove what has one of our names and is of another kind than it has to be: it would refuse us for ever."""
-        root = self._names.root
-
-        async def kinds(client: Any) -> None:
-            for name in ("all", "totals", "news", *names):
-                kind = _KINDS[name.partition(":")[0]]
-                if await client.type(root + name) not in (kind, b"none"):
-                    await client.unlink(root + name)
-
-        with contextlib.suppress(Away, Refused):
-            await self.link.ask(kinds, first=self._is_returning)
-
     def _heard(self, kind: str, text: bytes) -> None:
         """Another node, or this one, has announced something."""
-        if self.upper is None:
+        if self._copies is None:
             return
         if kind == "key":
-            self.upper.changed(text)
+            self._copies.changed(text)
         elif kind in ("purge", "expire"):
             try:
                 match = self._pattern(text.decode("utf-8", "surrogateescape"))
             except ValueError:  # a newer node knows more patterns
-                self.upper.forget()
+                self._copies.forget()
             else:
-                self.upper.purged(match, soft=kind == "expire")
+                self._copies.purged(match, soft=kind == "expire")
         else:
-            self.upper.forget()
+            self._copies.forget()
+
+    def listen(self, copies: Copies) -> None:
+        """See `store.SharedStore`."""
+        self._copies = copies
 
     # --- the whole -------------------------------------------------------------------------------------------------
 
@@ -433,7 +267,7 @@ class RedisStore:
         heads: list[StoredHead] = []
         with contextlib.suppress(Away, Refused):
             await self.link.tried()
-            async for record in self._walk(getattr(match, "scope", None)):
+            async for record in self._contents.walk(getattr(match, "scope", None)):
                 if match(record.head):
                     heads.append(record.head)
                     if len(heads) >= limit:
@@ -445,13 +279,13 @@ class RedisStore:
         without what Redis has evicted; `dropped` came too fast or while it was away, `late` are looks that took too
         long, `damaged` records that were not sealed right; `away` is 1 while Redis is."""
         return {
-            "objects": self._objects,
-            "bytes": self._bytes,
+            "objects": self._contents.objects,
+            "bytes": self._contents.bytes,
             "stored": self._stored,
             "evicted": 0,
             "refused": self._refused,
             "dropped": self._dropped,
-            "damaged": self._damaged,
+            "damaged": self._contents.damaged,
             "late": self._late,
             "failures": self.link.failures,
             "owed": len(self._owed),
@@ -481,16 +315,3 @@ class RedisStore:
             await asyncio.wait(tasks)
         await self._news.close()
         await self.link.close()
-
-
-async def _mget(client: Any, names: list[str]) -> list[bytes | None]:
-    found = await client.mget(names)
-    if len(found) != len(names):
-        raise ValueError("it answers another question than it was asked")
-    return [None if content is None else bytes(content) for content in found]
-
-
-async def _scan(client: Any, index: str, place: int) -> tuple[int | None, list[str]]:
-    """Some KEYs of an index, and where to go on, None at its end."""
-    place, members = await client.zscan(index, place, count=_WALK)
-    return int(place) or None, [bytes(member).partition(b":")[0].decode("ascii", "replace") for member, _ in members]

@@ -23,8 +23,21 @@ from interpose.core.body import Body
 from interpose.protocol.stored import StoredHead
 
 Match = Callable[[StoredHead], bool]
-"""Whether a stored response is meant. One that has an attribute `scope` means only what is in that `Scope`; one that has
-an attribute `pattern`, a text, can be told to another process."""
+"""Whether a stored response is meant. One that has an attribute `scope` means only what is in that `Scope`; one that
+has an attribute `pattern`, a text, can be told to another process."""
+
+
+class Copies(Protocol):
+    """What has copies of what is in a store that others change, too."""
+
+    def changed(self, key: bytes) -> None:
+        """What is stored under this key is another now."""
+
+    def purged(self, match: Match, *, soft: bool) -> None:
+        """What matches was removed, or made stale."""
+
+    def forget(self) -> None:
+        """Everything may be another now."""
 
 
 class Scope(NamedTuple):
@@ -98,9 +111,10 @@ def is_same_response(one: StoredHead, other: StoredHead) -> bool:
 class Writer(Protocol):
     """Takes in the content of one response. Exactly one of `commit` and `abort` ends it; later calls do nothing."""
 
-    gave_up: bool
-    """Whether this response will not be kept: too large, no room, no disk. More chunks may come and are ignored. What
-    is stored of the same variant stays; whoever does not want it any more removes it."""
+    @property
+    def gave_up(self) -> bool:
+        """Whether this response will not be kept: too large, no room, no disk. More chunks may come and are ignored.
+        What is stored of the same variant stays; whoever does not want it any more removes it."""
 
     def write(self, chunk: bytes) -> None:
         """The next octets. Never blocks the loop for long, never raises."""
@@ -154,3 +168,10 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Settle, and let go of files, threads and connections. Nothing is asked of a closed store."""
+
+
+class SharedStore(Store, Protocol):
+    """A store that others change, too: other workers, other machines."""
+
+    def listen(self, copies: Copies) -> None:
+        """Tell `copies` from now on what has changed, whoever has changed it, soon after it was."""
