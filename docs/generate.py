@@ -1,6 +1,7 @@
-"""Writes the pages of options, from the structs of the model and from the commands, so that none is without its row.
+"""Writes the pages of options and of queries, from the structs of the model, the commands and the table of words, so
+that none is without its row.
 
-script/manual runs it. What is not a table stands in `configuration.intro.md` and `commands.intro.md`.
+script/manual runs it. What is not a table stands in the files that end in `.intro.md`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ from interpose.config.advice import wanted
 from interpose.config.convert import type_of
 from interpose.config.model import Config
 from interpose.config.problem import shown
+from interpose.core.query.words import WHEN, WORDS, Kind, Word
 
 DOCS = Path(__file__).parent
 
 
 def pages() -> dict[str, str]:
     """Each page by its file's name."""
-    return {"configuration.md": page("configuration", sections()), "commands.md": page("commands", command_sections())}
+    return {
+        "configuration.md": page("configuration", sections()),
+        "commands.md": page("commands", command_sections()),
+        "queries.md": page("queries", word_rows()),
+    }
 
 
 def page(name: str, lines: Iterable[str]) -> str:
@@ -184,6 +190,26 @@ def default_of(param: Any) -> str:
         return param.show_default
     default = param.default[0] if isinstance(param.default, list) and param.default else param.default
     return f"`{default}`" if default not in (None, "", [], False) else ""
+
+
+def word_rows() -> Iterator[str]:
+    """The table of a query's words."""
+    yield "| Word | Means | Value | Known | Example |"
+    yield "|---|---|---|---|---|"
+    for word in WORDS.values():
+        known = WHEN[max(word.needs, key=lambda need: need.value)]
+        cells = (f"`{word.written}`", word.meaning, value_of_word(word), known, f"`{word.example}`")
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+    for word in WORDS.values():
+        if word.kind is Kind.CHOICE:
+            yield f"`{word.word}` is one of {', '.join(f'`{each}`' for each in word.values)}."
+            yield ""
+
+
+def value_of_word(word: Word) -> str:
+    """What may stand behind a word, in words."""
+    return f"{word.kind.value}, any case" if word.folds and word.kind is not Kind.CHOICE else word.kind.value
 
 
 if __name__ == "__main__":
