@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from interpose import __version__
-from interpose.cli import cache, check, connect, execute, faults, get, instance, lab, sockets, start
+from interpose.cli import cache, check, connect, execute, faults, get, instance, lab, send, sockets, spool, start
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,8 +42,11 @@ app.command(rich_help_panel=START)(sockets.relay)
 app.command(rich_help_panel=START)(sockets.socks)
 app.command(rich_help_panel=START)(sockets.echo)
 app.command(rich_help_panel=START)(sockets.upper)
+app.command(rich_help_panel=START)(spool.spool)
+app.command(rich_help_panel=START)(spool.sink)
 app.command(rich_help_panel=SPEAK)(connect.connect)
 app.command(rich_help_panel=SPEAK)(get.get)
+app.command(rich_help_panel=SPEAK)(send.send)
 app.command("exec", rich_help_panel=START, context_settings={"allow_interspersed_args": False})(execute.execute)
 app.command(rich_help_panel=START)(start.run)
 app.command(rich_help_panel=START)(check.check)

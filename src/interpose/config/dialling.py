@@ -39,7 +39,7 @@ class Dialling:
     def dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
         """How a proxy or relay, or an upstream of gateways, reaches servers. ValueError for unusable authorities."""
         resolver = self.prepare(config)
-        if isinstance(what, Listener) and what.role == "relay":
+        if isinstance(what, Listener) and what.role in ("relay", "spool"):
             upstream = next(upstream for upstream in config.upstreams if upstream.name == what.upstream)
             dialler = self._to(resolver, config, upstream)
             dialler.policy = NotItself(parse_address(what.address))

@@ -17,6 +17,7 @@ from interpose.net.address import SocketAddress, ip_address, is_name, parse_addr
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+_IDLE = re.compile(r"idle:([0-9]{1,4}(?:\.[0-9]{1,3})?)")
 _PATH = re.compile(r"/[\x21-\x7e]*")
 
 
@@ -34,6 +35,7 @@ def kinds(base: Path) -> Kinds:
         "dns": dns_server,
         "host": host_pattern,
         "path": path_prefix,
+        "end": end,
         "method": token,
         "token": token,
     }
@@ -188,6 +190,25 @@ def path_prefix(text: str) -> str:
     if _PATH.fullmatch(text) is None or "?" in text or "#" in text:
         raise ValueError('must begin with "/" and hold no space, "?" or "#"; encode others with %')
     return text
+
+
+def end(text: str) -> str:
+    """What ends a file: `half-close`, or `idle:S`."""
+    idle_end_s(text)
+    return text
+
+
+def idle_end_s(text: str) -> float | None:
+    """After how many silent seconds something has ended that only its sender can end otherwise; None for
+    `half-close`."""
+    if text == "half-close":
+        return None
+    if (match := _IDLE.fullmatch(text)) is None:
+        raise ValueError('is not an end; write "half-close", or "idle:2" for two seconds without a byte')
+    seconds = float(match[1])
+    if not 0.05 <= seconds <= 3600:
+        raise ValueError('must be from "idle:0.05" to "idle:3600" (seconds)')
+    return seconds
 
 
 def _unix(base: Path, text: str) -> str:

@@ -30,7 +30,9 @@ class _Step(NamedTuple):
 
 def loops(config: Config) -> Iterator[Loop]:
     """Every server that leads a relay back to itself, at once or by way of other relays."""
-    relays = {number: one for number, one in enumerate(config.listeners, 1) if one.role == "relay" and one.address}
+    relays = {
+        number: one for number, one in enumerate(config.listeners, 1) if one.role in ("relay", "spool") and one.address
+    }
     steps = {number: list(_steps(config, relay, relays)) for number, relay in relays.items()}
     for number in relays:
         for step in steps[number]:

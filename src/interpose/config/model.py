@@ -19,6 +19,7 @@ from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
 from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
+from interpose.engine.spool_options import SpoolOptions
 from interpose.filters.cache.options import CacheRule
 
 Name = Annotated[str, Meta(extra={"kind": "name"})]
@@ -150,16 +151,16 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     address: ListenAddress
     """`host:port`, `:port`, `[v6]:port` or `unix:path`. Port 0 takes any free one."""
 
-    role: Literal["gateway", "proxy", "relay", "socks", "auto", "echo", "upper"]
+    role: Literal["gateway", "proxy", "relay", "socks", "auto", "echo", "upper", "spool", "sink"]
     """`gateway` stands before HTTP servers of yours; `proxy` goes where its HTTP clients ask, `socks` where its SOCKS
     clients do, `auto` is both on one port. `relay` passes on whatever comes, `echo` sends it back, `upper` sends it
-    back in capitals."""
+    back in capitals. `spool` stores files and sends them on, `sink` keeps them."""
 
     udp: bool = False
     """(relay, echo, upper) Datagrams instead of connections."""
 
     upstream: Name = ""
-    """(gateway) The upstream of everything that no route takes. (relay) Where everything goes."""
+    """(gateway) The upstream of everything that no route takes. (relay, spool) Where everything goes."""
 
     tls: Tls | None = None
     """Speak TLS on this listener."""
@@ -203,6 +204,9 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     datagrams: DatagramOptions | None = None
     """(relay with udp) Sessions of this listener; keys that are not given are those of `[datagrams]`."""
+
+    spool: SpoolOptions | None = None
+    """(spool, sink) Where files are kept, and how they go on."""
 
     faults: tuple[Fault, ...] = field(default=(), name="fault")
     """What is to go wrong with connections or datagrams of this listener, on purpose; where it speaks HTTP, with

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from interpose.engine.client import UpstreamClient
+from interpose.engine.courier import Courier
 from interpose.engine.narration import Narration
 from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
@@ -31,6 +32,7 @@ class Retired:
         self._writers: list[tuple[LineWriter, list[weakref.ref[AccessLog | Narration]]]] = []
         self._resolvers: list[Resolver] = []
         self._keepers: list[Keeper] = []
+        self._couriers: list[Courier] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     def add(self, parts: Iterable[Any]) -> None:
@@ -47,6 +49,9 @@ class Retired:
                 self._resolvers.append(part)
             elif isinstance(part, Keeper):
                 self._keepers.append(part)
+            elif isinstance(part, Courier):
+                part.retire()
+                self._couriers.append(part)
 
     @property
     def open_connections(self) -> int:
@@ -60,7 +65,8 @@ class Retired:
         for entry in [entry for entry in self._writers if all(log() is None for log in entry[1])]:
             self._writers.remove(entry)
             self._close_writer(entry[0])
-        if self._resolvers and not self._clients:
+        self._couriers = [courier for courier in self._couriers if courier.is_sending]
+        if self._resolvers and not self._clients and not self._couriers:
             self._close_soon(self._resolvers)
             self._resolvers = []
         unused = [keeper for keeper in self._keepers if not keeper.users and not keeper.running]
@@ -68,7 +74,7 @@ class Retired:
             self._close_soon(unused)
             self._keepers = [keeper for keeper in self._keepers if keeper not in unused]
 
-    def _close_soon(self, parts: Iterable[Resolver | Keeper]) -> None:
+    def _close_soon(self, parts: Iterable[Resolver | Keeper | Courier]) -> None:
         closing = asyncio.get_running_loop().create_task(_close_all(parts))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -78,7 +84,7 @@ class Retired:
         loop = asyncio.get_running_loop()
         for client in list(self._clients):
             client.close()
-        await _close_all([*self._keepers, *self._resolvers])
+        await _close_all([*self._couriers, *self._keepers, *self._resolvers])
         await asyncio.gather(*self._closing)
         writers = [writer for writer, _ in self._writers]
         for writer in writers:
@@ -86,13 +92,13 @@ class Retired:
         end = loop.time() + LAST_LINES_S
         while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.005)
-        self._resolvers, self._writers, self._keepers = [], [], []
+        self._resolvers, self._writers, self._keepers, self._couriers = [], [], [], []
 
     def _close_writer(self, writer: LineWriter) -> None:
         writer.close(wait_s=0)
         self.dropped_lines += writer.dropped
 
 
-async def _close_all(parts: Iterable[Resolver | Keeper]) -> None:
+async def _close_all(parts: Iterable[Resolver | Keeper | Courier]) -> None:
     for part in parts:
         await part.close()

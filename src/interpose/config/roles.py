@@ -21,6 +21,8 @@ DEFAULT_ADDRESS = "127.0.0.1:8080"
 DEFAULT_SOCKS_ADDRESS = "127.0.0.1:1080"
 DEFAULT_ECHO_ADDRESS = "127.0.0.1:8001"
 DEFAULT_UPPER_ADDRESS = "127.0.0.1:12000"
+DEFAULT_SPOOL_ADDRESS = "127.0.0.1:9000"
+DEFAULT_SINK_ADDRESS = "127.0.0.1:9001"
 INTERACTIVE_GRACE_S = 3.0
 
 
@@ -114,6 +116,53 @@ def answering_tables(
     return common_tables(role, listen, own={"udp": udp, "show": show}, log=log, **options)
 
 
+def spool_config(
+    server: str, directory: str, listen: Sequence[str] = (DEFAULT_SPOOL_ADDRESS,), **options: Any
+) -> Config:
+    """A spool that keeps files in `directory` and sends them to `server`. `options` are those of `spool_tables`."""
+    return config_of(spool_tables(server, directory, listen, **options))
+
+
+def spool_tables(
+    server: str,
+    directory: str,
+    listen: Sequence[str] = (DEFAULT_SPOOL_ADDRESS,),
+    *,
+    hold: bool = False,
+    delay_s: float = 0.0,
+    end: str = "half-close",
+    form: str = "auto",
+    verify: bool = True,
+    ca_file: str | None = None,
+    log: str = "off",
+    **options: Any,
+) -> dict[str, Any]:
+    """The tables of a spool. What becomes of a file is told on standard error instead of a log. `options` are those of
+    `common_tables`."""
+    files = {"dir": directory, "hold": hold, "delay_s": delay_s, "end": end, "form": form}
+    upstream = {"name": "upstream", "servers": [server], "verify": verify}
+    own = {"upstream": "upstream", "spool": files}
+    trust = {} if ca_file is None else {"ca_file": ca_file}
+    return {**common_tables("spool", listen, own=own, log=log, **options), "upstream": [{**upstream, **trust}]}
+
+
+def sink_config(directory: str, listen: Sequence[str] = (DEFAULT_SINK_ADDRESS,), **options: Any) -> Config:
+    """A server that keeps the files it is sent in `directory`. `options` are those of `sink_tables`."""
+    return config_of(sink_tables(directory, listen, **options))
+
+
+def sink_tables(
+    directory: str,
+    listen: Sequence[str] = (DEFAULT_SINK_ADDRESS,),
+    *,
+    end: str = "half-close",
+    log: str = "off",
+    **options: Any,
+) -> dict[str, Any]:
+    """The tables of a sink. `options` are those of `common_tables`."""
+    return common_tables("sink", listen, own={"spool": {"dir": directory, "end": end}}, log=log, **options)
+
+
 def common_tables(
     role: str,
     listen: Sequence[str],
@@ -188,6 +237,9 @@ _FLAGS = tuple(
         (r"upstream\[1\]\.servers(\[[0-9]+\])?", "UPSTREAM"),
         (r"upstream\[1\]\.send_proxy_protocol", "--send-proxy"),
         (r"upstream\[1\]\.ca_file", "--ca-file"),
+        (r"listener\[[0-9]+\]\.spool\.dir", "DIR"),
+        (r"listener\[[0-9]+\]\.spool\.delay_s", "--delay"),
+        (r"listener\[[0-9]+\]\.spool\.(end|hold|form)", r"--\1"),
         (r"listener\[[0-9]+\]\.fault", "--fault"),
         (r"listener\[[0-9]+\]\.fault(\[[0-9]+\])", r"--fault\1"),
         (r"listener\[[0-9]+\]\.fault(\[[0-9]+\])\.([a-z_]+)", r"--fault\1 \2"),

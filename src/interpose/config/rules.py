@@ -124,7 +124,7 @@ def _keys_suit_the_role(config: Config) -> Iterator[Breach]:
 
 
 _ROLES_OF = {
-    "upstream": ("gateway", "relay"),
+    "upstream": ("gateway", "relay", "spool"),
     "auth": ("gateway", "proxy", "socks", "auto"),
     "trusted": ("gateway", "proxy", "auto"),
     "allow_upstream": OPEN_ROLES,
@@ -132,6 +132,7 @@ _ROLES_OF = {
     "pac_exceptions": ("proxy", "auto"),
     "cache": ("gateway", "proxy", "auto"),
     "udp": ("relay", "echo", "upper"),
+    "spool": ("spool", "sink"),
     "show": ("relay", "echo", "upper"),
 }
 """The keys that only some roles have."""
@@ -252,7 +253,7 @@ def _gateways_lead_somewhere(config: Config) -> Iterator[Breach]:
         ):
             message = "leads nowhere; give it an upstream, or add a [[route]]"
             yield Breach(where, ABSENT, message, (f"{where}.role", f"{where}.upstream", f"{where}.name", "route"))
-        if listener.role == "relay" and not listener.upstream:
+        if listener.role in ("relay", "spool") and not listener.upstream:
             yield Breach(where, ABSENT, "leads nowhere; give it an upstream", (f"{where}.role", f"{where}.upstream"))
 
 
@@ -307,6 +308,29 @@ def _caches_fit(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.cache_rule", ABSENT, message, (f"{where}.cache", "listener"))
 
 
+def _spools_fit(config: Config) -> Iterator[Breach]:
+    places: dict[str, str] = {}
+    servers = {upstream.name: upstream.servers for upstream in config.upstreams}
+    for where, listener in _numbered("listener", config.listeners):
+        options, needs = listener.spool, (f"{where}.role", f"{where}.spool")
+        if listener.role not in _ROLES_OF["spool"]:
+            continue
+        if options is None or not options.dir:
+            yield Breach(f"{where}.spool.dir", ABSENT, "is missing; say where files are to be kept", needs)
+            continue
+        first = places.setdefault(options.dir, where)
+        if first != where:
+            message = f"is the directory of {first} already; give each its own"
+            yield Breach(f"{where}.spool.dir", options.dir, message, (*needs, f"{first}.spool"))
+        for key in ("hold", "delay_s"):
+            if listener.role == "sink" and (value := getattr(options, key)):
+                message = "has no meaning for a sink, from where nothing is sent; take it away, or make this a spool"
+                yield Breach(f"{where}.spool.{key}", value, message, needs)
+        if listener.role == "spool" and len(servers.get(listener.upstream, ())) > 1:
+            message = "has several servers; a spool sends to one, so that it can tell what that one has got"
+            yield Breach(f"{where}.upstream", listener.upstream, message, (*needs, "upstream"))
+
+
 _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _has_a_listener,
     _addresses_differ,
@@ -318,6 +342,7 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _servers_suit_the_role,
     _datagrams_go_to_one_server,
     _relays_lead_elsewhere,
+    _spools_fit,
     _no_proxy_is_open_to_all,
     _routes_have_one_end,
     _routes_can_be_told_apart,

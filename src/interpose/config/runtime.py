@@ -33,9 +33,11 @@ from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.engine.calls import Calls, DirectCalls, NoOffice
 from interpose.engine.client import Dial, UpstreamClient
+from interpose.engine.courier import Courier
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
 from interpose.engine.records import Records
+from interpose.engine.spool_reaper import Reaper
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.script import Script
@@ -234,6 +236,10 @@ class WorkerRuntime:
         for identities in self._parts.every(Identities):
             for warning in identities.refresh():
                 log.warning("%s", warning)
+        for courier in self._parts.every(Courier):
+            courier.tick()
+        for reaper in self._parts.every(Reaper):
+            reaper.tick(now)
         self._open_tunnels().tick(now)
         self._retired.tick(now)
 

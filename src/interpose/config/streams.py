@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from interpose.config import spools
 from interpose.config.build import Means, origin_of
 from interpose.config.model import Config, Listener
 from interpose.config.steps import destination_of, users_of
@@ -80,10 +81,23 @@ def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
     )
 
 
+def spool_of(config: Config, listener: Listener, means: Means) -> Serve:
+    """Stores files and sends them to the server of an upstream."""
+    upstream = next(upstream for upstream in config.upstreams if upstream.name == listener.upstream)
+    return spools.spool_of(config, listener, means, server_of(upstream.servers[0]))
+
+
+def sink_of(config: Config, listener: Listener, means: Means) -> Serve:
+    """Stores files."""
+    return spools.sink_of(listener, means)
+
+
 _ROLES: dict[str, Callable[[Config, Listener, Means], Serve]] = {
     "echo": echo_of,
     "upper": upper_of,
     "relay": relay_of,
+    "spool": spool_of,
+    "sink": sink_of,
     "socks": socks_of,
     "auto": socks_of,  # as far as no HTTP is spoken
 }
