@@ -13,6 +13,10 @@ Name = Annotated[str, Meta(extra={"kind": "name"})]
 Folder = Annotated[str, Meta(extra={"kind": "folder"})]
 Token = Annotated[str, Meta(extra={"kind": "token"})]
 Room = Annotated[int, Meta(ge=1 << 20, le=1 << 50)]
+File = Annotated[str, Meta(extra={"kind": "file"})]
+RedisUrl = Annotated[str, Meta(extra={"kind": "redis"})]
+Budget = Annotated[float, Meta(ge=0.001, le=10)]
+Connections = Annotated[int, Meta(ge=1, le=256)]
 
 
 class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +26,7 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What listeners and routes call it."""
 
     memory_bytes: Room = 268435456
-    """(without dir) Memory for what is kept, in each worker."""
+    """Memory for what is kept, in each worker. With dir or redis: for copies of what is used most."""
 
     dir: Folder = ""
     """A directory for what is kept on disk, shared by all workers and there after a restart. Empty: nothing is kept on
@@ -33,8 +37,26 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on."""
 
     max_object_bytes: Bytes = 0
-    """The longest content that is kept. 0: an eighth of the memory; on disk 1 GiB, and half of the room at most.
-    There another figure counts as that for the room does."""
+    """The longest content that is kept. 0: an eighth of the memory; on disk 1 GiB, and half of the room at most; in
+    Redis 1 MiB. On disk another figure counts as that for the room does."""
+
+    redis: RedisUrl = ""
+    """A Redis or Valkey for what is kept, shared by all machines whose caches have the same name and key:
+    `redis://host:port`, `rediss://user:password@host/database` or `unix:///path`. Empty: none. Not together with
+    dir."""
+
+    redis_key_file: File | None = None
+    """(with redis) A file with a secret that all machines know. What was not stored with it is not there. Without
+    one the user and password of the URL are the secret."""
+
+    redis_connect_timeout_s: Budget = 0.02
+    """(with redis) How long a connection may take to come about."""
+
+    redis_timeout_s: Budget = 0.05
+    """(with redis) How long a command may take. A request waits for no longer, and goes on without what is there."""
+
+    max_redis_connections: Connections = 8
+    """(with redis) Connections of each worker, at most."""
 
     heuristic: Literal["auto", "on", "off"] = "auto"
     """Whether an answer with Last-Modified that does not say how long it is fresh is so for a tenth of its age, a day

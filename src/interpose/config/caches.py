@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from interpose.config.cache_model import Cache
 from interpose.config.model import NO_CACHE, Config, Listener, Route
@@ -11,9 +13,16 @@ from interpose.config.parts import Parts
 from interpose.core.handler import Filter
 from interpose.filters.cache.filter import Cache as CacheFilter
 from interpose.filters.cache.keeper import Keeper
-from interpose.filters.cache.options import CacheOptions
+from interpose.filters.cache.options import CacheOptions, CacheRule
+from interpose.filters.cache.pattern import matcher
+from interpose.protocol.freshness import GATEWAY_TARGETS, Policy
+from interpose.storage.keep_time import seconds_to_keep
 from interpose.storage.memory_store import MemoryStore
+from interpose.storage.redis_place import place_of
 from interpose.storage.store import Store
+from interpose.storage.tiers import Tiers
+
+LEAST_SECRET_BYTES = 16
 
 
 def cache_of(config: Config, listener: Listener, route: Route | None) -> Cache | None:
@@ -26,7 +35,11 @@ def cache_of(config: Config, listener: Listener, route: Route | None) -> Cache |
 
 def cache_in_words(cache: Cache, route: Route | None) -> str:
     """What `interpose check` shows."""
-    room = f"{cache.disk_bytes >> 20} MiB in {cache.dir}" if cache.dir else f"{cache.memory_bytes >> 20} MiB of memory"
+    room = f"{cache.memory_bytes >> 20} MiB of memory"
+    if cache.dir:
+        room = f"{cache.disk_bytes >> 20} MiB in {cache.dir}, {room}"
+    elif cache.redis:
+        room = f"Redis at {place_of(cache.redis)}, {room}"
     rules = len(cache.rules) + (len(route.cache_rules) if route is not None else 0)
     counted = f"; {rules} rule{'s' if rules > 1 else ''}" if rules else ""
     return f"{cache.name}: {room}{counted}"
@@ -52,26 +65,73 @@ def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route 
         is_gateway=listener.role == "gateway",
         trusts=bool(listener.trusted),
     )
-    return CacheFilter(options, keeper_of(cache, parts))
+    rules = [rule for route in config.routes for rule in route.cache_rules]
+    return CacheFilter(options, keeper_of(cache, parts, rules))
 
 
-def keeper_of(cache: Cache, parts: Parts) -> Keeper:
+def keeper_of(cache: Cache, parts: Parts, rules: Sequence[CacheRule] = ()) -> Keeper:
     """What keeps the answers of a cache. One in memory lives on across reloads that leave its size as it is, one on
-    disk across all that leave its directory: a process opens that once, with the room it had then."""
-    key = (cache.dir,) if cache.dir else (cache.name, cache.memory_bytes, cache.max_object_bytes)
-    keeper = parts.get(Keeper, key, lambda: Keeper(store_of(cache), name=cache.name))
+    disk across all that leave its directory: a process opens that once, with the room it had then. Of one in Redis
+    what is kept lives on in any case. `rules` are those of routes."""
+    key: tuple[Hashable, ...] = (cache.name, cache.memory_bytes, cache.max_object_bytes)
+    if cache.dir:
+        key = (cache.dir,)
+    elif cache.redis:
+        key = (cache, *rules)
+    keeper = parts.get(Keeper, key, lambda: Keeper(store_of(cache, rules), name=cache.name))
     keeper.name = cache.name
     return keeper
 
 
-def store_of(cache: Cache) -> Store:
-    """The store of a cache. ValueError, a sentence, when its directory cannot be used."""
+def store_of(cache: Cache, rules: Sequence[CacheRule] = ()) -> Store:
+    """The store of a cache. ValueError, a sentence, when its directory or its key cannot be used."""
+    most: dict[str, int] = {"max_object_bytes": cache.max_object_bytes} if cache.max_object_bytes else {}
     if cache.dir:
         from interpose.storage.disk_store import DiskStore
 
-        most = {"max_object_bytes": cache.max_object_bytes} if cache.max_object_bytes else {}
-        return DiskStore(cache.dir, cache.disk_bytes, **most)
+        return Tiers(MemoryStore(cache.memory_bytes), DiskStore(cache.dir, cache.disk_bytes, **most))
+    if cache.redis:
+        from interpose.storage.redis_link import LinkOptions
+        from interpose.storage.redis_store import RedisStore
+
+        options = LinkOptions(
+            cache.redis, cache.redis_connect_timeout_s, cache.redis_timeout_s, cache.max_redis_connections
+        )
+        keep = seconds_to_keep(_policies(cache, rules))
+        return Tiers(
+            MemoryStore(cache.memory_bytes),
+            RedisStore(options, _secret(cache), cache.name, matcher, keep, **most),
+        )
     return MemoryStore(cache.memory_bytes, cache.max_object_bytes or None)
+
+
+def _secret(cache: Cache) -> bytes:
+    """What all machines know that share a cache in Redis. ValueError when the file has too little of it."""
+    if cache.redis_key_file is None:
+        parts = urlsplit(cache.redis)
+        return f"{parts.username or ''}:{parts.password or ''}".encode()
+    try:
+        secret = Path(cache.redis_key_file).read_bytes().strip()
+    except OSError as error:
+        raise ValueError(f"{cache.redis_key_file} cannot be read: {error.strerror}.") from None
+    if len(secret) < LEAST_SECRET_BYTES:
+        raise ValueError(f"{cache.redis_key_file} holds {len(secret)} bytes; a key has {LEAST_SECRET_BYTES} at least.")
+    return secret
+
+
+def _policies(cache: Cache, rules: Sequence[CacheRule]) -> list[Policy]:
+    """Every way in which an answer's time may be read, for who has to know how long one can be of use."""
+    plain = Policy(heuristic=cache.heuristic != "off", default_ttl_s=cache.ttl_s, grace_s=cache.grace_s)
+    policies = [plain]
+    for rule in (*rules, *cache.rules):
+        policies.append(
+            plain._replace(
+                default_ttl_s=rule.ttl_s if rule.ttl_s is not None else cache.ttl_s,
+                override_ttl_s=rule.override_ttl_s,
+                grace_s=rule.grace_s if rule.grace_s is not None else cache.grace_s,
+            )
+        )
+    return [*policies, *[policy._replace(targets=GATEWAY_TARGETS) for policy in policies]]
 
 
 def cache_counters(keepers: Iterable[Keeper]) -> dict[str, float]:

@@ -16,12 +16,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ResponseError, TimeoutError
+
+from interpose.storage.redis_place import place_of
 
 log = logging.getLogger("interpose")
 
@@ -178,14 +179,6 @@ class RedisLink:
             self._task.cancel()
             await asyncio.wait((self._task,))
         await self._client.aclose(close_connection_pool=True)
-
-
-def place_of(url: str) -> str:
-    """Where it is, without user and password: for people."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix:{parts.path}"
-    return parts.netloc.rpartition("@")[2] + parts.path.rstrip("/")
 
 
 async def _ping(client: Any) -> None:

@@ -25,6 +25,18 @@ ALONE_S = 10.0
 MOST_REMEMBERED = 4096
 MOST_LISTED = 1000
 CLOSE_TURNS = 100
+MORE_COUNTS = (
+    "memory_objects",
+    "memory_bytes",
+    "memory_hits",
+    "away",
+    "owed",
+    "late",
+    "dropped",
+    "failures",
+    "damaged",
+)
+"""What some kinds of stores count, too."""
 
 
 class Miss(NamedTuple):
@@ -179,7 +191,8 @@ class Keeper:
         stored = self.store.counters()
         kept = {f"cache_{name}": stored[name] for name in ("objects", "bytes")}
         grown = {f"cache_{name}_total": stored[name] for name in ("stored", "evicted", "refused")}
-        return {**self.counts, **kept, **grown, "cache_fetches": self.running}
+        more = {f"cache_{name}": stored[name] for name in MORE_COUNTS if name in stored}
+        return {**self.counts, **kept, **grown, **more, "cache_fetches": self.running}
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
