@@ -7,7 +7,7 @@ r"""From text to a tree.
     term   = word [ "." name ] ":" value { "," value }        one of the values
     value  = [ ">=" | "<=" | ">" | "<" ] ( bare | quoted )    * is a wildcard, \* a star
     name   = bare | quoted
-    phrase = bare | quoted
+    phrase = bare | quoted                                     * alone is everything: kind:*
 
 AND, OR and NOT may be in lower case. One pass from left to right, each character looked at a bounded number of times;
 the depth, the number of terms and the length of the text are bounded, so nothing that is typed can take long.
@@ -20,7 +20,7 @@ import re
 from interpose.core.query.error import QueryError, meant
 from interpose.core.query.reading import Item, value_of
 from interpose.core.query.tree import And, Not, Or, Phrase, Query, Term
-from interpose.core.query.values import Value, folded
+from interpose.core.query.values import Present, Value, folded
 from interpose.core.query.words import WORDS, Word
 
 MAX_CHARACTERS = 8192
@@ -119,6 +119,8 @@ class _Parser:
         assert bare is not None
         self._place = bare.end()
         self._ends_here()
+        if bare[0] == "*":
+            return Term(WORDS["kind"].word, "", (Present(),), start, 1)
         return Phrase(bare[0], start, len(bare[0]))
 
     def _group(self, start: int) -> Query:

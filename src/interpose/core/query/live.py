@@ -59,9 +59,9 @@ class Live:
         if word == "kind":
             return self._kind()
         if word == "request.type":
-            return self._request.fields.get("content-type", "")
+            return media_type(self._request.fields.get("content-type", ""))
         if word == "response.type":
-            return None if self._response is None else self._response.fields.get("content-type", "")
+            return None if self._response is None else media_type(self._response.fields.get("content-type", ""))
         match word:
             case "url":
                 return str(self._request.target)
@@ -135,6 +135,11 @@ def parameters(query: str | None) -> Iterator[tuple[str, str]]:
         name, _, value = pair.partition("=")
         if pair:
             yield unquote_plus(name), unquote_plus(value)
+
+
+def media_type(value: str) -> str:
+    """A Content-Type without its parameters."""
+    return value.partition(";")[0].rstrip(" \t")
 
 
 def cookies(lines: Sequence[str]) -> Iterator[tuple[str, str]]:

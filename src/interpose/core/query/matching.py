@@ -117,14 +117,12 @@ def _need(leaf: Term | Phrase) -> Need:
 def _too_early(leaf: Term | Phrase, known: Need, missing: Need) -> str:
     when = WHEN[max(missing, key=lambda need: need.value)]
     if isinstance(leaf, Phrase):
-        return (
-            f"a text is looked for in all of an exchange, which is known {when}: write the word that is meant before it"
-        )
+        return "a text is looked for in all of an exchange, which this rule cannot see: write a word before it"
     for word in WORDS[leaf.word].split:
         if not WORDS[word].needs & ~known:
             rest = f".{leaf.name}" if leaf.name else ""
-            return f"`{leaf.word}` means the other message too, which is not there yet: write `{word}{rest}`"
-    return f"`{leaf.word}` is known {when}, and this rule is asked before: leave it out"
+            return f"`{leaf.word}` means the other message too, which this rule cannot see: write `{word}{rest}`"
+    return f"`{leaf.word}` is known {when}, and not where this rule is asked: leave it out"
 
 
 def _test(query: Query) -> Test:

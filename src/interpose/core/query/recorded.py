@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from interpose.core.query.live import cookies, parameters
+from interpose.core.query.live import cookies, media_type, parameters
 from interpose.core.record import Part, Record, field_pairs
 
 
@@ -93,7 +93,7 @@ def _fields(part: Part, name: str) -> list[str]:
 
 
 def _type(part: Part) -> str:
-    return next(iter(_fields(part, "content-type")), "")
+    return media_type(", ".join(_fields(part, "content-type")))
 
 
 def _query(record: Record) -> str:

@@ -17,7 +17,7 @@ from interpose.core.query.values import PLAIN_NAME, Value, escape
 from interpose.core.query.words import WORDS
 
 _PLAIN_PHRASE = re.compile(r"[^\s()\":\\-][^\s()\":\\]*")
-_JOINS = ("and", "or", "not")
+_SPECIAL = ("and", "or", "not", "*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Phrase:
     length: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
-        is_plain = _PLAIN_PHRASE.fullmatch(self.text) is not None and self.text.lower() not in _JOINS
+        is_plain = _PLAIN_PHRASE.fullmatch(self.text) is not None and self.text.lower() not in _SPECIAL
         return self.text if is_plain else f'"{escape(self.text)}"'
 
 

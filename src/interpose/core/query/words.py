@@ -28,7 +28,8 @@ class Need(enum.Flag):
 
 
 INBOUND = Need.CLIENT | Need.REQUEST_HEAD | Need.USER | Need.ROUTE | Need.REQUEST_BODY
-OUTBOUND = INBOUND | Need.RESPONSE_HEAD | Need.RESPONSE_BODY
+OUTBOUND = INBOUND & ~Need.REQUEST_BODY | Need.RESPONSE_HEAD | Need.RESPONSE_BODY
+"""The request's content has passed by then."""
 
 WHEN = {
     Need.CLIENT: "when a client connects",
@@ -84,7 +85,7 @@ class Word(NamedTuple):
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
-TYPES = ("text/html*", "text/*", "application/json*", "*json*", "*xml*", "image/*", "video/*", "text/event-stream*")
+TYPES = ("text/html", "text/*", "application/json", "*json", "*xml", "image/*", "video/*", "text/event-stream")
 STATES = ("held", "edited", "replayed", "marked", "cached", "blocked", "error")
 BOTH_HEADS = Need.REQUEST_HEAD | Need.RESPONSE_HEAD
 BOTH_BODIES = Need.REQUEST_BODY | Need.RESPONSE_BODY
@@ -110,11 +111,11 @@ _TABLE = (
          named=True, many=True),
     Word("response", Kind.TEXT, Need.RESPONSE_HEAD, "a field of the response", "response.server:nginx*", folds=True,
          named=True, many=True),
-    Word("type", Kind.TEXT, BOTH_HEADS, "the Content-Type of the request or of the response", "type:*json*", TYPES,
-         folds=True, split=("request.type", "response.type")),
-    Word("request.type", Kind.TEXT, Need.REQUEST_HEAD, "the Content-Type of the request",
-         "request.type:multipart/form-data*", TYPES, folds=True),
-    Word("response.type", Kind.TEXT, Need.RESPONSE_HEAD, "the Content-Type of the response", "response.type:image/*",
+    Word("type", Kind.TEXT, BOTH_HEADS, "the media type of the request or of the response, without parameters",
+         "type:*json", TYPES, folds=True, split=("request.type", "response.type")),
+    Word("request.type", Kind.TEXT, Need.REQUEST_HEAD, "the media type of the request",
+         "request.type:multipart/form-data", TYPES, folds=True),
+    Word("response.type", Kind.TEXT, Need.RESPONSE_HEAD, "the media type of the response", "response.type:image/*",
          TYPES, folds=True),
     Word("status", Kind.STATUS, Need.RESPONSE_HEAD, "the status the client was sent", "status:5xx",
          ("2xx", "3xx", "4xx", "5xx", ">=400", "200", "404")),

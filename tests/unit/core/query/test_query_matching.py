@@ -203,20 +203,24 @@ def test_a_query_says_what_has_to_be_known_for_it(query: str, wanted: Need) -> N
     ("query", "known", "position", "length", "message"),
     [
         ("host:a -status:200", INBOUND, 8, 10,
-         "`status` is known when the head of the response is there, and this rule is asked before: leave it out"),
+         "`status` is known when the head of the response is there, and not where this rule is asked: leave it out"),
         ("user:a", Need.CLIENT | Need.REQUEST_HEAD, 0, 6,
-         "`user` is known when the client has said who it is, and this rule is asked before: leave it out"),
+         "`user` is known when the client has said who it is, and not where this rule is asked: leave it out"),
         ("took:>1s", OUTBOUND, 0, 8,
-         "`took` is known when all is over and recorded, and this rule is asked before: leave it out"),
+         "`took` is known when all is over and recorded, and not where this rule is asked: leave it out"),
         ("host:a field.x-a:1", INBOUND, 7, 11,
-         "`field` means the other message too, which is not there yet: write `request.x-a`"),
+         "`field` means the other message too, which this rule cannot see: write `request.x-a`"),
         ("body:x", INBOUND, 0, 6,
-         "`body` means the other message too, which is not there yet: write `request.body`"),
+         "`body` means the other message too, which this rule cannot see: write `request.body`"),
         ("body:x", Need.REQUEST_HEAD, 0, 6,
-         "`body` is known when the response's content is there, and this rule is asked before: leave it out"),
+         "`body` is known when the response's content is there, and not where this rule is asked: leave it out"),
+        ("body:x", OUTBOUND, 0, 6,
+         "`body` means the other message too, which this rule cannot see: write `response.body`"),
+        ("request.body:x", OUTBOUND, 0, 14,
+         "`request.body` is known when the request's content is there, and not where this rule is asked: leave it out"),
         ("host:a example", INBOUND, 7, 7,
-         "a text is looked for in all of an exchange, which is known when the response's content is there: "
-         "write the word that is meant before it"),
+         "a text is looked for in all of an exchange, which this rule cannot see: "
+         "write a word before it"),
     ],
 )  # fmt: skip
 def test_a_word_that_is_not_known_yet_is_pointed_at(
@@ -229,7 +233,8 @@ def test_a_word_that_is_not_known_yet_is_pointed_at(
 
 def test_what_is_known_is_not_complained_about() -> None:
     demand(parse("host:a request.body:x -user:b route:c request.x:1"), INBOUND, "")
-    demand(parse("status:5xx type:*json* body:x text"), OUTBOUND, "")
+    demand(parse("status:5xx type:*json response.body:x -request.y:2"), OUTBOUND, "")
+    demand(parse("*"), Need.CLIENT, "")
 
 
 def test_terms_come_in_the_order_of_the_text() -> None:

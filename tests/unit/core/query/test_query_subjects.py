@@ -27,7 +27,14 @@ def live(*, response: Response | None = None, route: str | None = None) -> Live:
     request = Request(
         "POST",
         Target(Form.ABSOLUTE, "https", Authority("shop.example"), "/cart/7", "page=2&q=a+b%26&flag&page=3"),
-        Fields([("Content-Type", "application/json"), ("X-A", "1"), ("x-a", "2"), ("Cookie", 'id=x; t="a=b"')]),
+        Fields(
+            [
+                ("Content-Type", "application/json ; charset=utf-8"),
+                ("X-A", "1"),
+                ("x-a", "2"),
+                ("Cookie", 'id=x; t="a=b"'),
+            ]
+        ),
         Body(b'{"token": 1}'),
     )
     return Live(exchange, request, response, time=0.0, route=route, groups=("staff",), request_text='{"token": 1}')
@@ -48,7 +55,9 @@ def recorded() -> Recorded:
         port=443,
         target="https://shop.example/cart/7?page=2&q=a+b%26&flag&page=3",
         request=Part(
-            b'Content-Type: application/json\r\nX-A: 1\r\nx-a: 2\r\nCookie: id=x; t="a=b"\r\n', b'{"token": 1}', 12
+            b'Content-Type: application/json ; charset=utf-8\r\nX-A: 1\r\nx-a: 2\r\nCookie: id=x; t="a=b"\r\n',
+            b'{"token": 1}',
+            12,
         ),
         status=503,
         response=Part(b"Content-Type: text/plain\r\nServer: nginx\r\n", "für später".encode(), 12),
