@@ -1,0 +1,190 @@
+"""A record as rows of the database, and back.
+
+Each row has a checksum over what never changes in it. SQLite notices pages that are not pages, but not an octet that
+became another one; a row that is not what was written is treated as if it were not there.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from interpose.core.journal import Kept, Summary, Trait
+from interpose.core.record import Part, Passage, Record, field_pairs
+from interpose.storage.journal.contents import INLINE_BYTES, Contents
+
+FIXED = Summary.__struct_fields__[1:-2]
+COLUMNS = ", ".join(("id", *FIXED, "mark", "comment", "checksum"))
+INSERT_FLOW = f"INSERT INTO flow (id, {', '.join(FIXED)}, checksum) VALUES ({', '.join('?' * (len(FIXED) + 2))})"
+INSERT_KEPT = "INSERT INTO kept (id, record, checksum) VALUES (?, ?, ?)"
+
+_MOST = (1 << 63) - 1
+_CONTENT_TYPE = b"content-type: "
+
+
+class Stored(msgspec.Struct, array_like=True, frozen=True):
+    """What is in the row of `kept`. A digest stands for what is in a file; the messages there are MessagePack."""
+
+    record: Record
+    request_kept: int = 0
+    response_kept: int = 0
+    messages_kept: int = 0
+    request: bytes = b""
+    response: bytes = b""
+    messages: bytes = b""
+    request_redacted: tuple[str, ...] = ()
+    response_redacted: tuple[str, ...] = ()
+
+
+_STORED = msgspec.msgpack.Decoder(Stored)
+_PASSAGES = msgspec.msgpack.Decoder(list[Passage])
+_ENCODER = msgspec.msgpack.Encoder()
+_encode = _ENCODER.encode
+
+FlowRow = tuple[int | float | str, ...]
+KeptRow = tuple[int, bytes, int]
+
+
+class Rows(NamedTuple):
+    """What one record is in the database. `blobs` are the digests and sizes of its files."""
+
+    flow: FlowRow
+    kept: KeptRow
+    blobs: list[tuple[bytes, int]]
+
+
+def rows_of(
+    id: int, record: Record, redacted: tuple[tuple[str, ...], tuple[str, ...]], contents: Contents | None
+) -> Rows:
+    """The rows of `record`, which is changed: long contents are in files afterwards, or gone without `contents`.
+    Raises OSError when a file cannot be written."""
+    request, response = record.request, record.response
+    fixed = (
+        record.exchange, record.kind.value, record.started, record.duration_s, record.listener, record.route,
+        record.client[0], record.client[1], record.user, record.method, record.scheme, record.host, record.port,
+        record.target, record.status, _type(request.fields), _type(response.fields), request.size, response.size,
+        record.messages_total, record.failure, traits(record),
+    )  # fmt: skip
+    kept = len(request.content), len(response.content), len(record.messages)
+    blobs: list[tuple[bytes, int]] = []
+    in_file = messages_in_file = b""
+    of_request = of_response = in_file
+    if kept[0] > INLINE_BYTES:
+        of_request = _filed(request.content, contents, blobs)
+        record.request = replace(request, content=b"")
+    if kept[1] > INLINE_BYTES:
+        of_response = _filed(response.content, contents, blobs)
+        record.response = replace(response, content=b"")
+    if kept[2]:
+        messages = _encode(record.messages)
+        if len(messages) > INLINE_BYTES:
+            messages_in_file = _filed(messages, contents, blobs)
+            record.messages = []
+    data = _encode(Stored(record, *kept, of_request, of_response, messages_in_file, *redacted))
+    return Rows((id, *fixed, zlib.crc32(_encode(fixed), id & 0xFFFFFFFF)), (id, data, _sum(id, data)), blobs)
+
+
+def _filed(data: bytes, contents: Contents | None, blobs: list[tuple[bytes, int]]) -> bytes:
+    if contents is None:
+        return b""
+    digest = contents.put(data)
+    blobs.append((digest, len(data)))
+    return digest
+
+
+def traits(record: Record) -> int:
+    """What was done with the exchange, as a `Trait`."""
+    found = 0
+    if record.failure:
+        found |= Trait.ERROR
+    if record.held:
+        found |= Trait.HELD
+    if record.replay_of:
+        found |= Trait.REPLAYED
+    notes = record.notes
+    if notes:
+        if "edited" in notes:
+            found |= Trait.EDITED
+        if "filter" in notes:
+            found |= Trait.BLOCKED
+    if b"ache-" in record.response.fields and _is_hit(record.response.fields):
+        found |= Trait.CACHED
+    return int(found)
+
+
+def _is_hit(fields: bytes) -> bool:
+    """Whether Cache-Status says that a cache of ours answered (RFC 9211, 2.1): the last of its members is ours."""
+    found = [value for name, value in field_pairs(fields) if name.lower() == b"cache-status"]
+    return bool(found) and b"; hit" in found[-1].rsplit(b",", 1)[-1]
+
+
+def _type(fields: bytes) -> str:
+    """The value of Content-Type, the first if there are several."""
+    folded = fields.lower()
+    start = 0 if folded.startswith(_CONTENT_TYPE) else folded.find(b"\r\n" + _CONTENT_TYPE) + 2
+    if start == 1:
+        return ""
+    start += len(_CONTENT_TYPE)
+    return fields[start : fields.find(b"\r\n", start)].decode("latin-1")
+
+
+def summary_of(row: tuple[object, ...]) -> Summary | None:
+    """The summary in a row of COLUMNS; None when the row is not what was written."""
+    if zlib.crc32(_encode(row[1:-3]), row[0] & 0xFFFFFFFF) != row[-1]:  # type: ignore[operator]
+        return None
+    return Summary(*row[:-1])  # type: ignore[arg-type]
+
+
+def stored_of(id: int, data: object, checksum: object) -> Stored | None:
+    """What is in a row of `kept`; None when the row is not what was written."""
+    if not isinstance(data, bytes) or _sum(id, data) != checksum:
+        return None
+    try:
+        return _STORED.decode(data)
+    except msgspec.MsgspecError:
+        return None
+
+
+def kept_of(summary: Summary, stored: Stored) -> Kept:
+    """What `Journal.get` gives: everything but contents and messages."""
+    record = stored.record
+    record.request, record.response, record.messages = _bare(record.request), _bare(record.response), []
+    return Kept(
+        summary, record, stored.request_kept, stored.response_kept, stored.messages_kept,
+        stored.request_redacted, stored.response_redacted,
+    )  # fmt: skip
+
+
+def whole(stored: Stored, contents: Contents) -> Record:
+    """The record with all that is kept of its contents and messages."""
+    record = stored.record
+    if stored.request:
+        record.request = replace(record.request, content=contents.get(stored.request) or b"")
+    if stored.response:
+        record.response = replace(record.response, content=contents.get(stored.response) or b"")
+    if stored.messages:
+        record.messages = passages(contents.get(stored.messages) or b"\x90")
+    return record
+
+
+def passages(data: bytes) -> list[Passage]:
+    """Messages that were put into a file."""
+    return _PASSAGES.decode(data)
+
+
+def is_storable(record: Record) -> bool:
+    """Whether all its numbers fit into a column. (Those of our own workers do.)"""
+    numbers = (record.client[1], record.port, record.status, record.request.size, record.response.size,
+               record.messages_total, record.replay_of)  # fmt: skip
+    return all(-_MOST <= number <= _MOST for number in numbers)
+
+
+def _bare(part: Part) -> Part:
+    return replace(part, content=b"") if part.content else part
+
+
+def _sum(id: int, data: bytes) -> int:
+    return zlib.crc32(data, id & 0xFFFFFFFF)
