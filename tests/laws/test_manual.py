@@ -54,6 +54,7 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         if field.required
     }
     assert required == {
+        "HoldRule.when",
         "Tls.certificate",
         "Tls.key",
         "Listener.address",

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from interpose.config.convert import Kinds
+from interpose.config.redis_url import redis_url
+from interpose.core.query import QueryError, parse
 from interpose.core.target import DEFAULT_PORTS
 from interpose.net.address import SocketAddress, ip_address, is_name, parse_address
 
@@ -35,9 +37,11 @@ def kinds(base: Path) -> Kinds:
         "dns": dns_server,
         "host": host_pattern,
         "path": path_prefix,
+        "redis": redis_url,
         "end": end,
         "method": token,
         "token": token,
+        "query": query,
     }
 
 
@@ -47,6 +51,15 @@ def name(text: str) -> str:
         raise ValueError(
             "is not a name; use up to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
         )
+    return text
+
+
+def query(text: str) -> str:
+    """A query (`core.query`), as it was written."""
+    try:
+        parse(text)
+    except QueryError as error:
+        raise ValueError(str(error)) from None
     return text
 
 

@@ -21,6 +21,7 @@ from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
 from interpose.engine.spool_options import SpoolOptions
 from interpose.filters.cache.options import CacheRule
+from interpose.filters.hold import HoldRule
 
 Name = Annotated[str, Meta(extra={"kind": "name"})]
 Label = Annotated[str, Meta(extra={"kind": "label"})]
@@ -339,6 +340,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     caches: tuple[Cache, ...] = field(default=(), name="cache")
     """Where answers are kept."""
+
+    holds: tuple[HoldRule, ...] = field(default=(), name="hold")
+    """What waits until somebody has looked."""
 
     journal: Journal | None = None
     """The record of what passed."""

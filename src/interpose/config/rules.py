@@ -16,8 +16,11 @@ from interpose.config.loops import loops
 from interpose.config.model import NO_CACHE, OPEN_ROLES, Config, Listener, Route
 from interpose.config.problem import ABSENT, Problem, shown
 from interpose.core.fault import EXCHANGES, KINDS, complaints
+from interpose.core.query import QueryError, demand, parse
+from interpose.core.query.words import INBOUND, OUTBOUND
 from interpose.net.address import ip_address, parse_address
 from interpose.net.policy import BROADCAST, datagram_refusal, is_broadcast
+from interpose.storage.redis_place import place_of
 
 
 class Breach(NamedTuple):
@@ -94,10 +97,23 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.upstream", table.upstream, no_such("upstream", table.upstream, upstreams), needs)
     listeners = {table.name: where for where, table in _numbered("listener", config.listeners)}
     needs = [f"{where}.name" for where in listeners.values()]
-    for where, table in chain(_numbered("route", config.routes), _numbered("script", config.scripts)):
+    users = (("route", config.routes), ("script", config.scripts), ("hold", config.holds))
+    for where, table in chain.from_iterable(_numbered(key, tables) for key, tables in users):
         for number, name in enumerate(table.listeners, 1):
             if name not in listeners:
                 yield Breach(f"{where}.listeners[{number}]", name, no_such("listener", name, listeners), needs)
+
+
+def _holds_can_be_decided(config: Config) -> Iterator[Breach]:
+    """What a query of a hold asks for is known when the hold is decided, and what it says goes together."""
+    for where, hold in _numbered("hold", config.holds):
+        try:
+            demand(parse(hold.when), INBOUND if hold.side == "inbound" else OUTBOUND, hold.when)
+        except QueryError as error:
+            yield Breach(f"{where}.when", hold.when, str(error), (f"{where}.side",))
+        if hold.mode == "accept" and hold.side == "outbound":
+            message = 'is for requests: a client cannot be told 202 when its answer is there; use mode = "wait"'
+            yield Breach(f"{where}.mode", hold.mode, message, (f"{where}.side",))
 
 
 def _routes_belong_to_gateways(config: Config) -> Iterator[Breach]:
@@ -291,6 +307,9 @@ def _caches_fit(config: Config) -> Iterator[Breach]:
     for where, cache in _numbered("cache", config.caches):
         if cache.name in ("", NO_CACHE):
             yield Breach(f"{where}.name", cache.name, "is no name for a cache; routes say it to have none")
+        if cache.dir and cache.redis:
+            message = "is for a cache that is not on disk; leave out this or dir"
+            yield Breach(f"{where}.redis", place_of(cache.redis), message, (f"{where}.dir",))
         first = places.setdefault(cache.dir, where) if cache.dir else where
         if first != where:
             message = f"is the directory of {first} already; give each cache its own, or use that one"
@@ -350,4 +369,5 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _trust_is_consistent,
     _faults_fit,
     _caches_fit,
+    _holds_can_be_decided,
 )

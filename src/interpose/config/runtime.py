@@ -19,6 +19,7 @@ from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
 from interpose.config.datagrams import Ways, datagram_chain_of
+from interpose.config.desk import holder_of
 from interpose.config.dialling import Dialling
 from interpose.config.faults import connection_chances, faults_total
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
@@ -97,6 +98,8 @@ class WorkerRuntime:
         self._retired.add(self._parts.begin())
         self._dialling.prepare(config)
         check_descriptors(config)
+        if config.holds or config.scripts or any(route.scripts for route in config.routes):
+            holder_of(config, self._parts, self._calls)
         self._records = self._parts.get(Records, None, lambda: Records(self._calls))
         means = build.Means(
             self._parts, self._dial_for, self._dialling.judge_for, self._open_tunnels(), self._upstream_parser

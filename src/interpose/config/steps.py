@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
+from interpose.config import desk
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.faults import exchange_chances, in_words
 from interpose.config.model import (
@@ -29,6 +30,7 @@ from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.filters.faults import Faults
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
+from interpose.filters.hold import Holder
 from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
@@ -116,6 +118,10 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
     for chances in exchange_chances(listener, route, parts):
         steps.append(Step(Phase.ADMIT, "faults", in_words(chances.faults), partial(Faults, chances)))
     steps += _script_steps(files, parts, inner)
+    if rules := desk.rules_for(config, listener):
+        steps.append(
+            Step(Phase.EDIT, "hold", desk.in_words(rules), partial(desk.hold_filter, listener, route, parts, rules))
+        )
     cache = cache_of(config, listener, route)
     if cache is not None:
         make = partial(cache_filter, config, cache, listener, route, parts)
@@ -144,7 +150,7 @@ def _script_steps(files: Iterable[str], parts: Parts, phases: tuple[Phase, ...])
     """A slot of each script in each of `phases`: empty ones stay, for functions that a changed file may have there."""
     steps = []
     for file in files:
-        script = parts.get(ScriptFile, file, partial(_script, file))
+        script = parts.get(ScriptFile, file, partial(_script, file, parts))
         for phase in phases:
             names = ", ".join(name for where, name in script.functions if where is phase)
             detail = f"{file}: {names}" if names else ""
@@ -152,8 +158,9 @@ def _script_steps(files: Iterable[str], parts: Parts, phases: tuple[Phase, ...])
     return steps
 
 
-def _script(file: str) -> ScriptFile:
-    return ScriptFile(ScriptOptions(file=file))
+def _script(file: str, parts: Parts) -> ScriptFile:
+    holders = parts.every(Holder)
+    return ScriptFile(ScriptOptions(file=file), hold=holders[0].for_script if holders else None)
 
 
 def destination_of(config: Config, listener: Listener) -> DestinationOptions:

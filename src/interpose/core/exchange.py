@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
+from interpose.core.hold import Ruling
 from interpose.core.stream import UNKNOWN, Address, TlsInfo
 from interpose.core.target import Origin
 
@@ -80,7 +81,7 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "client", "listener", "local",
-        "number", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "worker",
+        "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +104,8 @@ class Exchange:
         self.bytes_out = 0
         self.outcome: Outcome | None = None
         self.on_interim: Callable[[int, Fields], None] | None = None
+        self.on_hold: Callable[[str], Awaitable[Ruling]] | None = None
+        """Holds the request as it is now; set while a script has it."""
         self._at_end: list[Callable[[Outcome], None]] = []
         self._notes: dict[str, str] | None = None
         self._waits = 0
@@ -155,6 +158,16 @@ class Exchange:
     def waiting(self, reason: str) -> Waiting:
         """Suspend the deadlines of this exchange while inside (`async with`); `reason` is noted."""
         return Waiting(self, reason)
+
+    def hold(self, reason: str) -> Awaitable[Ruling]:
+        """(for scripts) Have somebody look at the request, as it is now, and wait for the decision.
+
+        Once released it is what was approved, edits included. `Failure` (403) when it was dropped, and when it cannot
+        be stored; ValueError where there is no desk.
+        """
+        if self.on_hold is None:
+            raise ValueError("nothing can be held here: only a script has a request that can be")
+        return self.on_hold(reason)
 
     def wait(self, more: int) -> None:
         """(Waiting) One more waits for something, or one fewer."""

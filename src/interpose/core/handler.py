@@ -44,8 +44,15 @@ class Phase(enum.IntEnum):
 
 
 def chain(filters: Iterable[Filter], end: Handler) -> Handler:
-    """One handler: the filters around `end`, first one outermost. Built once, at start; no filter, no cost."""
+    """One handler: the filters around `end`, first one outermost. Built once, at start; no filter, no cost.
+
+    A filter that sends messages of its own accord (what was held, once its client is gone) is told with `stands_before`
+    what it stands before.
+    """
     handler = end
     for filter_ in reversed(list(filters)):
+        tell = getattr(filter_, "stands_before", None)
+        if tell is not None:
+            tell(handler)
         handler = partial(filter_, forward=handler)  # type: ignore[call-arg]  # by keyword: partial has no gap
     return handler

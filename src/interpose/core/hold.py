@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
+
+from interpose.core.message import Response
 
 INLINE_BYTES = 65536
 """Longer content goes into a file, and the link carries its name."""
@@ -120,11 +122,33 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     why: str = ""
 
 
+class Ruling(NamedTuple):
+    """(for scripts, from `exchange.hold`) What was decided, and by whom. Released, the request is what was approved.
+
+    `answer` is the response that somebody gave by hand instead of letting the request go on: return it.
+    """
+
+    verdict: Verdict
+    by: str
+    why: str = ""
+    answer: Response | None = None
+
+
 class Settled(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """How it went on after the decision: `status` of the answer that came back, or why nothing did."""
 
     status: int = 0
     failure: str = ""
+
+
+class Standing(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What has become of a held message so far, for whoever sent it."""
+
+    state: str
+    """`waiting`, `decided`, `settled`."""
+    verdict: str = ""
+    """What was decided, empty while nobody has."""
+    how: Settled | None = None
 
 
 class Desk(Protocol):
@@ -142,3 +166,6 @@ class Desk(Protocol):
 
     def settled(self, id: str, how: Settled) -> None:
         """Tell how it went on after the decision."""
+
+    async def standing(self, id: str) -> Standing | None:
+        """What has become of a message so far; None for one that is not known (any more)."""

@@ -106,7 +106,8 @@ class DirectCalls(Calls):
 
     async def ask(self, topic: str, question: bytes) -> bytes:
         """See `Calls.ask`."""
-        return await self._office.answer(topic, question)
+        # In a task of its own, as at the other end of a link: what runs an exchange need not be one (`engine.run`).
+        return await asyncio.ensure_future(self._office.answer(topic, question))
 
     def tell(self, records: bytes) -> bool:
         """See `Calls.tell`."""

@@ -36,6 +36,7 @@ from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 from interpose.core.handler import Filter, Handler, Phase
+from interpose.core.hold import Ruling
 from interpose.core.message import Request, Response
 from interpose.protocol import fitness
 
@@ -45,6 +46,9 @@ MARK = "__interpose_phase__"
 MOST_BYTES = 1 << 20
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 F = TypeVar("F", bound=Filter)
+
+HoldRequest = Callable[[Exchange, Request, str], Awaitable[Ruling]]
+"""Has a request held for a reason, and carries out what is decided."""
 
 
 @overload
@@ -77,10 +81,14 @@ class ScriptOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Script:
     """One file. `slot(phase)` gives its filter for a phase, `tick()` looks whether the file changed.
 
-    Raises ValueError, one sentence with file and line, when the file cannot be loaded.
+    `hold` is what `exchange.hold` does, None where nothing can be held. Raises ValueError, one sentence with file and
+    line, when the file cannot be loaded.
     """
 
-    def __init__(self, options: ScriptOptions, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, options: ScriptOptions, clock: Callable[[], float] = time.monotonic, hold: HoldRequest | None = None
+    ) -> None:
+        self._hold = hold
         self.path = Path(options.file)
         self._clock = clock
         self._max_errors = options.max_errors_per_minute
@@ -115,6 +123,8 @@ class Script:
             log.info("script %s reloaded: %s", self.path, ", ".join(name for _, name in self.functions))
 
     def _run(self, phase: Phase, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
+        if self._hold is not None:
+            exchange.on_hold = partial(self._hold, exchange, request)
         for step in reversed(self._steps[phase]):
             forward = partial(step, forward=forward)
         return forward(exchange, request)
