@@ -46,7 +46,7 @@ class RedisNews:
             self._last = last
         elif _order(self._last) > _order(last):  # the server has lost its memory, and with it all that it kept
             self._last = b"0-0"
-        elif length >= NEWS_LENGTH and _order(first) > _order(self._last):
+        elif _is_gap(self._last, first, length):
             self._last = last
             self._hear("all", b"")
         while await self._link.ask(self._next):
@@ -84,12 +84,22 @@ class RedisNews:
         answer = await client.xread({self._stream: self._last or b"0-0"}, count=AT_ONCE, block=wait_ms)
         if not answer:
             return False
-        for place, fields in answer[0][1]:
+        before, said = self._last or b"0-0", answer[0][1]
+        for place, fields in said:
             self._last = place
             heard = heard_in(self._names, (fields or {}).get(_FIELD, b""))
             if heard is not None:
                 self._hear(*heard)
+        if len(said) == AT_ONCE:  # others are quicker: some of it may have been dropped before it was read
+            first, _, length = await self._ends(client)
+            if _is_gap(before, first, length):
+                self._hear("all", b"")
         return True
+
+
+def _is_gap(last: bytes, first: bytes, length: int) -> bool:
+    """Whether announcements between `last`, which was heard, and `first`, which is there, were dropped."""
+    return length >= NEWS_LENGTH and _order(first) > _order(last)
 
 
 def _order(place: bytes) -> tuple[int, int]:

@@ -93,8 +93,9 @@ end
 redis.call('HSET', heads, field, value)
 expire(heads, ttl)
 redis.call('ZADD', all, now + ttl, member_of(id, field, value))
-expire(all, most)
 count(1, size_of(value))
+expire(all, most)
+expire(totals, most)
 for place = 12, #ARGV do
     local scope = root .. 's:' .. ARGV[place]
     redis.call('ZREMRANGEBYSCORE', scope, '-inf', now)
@@ -112,6 +113,7 @@ if redis.call('HLEN', heads) > most_variants then
 end
 clean()
 if has_others then announce() end
+expire(root .. 'news', most)
 return answer(1)
 """.replace("MAX_VARIANTS", str(MAX_VARIANTS))
 )
