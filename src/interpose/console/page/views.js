@@ -1,0 +1,9 @@
+// The views, in the order of the navigation: one module each, loaded when it is first looked at.
+
+export const VIEWS = [
+  { name: 'flows', label: 'Flows', about: 'what has passed', load: () => import('./flows.js') },
+  { name: 'desk', label: 'Desk', about: 'what waits for a decision', load: () => import('./desk.js') },
+  { name: 'spool', label: 'Spool', about: 'files on their way', load: () => import('./spool.js') },
+  { name: 'overview', label: 'Overview', about: 'how it goes', load: () => import('./overview.js') },
+  { name: 'cache', label: 'Cache', about: 'what is stored of answers', load: () => import('./cache.js') },
+];
