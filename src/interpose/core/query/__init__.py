@@ -9,7 +9,7 @@ from interpose.core.query.grammar import parse as parse
 from interpose.core.query.matching import Matcher as Matcher
 from interpose.core.query.matching import Subject as Subject
 from interpose.core.query.matching import compile_query as compile_query
-from interpose.core.query.matching import demand as demand
+from interpose.core.query.needs import demand as demand
 from interpose.core.query.tree import And as And
 from interpose.core.query.tree import Not as Not
 from interpose.core.query.tree import Or as Or

@@ -5,22 +5,20 @@ query is true, false or unknown, and unknown stays so: in a negation, beside tru
 (the logic of SQL's NULL). A query whose answer is unknown does not match. What is known to be absent is something
 else: `-user:alice` holds for an exchange without a user, and `-status:200` for one that ended without an answer.
 
-Which words are known when, `needs` and `demand` say, so that whoever reads a rule refuses one that could never match.
+Which words are known when, the module `needs` says, so that whoever reads a rule refuses one that could never match.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import reduce
-from operator import or_
 from typing import Protocol
 
 from interpose.core.networks import Networks
-from interpose.core.query.error import QueryError
+from interpose.core.query.needs import needs
 from interpose.core.query.tree import And, Not, Or, Phrase, Query, Term
 from interpose.core.query.values import Contained, Exact, Glob, Network, Present, Span, Template, Value, Window, folded
-from interpose.core.query.words import BOTH_BODIES, BOTH_HEADS, WHEN, WORDS, Kind, Need, Word
+from interpose.core.query.words import WORDS, Kind, Word
 
 TEXT = "text"
 """The word under which a subject is asked for all that phrases are searched in: heads and texts of both messages."""
@@ -73,56 +71,10 @@ def compile_query(query: Query) -> Matcher:
     return Matcher(query)
 
 
-def terms(query: Query) -> list[Term | Phrase]:
-    """The leaves of a tree, in the order of the text."""
-    found: list[Term | Phrase] = []
-    waiting = [query]
-    while waiting:
-        match waiting.pop():
-            case And(parts) | Or(parts):
-                waiting.extend(reversed(parts))
-            case Not(part):
-                waiting.append(part)
-            case leaf:
-                found.append(leaf)
-    return found
-
-
 def narrowed(term: Term) -> tuple[Term, ...]:
     """The terms for one message each when the word means either (one of them has to hold), else the term alone."""
     split = WORDS[term.word].split
     return tuple(Term(word, term.name, term.values, term.position, term.length) for word in split) or (term,)
-
-
-def needs(query: Query) -> Need:
-    """What has to be known before every word of the query is."""
-    return reduce(or_, map(_need, terms(query)))
-
-
-def demand(query: Query, known: Need, text: str) -> None:
-    """Nothing, when `known` is enough for the query; QueryError at the first word that is not known by then.
-
-    `text` is what the query was read from.
-    """
-    for leaf in terms(query):
-        missing = _need(leaf) & ~known
-        if missing:
-            raise QueryError(_too_early(leaf, known, missing), leaf.position, leaf.length, text)
-
-
-def _need(leaf: Term | Phrase) -> Need:
-    return BOTH_HEADS | BOTH_BODIES if isinstance(leaf, Phrase) else WORDS[leaf.word].needs
-
-
-def _too_early(leaf: Term | Phrase, known: Need, missing: Need) -> str:
-    when = WHEN[max(missing, key=lambda need: need.value)]
-    if isinstance(leaf, Phrase):
-        return "a text is looked for in all of an exchange, which this rule cannot see: write a word before it"
-    for word in WORDS[leaf.word].split:
-        if not WORDS[word].needs & ~known:
-            rest = f".{leaf.name}" if leaf.name else ""
-            return f"`{leaf.word}` means the other message too, which this rule cannot see: write `{word}{rest}`"
-    return f"`{leaf.word}` is known {when}, and not where this rule is asked: leave it out"
 
 
 def _test(query: Query) -> Test:

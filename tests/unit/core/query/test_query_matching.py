@@ -10,7 +10,8 @@ import pytest
 
 from interpose.core.journal import Trait
 from interpose.core.query import QueryError, compile_query, demand, parse
-from interpose.core.query.matching import narrowed, needs, terms
+from interpose.core.query.matching import narrowed
+from interpose.core.query.needs import needs, terms
 from interpose.core.query.tree import Phrase, Term
 from interpose.core.query.words import INBOUND, OUTBOUND, STATES, WORDS, Kind, Need
 
