@@ -85,17 +85,25 @@ class Exchange:
     )  # fmt: skip
 
     def __init__(
-        self, number: int, worker: int, listener: str, client: Address, started: float, scheme: str = "http"
+        self,
+        number: int,
+        worker: int,
+        listener: str,
+        client: Address,
+        started: float,
+        scheme: str = "http",
+        tls: TlsInfo | None = None,
+        local: Address = UNKNOWN,
     ) -> None:
         self.number = number
         self.worker = worker
         self.listener = listener
         self.client = client
-        self.local = UNKNOWN
+        self.local = local
         self.route = ""
         self.started = started
         self.scheme = scheme
-        self.tls: TlsInfo | None = None
+        self.tls = tls
         self.parent: Exchange | None = None
         self.authority: str | None = None
         self.asked = ""

@@ -94,13 +94,14 @@ class Fields:
 
     def __init__(self, pairs: Iterable[tuple[Text, Text]] = ()) -> None:
         self.lines: list[FieldLine] = []
-        for name, value in pairs:
-            self.add(name, value)
+        if pairs:
+            for name, value in pairs:
+                self.add(name, value)
 
-    @classmethod
-    def of(cls, lines: list[FieldLine]) -> Fields:
+    @staticmethod
+    def of(lines: list[FieldLine]) -> Fields:
         """Fields that own `lines`."""
-        fields = cls()
+        fields = Fields()
         fields.lines = lines
         return fields
 

@@ -46,14 +46,15 @@ class ServerConnection:
     """One client connection: the `Receiver` of its bytes."""
 
     __slots__ = (
-        "_buffer", "_client_ended", "_discarded", "_exchange", "_head_since", "_keep_alive", "_method", "_minor",
-        "_pace", "_receiver", "_request", "_response", "_run", "_server", "_state", "_stream", "_unread_since",
-        "_writer",
+        "_buffer", "_client_ended", "_discarded", "_exchange", "_head_since", "_info", "_keep_alive", "_method",
+        "_minor", "_pace", "_receiver", "_request", "_response", "_run", "_server", "_state", "_stream",
+        "_unread_since", "_writer",
     )  # fmt: skip
 
     def __init__(self, server: Serving, stream: Stream) -> None:
         self._server = server
         self._stream = stream
+        self._info = stream.info
         self._state = HEAD
         self._buffer: bytes | bytearray = b""
         self._head_since = server.loop.time()
@@ -119,18 +120,16 @@ class ServerConnection:
 
     def _read_head(self, data: bytes) -> None:
         """Collect a head; once it is whole, begin its exchange."""
-        if not self._head_since:
-            self._head_since = self._server.loop.time()
         parser = self._server.parser
-        scheme = "http" if self._stream.info.tls is None else "https"
         try:
             whole, rest = collect(
                 self._buffer, data, parser.limits.max_head_bytes, parser.check_open_request, may_begin_empty=True
             )
             if whole is None:
                 self._buffer = rest
+                self._head_since = self._head_since or self._server.loop.time()
                 return
-            received = parser.request(whole, scheme)
+            received = parser.request(whole, "http" if self._info.tls is None else "https")
         except Failure as failure:
             self._refuse(failure)
             return
@@ -139,7 +138,7 @@ class ServerConnection:
     def _begin(self, received: head.ReceivedRequest, rest: bytes) -> None:
         server = self._server
         request, framing, self._keep_alive = received
-        exchange = server.new_exchange(self._stream.info, request.target.scheme)
+        exchange = server.new_exchange(self._info, request.target.scheme)
         exchange.on_interim = self._interim
         self._exchange = exchange
         self._request = request
@@ -228,7 +227,7 @@ class ServerConnection:
         server = self._server
         self._method, self._minor = "", 1
         self._unread_since = server.loop.time()
-        exchange = self._exchange = server.new_exchange(self._stream.info, "http")
+        exchange = self._exchange = server.new_exchange(self._info, "http")
         if server.observe_refused is not None:
             server.observe_refused(exchange)
         self._state = BUSY

@@ -71,10 +71,8 @@ class Serving:
     def new_exchange(self, info: StreamInfo, scheme: str) -> Exchange:
         """The next exchange, of the client that `info` tells of."""
         self.exchanges += 1
-        exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, self.loop.time(), scheme)
-        exchange.tls = info.tls
-        exchange.local = info.local
-        return exchange
+        started = self.loop.time()
+        return Exchange(self.exchanges, self.worker, self.name, info.peer, started, scheme, info.tls, info.local)
 
     def answer_to(self, exchange: Exchange, request: Request | None, failure: Failure) -> Response:
         """The answer that tells the client about `failure`; after a request that is no request, the connection ends."""

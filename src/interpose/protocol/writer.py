@@ -15,16 +15,19 @@ from interpose.core.message import Request, Response
 from interpose.core.target import Form, Target
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_STATUS_LINES = {
+    status.value: (status.phrase.encode(), b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()))
+    for status in HTTPStatus
+}
+_NO_STATUS_LINE = (b"", b"")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def status_line(status: int, reason: bytes) -> bytes:
     """The first line of an answer, CRLF included; without `reason` the standard phrase."""
-    if reason:
-        return b"HTTP/1.1 %d %b\r\n" % (status, reason)
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    phrase, line = _STATUS_LINES.get(status, _NO_STATUS_LINE)
+    return line if line and (not reason or reason == phrase) else b"HTTP/1.1 %d %b\r\n" % (status, reason)
 
 
 def response_head(
@@ -35,20 +38,25 @@ def response_head(
     `framing` is None where no framing field is written (1xx, 204, HEAD without a length, UNTIL_CLOSE). `connection`
     is the value of the Connection field, b"" for none; `more` are finished field lines (with CRLF) that go last.
     """
-    parts = [line[3] for line in lines]
+    parts = [status_line(status, reason)]
+    for line in lines:
+        parts.append(line[3])
     if framing is None or framing == UNTIL_CLOSE:
         pass
     elif framing == CHUNKED:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     else:
-        parts.append(b"Content-Length: %d\r\n" % framing)
+        parts.append(_length_line(framing))
     if connection:
         parts.append(b"Connection: %b\r\n" % connection)
     parts.append(more)
-    start = (
-        b"HTTP/1.1 %d %b\r\n" % (status, reason) if reason else _STATUS_LINES.get(status) or status_line(status, b"")
-    )
-    return b"%b%b\r\n" % (start, b"".join(parts))
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _length_line(length: int) -> bytes:
+    return b"Content-Length: %d\r\n" % length
 
 
 def request_head(request: Request, framing: int, absolute: bool) -> bytes:
