@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from interpose.core.failure import Failure
 from interpose.protocol.stored import StoredHead
 from interpose.storage.memory_store import MemoryStore
-from interpose.storage.store import Entry, Match, SharedStore, Writer, is_same_response
+from interpose.storage.store import Content, Entry, Match, SharedStore, Writer, is_same_response
 
 MOST_CARRIED = 4
 """So many contents are read from files into memory at the same time."""
@@ -73,21 +73,19 @@ class Tiers:
             self._partial.discard(key)
             return above
         self._begin()
+        together = sorted([*above, *missing], key=lambda entry: entry.head.response_time, reverse=True)
         if key not in self._spoiled:
-            self._raise(key, missing)
-        if not above:
-            return below
-        return sorted([*above, *missing], key=lambda entry: entry.head.response_time, reverse=True)
+            self._raise(key, together, missing)
+        return together if above else below
 
     # --- from below to above ---------------------------------------------------------------------------------------
 
-    def _raise(self, key: bytes, missing: Sequence[Entry]) -> None:
+    def _raise(self, key: bytes, together: Sequence[Entry], missing: Sequence[Entry]) -> None:
         """Have all of `missing` above, or none."""
         if any(entry.head.length > self._above.max_object_bytes for entry in missing):
             return
-        contents = [entry.content for entry in missing if isinstance(entry.content, bytes)]
-        if len(contents) == len(missing):
-            self._put_above(key, zip(missing, contents, strict=True))
+        if all(isinstance(entry.content, bytes) for entry in missing):
+            self._put_above(key, [(entry, entry.content if entry in missing else None) for entry in together])
         elif key not in self._carried and len(self._carried) < MOST_CARRIED and self._above.wants(key):
             task = asyncio.get_running_loop().create_task(self._carry(key, missing))
             self._carried[key] = task
@@ -106,9 +104,12 @@ class Tiers:
         if all(still) and not self._above.holds(key):
             self._put_above(key, zip(entries, contents, strict=True))
 
-    def _put_above(self, key: bytes, found: Iterable[tuple[Entry, bytes]]) -> None:
-        """What comes last will be looked at first."""
+    def _put_above(self, key: bytes, found: Iterable[tuple[Entry, bytes | Content | None]]) -> None:
+        """Have these above in this order; those without a content are there."""
         for entry, content in reversed(list(found)):
+            if not isinstance(content, bytes):
+                self._above.refresh(entry, entry.head)
+                continue
             writer = self._above.writer(entry.head)
             writer.write(content)
             if writer.gave_up:
