@@ -23,8 +23,11 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def replace_file(directory: int, name: str, data: bytes) -> None:
-    """Make `name` hold `data`: after a crash it holds that or what it held before. Raises OSError, changing nothing."""
+def replace_file(directory: int, name: str, data: bytes, *, sync: bool = True) -> None:
+    """Make `name` hold `data`: after a crash it holds that or what it held before. Raises OSError, changing nothing.
+
+    Without `sync` that is true of a killed process only, not of a power cut.
+    """
     beside = f".{name}.new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(beside, dir_fd=directory)
@@ -32,7 +35,8 @@ def replace_file(directory: int, name: str, data: bytes) -> None:
     try:
         try:
             write_all(fd, data)
-            os.fsync(fd)
+            if sync:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
@@ -40,7 +44,8 @@ def replace_file(directory: int, name: str, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(beside, dir_fd=directory)
         raise
-    os.fsync(directory)
+    if sync:
+        os.fsync(directory)
 
 
 def open_plain(directory: int, name: str) -> int:

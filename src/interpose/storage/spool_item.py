@@ -45,7 +45,7 @@ NEXT: dict[State, tuple[State, ...]] = {
     State.RECEIVING: (State.RECEIVED, State.HELD, State.CONFIRMED),
     State.RECEIVED: (State.SENDING, State.APPROVED, State.DROPPED),
     State.HELD: (State.APPROVED, State.DROPPED),
-    State.APPROVED: (State.SENDING, State.HELD, State.DROPPED),
+    State.APPROVED: (State.APPROVED, State.SENDING, State.HELD, State.DROPPED),
     State.SENDING: (State.SENDING, State.CONFIRMED, State.FAILED, State.HELD, State.DROPPED),
     State.FAILED: (State.APPROVED, State.DROPPED),
     State.CONFIRMED: (),

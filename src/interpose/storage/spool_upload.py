@@ -73,7 +73,7 @@ class Upload:
         os.ftruncate(self._content, self.offset)
         os.lseek(self._content, self.offset, os.SEEK_SET)
         self.size = self.offset
-        replace_file(self._directory, MANIFEST, encode_item(self.item))
+        replace_file(self._directory, MANIFEST, encode_item(self.item), sync=False)
 
     def _earlier(self) -> Item | None:
         try:
@@ -119,7 +119,6 @@ class Upload:
                 self.discard()
                 return item
             os.fsync(self._root)
-            os.fsync(self._incoming)
         except OSError:
             self.discard()
             raise
