@@ -45,7 +45,7 @@ class Summary(msgspec.Struct, array_like=True, frozen=True):
     target: str
     status: int
     request_type: str
-    """The request's Content-Type, as it was sent."""
+    """The media type of the request's content, without parameters."""
     response_type: str
     request_size: int
     response_size: int
@@ -55,6 +55,15 @@ class Summary(msgspec.Struct, array_like=True, frozen=True):
     """A `Trait`."""
     mark: str = ""
     comment: str = ""
+
+
+TRAITS: dict[str, Trait] = {trait.name.lower(): trait for trait in Trait if trait.name}
+
+
+def states_of(summary: Summary) -> list[str]:
+    """The words of `is` (in a query) that hold for a record."""
+    states = [state for state, trait in TRAITS.items() if summary.traits & trait]
+    return [*states, "marked"] if summary.mark else states
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):

@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from interpose.core.journal import Trait
+from interpose.core.journal import TRAITS
 from interpose.core.query.matching import Matcher, narrowed
 from interpose.core.query.recorded import Recorded
 from interpose.core.query.tree import And, Not, Or, Phrase, Query, Term
@@ -25,6 +25,7 @@ from interpose.core.record import Kind, Part, Record
 from interpose.storage.journal.shelves import match_expression
 
 MOST_VALUES: Final = 1000
+_MOST_LISTED: Final = 100
 _MOST_WILDCARDS: Final = 2
 HAS_TEXT: Final = "id IN (SELECT rowid FROM @ WHERE @ MATCH ?)"
 """The condition that an index answers; `@` stands for its name."""
@@ -95,19 +96,6 @@ _NUMBERS: Final = {
     "id": "id",
     "port": "nullif(port, 0)",
 }
-_TRAITS: Final = {
-    "held": Trait.HELD,
-    "edited": Trait.EDITED,
-    "replayed": Trait.REPLAYED,
-    "cached": Trait.CACHED,
-    "blocked": Trait.BLOCKED,
-    "error": Trait.ERROR,
-}
-
-
-def states_of(traits: int, mark: str) -> list[str]:
-    """The words of `is` that hold for a record."""
-    return [*(state for state, trait in _TRAITS.items() if traits & trait), *(["marked"] if mark else [])]
 
 
 class Compiler:
@@ -164,7 +152,10 @@ class Compiler:
         values = self._values(column)
         if values is None:
             return self._judged(column, judge)
-        return _one_of(column, [value for value in values if judge(value)])
+        wanted = [value for value in values if judge(value)]
+        if len(wanted) > _MOST_LISTED:
+            return self._judged(column, frozenset(wanted).__contains__)
+        return _one_of(column, wanted)
 
     def _values(self, column: str) -> list[Any] | None:
         """All values of a column; None when they are too many."""
@@ -277,7 +268,7 @@ def _states(term: Term) -> Condition:
     matches = Matcher(term).matches
     record = Record(exchange="", started=0.0)
     held = [state for state in ("", *STATES) if matches(Recorded(record, now=0.0, states=[state] if state else []))]
-    mask = sum(_TRAITS[state] for state in held if state in _TRAITS)
+    mask = sum(TRAITS[state] for state in held if state in TRAITS)
     found = [Condition("traits & ? <> 0", (int(mask),))] if mask else []
     if "marked" in held:
         found.append(Condition("mark <> ''"))

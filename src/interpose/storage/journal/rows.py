@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from interpose.core.journal import Kept, Summary, Trait
+from interpose.core.query.live import media_type
 from interpose.core.record import Part, Passage, Record, field_pairs
 from interpose.storage.journal.contents import INLINE_BYTES, Contents
 
@@ -22,7 +23,7 @@ INSERT_FLOW = f"INSERT INTO flow (id, {', '.join(FIXED)}, checksum) VALUES ({', 
 INSERT_KEPT = "INSERT INTO kept (id, record, checksum) VALUES (?, ?, ?)"
 
 _MOST = (1 << 63) - 1
-_CONTENT_TYPE = b"content-type: "
+_CONTENT_TYPE = b"\r\ncontent-type: "
 
 
 class Stored(msgspec.Struct, array_like=True, frozen=True):
@@ -122,13 +123,16 @@ def _is_hit(fields: bytes) -> bool:
 
 
 def _type(fields: bytes) -> str:
-    """The value of Content-Type, the first if there are several."""
-    folded = fields.lower()
-    start = 0 if folded.startswith(_CONTENT_TYPE) else folded.find(b"\r\n" + _CONTENT_TYPE) + 2
-    if start == 1:
+    """The media type that Content-Type tells, as `core.query` reads it."""
+    folded = b"\r\n" + fields.lower()
+    place = folded.find(_CONTENT_TYPE)
+    if place < 0:
         return ""
-    start += len(_CONTENT_TYPE)
-    return fields[start : fields.find(b"\r\n", start)].decode("latin-1")
+    start = place + len(_CONTENT_TYPE) - 2  # `folded` is two octets ahead
+    if folded.find(_CONTENT_TYPE, start) >= 0:
+        values = [value for name, value in field_pairs(fields) if name.lower() == b"content-type"]
+        return media_type(b", ".join(values).decode("latin-1"))
+    return media_type(fields[start : fields.find(b"\r\n", start)].decode("latin-1"))
 
 
 def summary_of(row: tuple[object, ...]) -> Summary | None:

@@ -7,7 +7,7 @@ replacement where they are none: then also a word of a binary format is found.
 
 from __future__ import annotations
 
-from interpose.core.journal import Summary
+from interpose.core.journal import Summary, states_of
 from interpose.core.query.recorded import Recorded
 from interpose.core.record import Part, Record, field_pairs
 from interpose.protocol.content_coding import CodingError, Decoder, coding_of
@@ -65,6 +65,7 @@ def subject(record: Record, summary: Summary, now: float, *, with_texts: bool) -
         number=summary.id,
         mark=summary.mark,
         comment=summary.comment,
+        states=states_of(summary),
         request_text=request,
         response_text=response,
     )
