@@ -118,8 +118,16 @@ def _connection_steps(listener: Listener) -> list[tuple[str, str, str]]:
     return [("DATAGRAM" if listener.udp else "CONNECTION", "faults", in_words(faults))] if faults else []
 
 
-def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
-    """The handler for everything that reaches `listener`."""
+class Handlers(NamedTuple):
+    """What answers on a listener: for its clients, and for requests of the instance's own (`config.deliveries`), which
+    pass no access log and no rule about who may come."""
+
+    clients: Handler
+    own: Handler
+
+
+def handlers_of(config: Config, listener: Listener, means: Means) -> Handlers:
+    """The handlers for everything that reaches `listener`."""
     if listener.role in OPEN_ROLES:
         end = proxy_end(config, listener, means)
         inner = chain([step.make() for step in route_steps(config, listener, None, means.parts)], end)
@@ -132,7 +140,11 @@ def handler_of(config: Config, listener: Listener, means: Means) -> Handler:
             routes.append((match, chain([step.make() for step in inside], end)))
         takes_all = len(routes) == 1 and routes[0][0]._replace(name="") == Match()
         inner = routes[0][1] if takes_all else Router(routes)
-    return chain([step.make() for step in listener_steps(config, listener, means.parts)], inner)
+    outer = listener_steps(config, listener, means.parts)
+    return Handlers(
+        chain([step.make() for step in outer], inner),
+        chain([step.make() for step in outer if step.name == "forwarding"], inner),
+    )
 
 
 def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:

@@ -4,7 +4,7 @@
     {"do": "show", "pattern": URL}                   {"stored": [...], "last_miss": {...} or null}
     {"do": "purge", "pattern": ..., "soft": ...}     {"purged": number}
 
-A pattern that is none: {"error": a sentence}.
+A pattern that is none: {"error": a sentence}. The question follows the word `cache`, which says what it is about.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class LiveCaches:
         return {"purged": sum(answer["purged"] for answer in answers)}
 
     async def _answers(self, question: Question) -> list[dict[str, Any]]:
-        answers = [msgspec.json.decode(answer) for answer in await self._ask(msgspec.json.encode(question))]
+        answers = [msgspec.json.decode(answer) for answer in await self._ask(b"cache " + msgspec.json.encode(question))]
         for answer in answers:
             if "error" in answer:
                 raise ValueError(answer["error"])

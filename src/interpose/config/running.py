@@ -26,6 +26,7 @@ from interpose.engine.serve import HttpServer
 from interpose.filters.access_log import AccessLog
 from interpose.filters.error_answer import ErrorAnswer
 from interpose.filters.overload import overloaded
+from interpose.filters.recorder import Recorder
 from interpose.net.certificate import Identities
 from interpose.net.listen import Listening, ListenOptions
 from interpose.net.terminate import TlsTermination
@@ -176,6 +177,9 @@ class HttpChain(NamedTuple):
     entry: Entry
     access_log: AccessLog | None
     needs_tasks: bool
+    own_handler: Handler
+    """For requests of the instance's own."""
+    recorder: Recorder | None = None
 
     def serves_with(self, server: Server) -> bool:
         """See `Chain`."""
@@ -192,7 +196,12 @@ class HttpChain(NamedTuple):
         server.parser = self.parser
         server.timeouts = self.entry.timeouts
         server.needs_tasks = self.needs_tasks
-        server.observe_refused = None if self.access_log is None else self.access_log.without_request
+        server.observe_refused = self._observe_refused if self.access_log or self.recorder else None
+
+    def _observe_refused(self, exchange: Exchange) -> None:
+        for observer in (self.recorder, self.access_log):
+            if observer is not None:
+                observer.without_request(exchange)
 
     def _handler_at(self, level: MemoryLevel) -> Handler:
         if level < MemoryLevel.REFUSE:

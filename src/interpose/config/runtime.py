@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from interpose.config import build, steps, streams
+from interpose.config import build, deliveries, steps, streams
 from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
@@ -29,6 +29,7 @@ from interpose.config.retired import Retired
 from interpose.config.running import AtWork, Chain, ConversationChain, Entry, HttpChain, Running
 from interpose.config.running_datagrams import DatagramChain, RunningDatagrams
 from interpose.core.exchange import Attempt
+from interpose.core.handler import Handler
 from interpose.core.networks import Networks
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
@@ -41,6 +42,8 @@ from interpose.engine.records import Records
 from interpose.engine.spool_reaper import Reaper
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.cache.keeper import Keeper
+from interpose.filters.hold import Hold
+from interpose.filters.recorder import Recorder
 from interpose.filters.script import Script
 from interpose.net.certificate import Identities, Identity
 from interpose.net.listen import ListenOptions, connections_possible
@@ -77,6 +80,7 @@ class WorkerRuntime:
         self._parts = Parts()
         self._retired = Retired()
         self._running: dict[str, AtWork] = {}
+        self._own_handlers: dict[str, Handler] = {}
         self._gone: list[AtWork] = []
         self._past: Counter[str] = Counter()
         self._tunnels: Tunnels | None = None
@@ -87,6 +91,7 @@ class WorkerRuntime:
         self._upstream_parser = HeadParser()
         self._name_check = NameCheck()
         self._dialling = Dialling(self._parts, lambda: self._addresses)
+        self._deliveries = deliveries.Deliveries(number, lambda: self._parts.every(Recorder))
 
     async def start(self, sockets: Mapping[str, Sequence[Any]]) -> None:
         """Serve on `sockets`. ValueError when the configuration cannot be built."""
@@ -158,9 +163,12 @@ class WorkerRuntime:
     def _http_chain(self, config: Config, listener: Listener, means: build.Means, entry: Entry) -> HttpChain:
         limits = config.limits_of(listener)
         line_bytes = max(limits.max_field_bytes, limits.max_target_bytes)
+        handlers = build.handlers_of(config, listener, means)
         return HttpChain(
             name=listener.name,
-            handler=build.handler_of(config, listener, means),
+            handler=handlers.clients,
+            own_handler=handlers.own,
+            recorder=steps.recorder(config, self._parts) if config.journal is not None else None,
             render=steps.error_answer(config, listener),
             parser=HeadParser(
                 HeadLimits(line_bytes, limits.max_head_bytes, limits.max_fields),
@@ -182,6 +190,7 @@ class WorkerRuntime:
         """Swap in what was prepared. What it no longer has goes on for the connections and exchanges that have it."""
         assert isinstance(prepared, Prepared)
         self._config = prepared.config
+        self._own_handlers = own_handlers(prepared.chains)
         self._open_tunnels().idle_timeout_s = prepared.config.timeouts.tunnel_timeout_s
         chains: dict[str, Any] = {**prepared.chains, **prepared.datagram_chains}
         for name, running in list(self._running.items()):
@@ -258,8 +267,11 @@ class WorkerRuntime:
             writer.reopen()
 
     async def answer(self, question: bytes) -> bytes:
-        """See `config.cache_questions`."""
-        return await answered(self._parts.every(Keeper), question)
+        """What is asked after the topic: see `config.cache_questions` and `config.deliveries`."""
+        topic, _, rest = question.partition(b" ")
+        if topic == deliveries.TOPIC:
+            return await self._deliveries.answer(rest, self._own_handlers, self._parts.every(Hold))
+        return await answered(self._parts.every(Keeper), rest)
 
     def counters(self) -> dict[str, float]:
         """Counts for the status."""
@@ -333,6 +345,12 @@ class WorkerRuntime:
         await self._retired.close()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+
+
+def own_handlers(chains: Mapping[str, Chain]) -> dict[str, Handler]:
+    """What answers requests of the instance's own, for each listener that speaks HTTP."""
+    speaking = {name: chain.http if isinstance(chain, AutoChain) else chain for name, chain in chains.items()}
+    return {name: chain.own_handler for name, chain in speaking.items() if isinstance(chain, HttpChain)}
 
 
 def check_descriptors(config: Config) -> None:

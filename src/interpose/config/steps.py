@@ -1,6 +1,6 @@
 """The filters of a listener and of a route, in the order of their phases.
 
-`interpose check` prints these steps and `build.handler_of` builds from them, so that what is printed is what runs.
+`interpose check` prints these steps and `build.handlers_of` builds from them, so that what is printed is what runs.
 """
 
 from __future__ import annotations

@@ -93,10 +93,14 @@ class ReopenLogs(Message, frozen=True):
 
 
 class Ask(Message, frozen=True):
-    """A question about what the worker keeps, opaque here; answered by `Told`."""
+    """A question about what the worker keeps, opaque here; answered by `Told`, in turn after those asked before.
+
+    What takes its time, because traffic has to pass for it, is answered out of turn.
+    """
 
     number: int
     question: bytes
+    in_turn: bool = True
 
 
 class Reply(Message, frozen=True):

@@ -18,7 +18,14 @@ class Questions:
         self._number = 0
         self._open: dict[tuple[Child, int], asyncio.Future[bytes | None]] = {}
 
-    async def ask(self, children: Sequence[Child], question: bytes) -> list[bytes]:
+    async def ask(
+        self,
+        children: Sequence[Child],
+        question: bytes,
+        *,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        in_turn: bool = True,
+    ) -> list[bytes]:
         """What each of `children` answers, in their order, without those that do not."""
         self._number += 1
         number = self._number
@@ -27,9 +34,9 @@ class Questions:
         self._open.update(asked)
         try:
             for child in children:
-                child.send(Ask(number, question))
+                child.send(Ask(number, question, in_turn))
             if asked:
-                await asyncio.wait(asked.values(), timeout=ANSWER_TIMEOUT_S)
+                await asyncio.wait(asked.values(), timeout=timeout_s)
         finally:
             for key in asked:
                 self._open.pop(key, None)

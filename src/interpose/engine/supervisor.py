@@ -99,6 +99,7 @@ class Supervisor:
         self._had_terminal = _has_terminal()
         self._turn_away = TurnAway()
         self._alone_since: float | None = None
+        self._asked = 0
         self._changed = asyncio.Event()
         self._end = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -288,6 +289,16 @@ class Supervisor:
     async def ask_workers(self, question: bytes) -> list[bytes]:
         """What each worker that serves answers."""
         return await self.crew.questions.ask(self.crew.serving, question)
+
+    async def ask_a_worker(self, question: bytes, timeout_s: float) -> bytes | None:
+        """What one worker that serves answers, out of turn; None when none does in time."""
+        serving = self.crew.serving
+        if not serving:
+            return None
+        self._asked = (self._asked + 1) % len(serving)
+        questions = self.crew.questions
+        answers = await questions.ask([serving[self._asked]], question, timeout_s=timeout_s, in_turn=False)
+        return answers[0] if answers else None
 
     def reopen_logs(self) -> None:
         """Have every worker open its log files anew."""

@@ -134,6 +134,7 @@ class Worker:
         self._orders: asyncio.Queue[ToWorker | ToSupervisor | None] = asyncio.Queue()
         self._draining: asyncio.Task[None] | None = None
         self._answering: asyncio.Task[None] | None = None
+        self._answers: set[asyncio.Task[None]] = set()
         self._finished = asyncio.Event()
         self._watchdog: Watchdog | None = None
         self._ladder = Ladder(0)
@@ -253,7 +254,13 @@ class Worker:
             case ReopenLogs():
                 runtime.reopen_logs()
             case Ask():
-                self._answering = asyncio.create_task(self._answer(order, runtime, self._answering))
+                answering = asyncio.create_task(
+                    self._answer(order, runtime, self._answering if order.in_turn else None)
+                )
+                if order.in_turn:
+                    self._answering = answering
+                self._answers.add(answering)
+                answering.add_done_callback(self._answers.discard)
 
     async def _answer(self, order: Ask, runtime: Runtime, before: asyncio.Task[None] | None) -> None:
         """Answer beside other orders, one question after the other."""

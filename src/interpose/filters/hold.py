@@ -258,11 +258,9 @@ class Hold:
             return response
         return await self._holder.response(exchange, asked, response, rule.name, rule.options)
 
-    async def deliver(self, exchange: Exchange, request: Request, message: HeldMessage) -> Response:
+    async def deliver(self, exchange: Exchange, request: Request) -> Response:
         """Send what nobody waits for any more, from here inwards."""
         assert self._forward is not None
-        apply_to_request(message, request)
-        request.body = body_of_content(message.content)
         return await self._forward(exchange, request)
 
     async def _rule_for_request(self, exchange: Exchange, request: Request) -> Rule | None:

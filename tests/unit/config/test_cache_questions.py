@@ -16,7 +16,8 @@ def caches(*answers: dict[str, Any]) -> tuple[LiveCaches, list[dict[str, Any]]]:
     asked: list[dict[str, Any]] = []
 
     async def ask(question: bytes) -> list[bytes]:
-        asked.append(msgspec.json.decode(question))
+        assert question.startswith(b"cache ")
+        asked.append(msgspec.json.decode(question.removeprefix(b"cache ")))
         return [msgspec.json.encode(answer) for answer in answers]
 
     return LiveCaches(ask), asked

@@ -18,12 +18,13 @@ from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 from interpose.core.handler import Phase
-from interpose.core.hold import Content, Mode, Settled, Standing, Verdict, What
+from interpose.core.hold import Content, HeldMessage, Mode, Settled, Standing, Verdict, What
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
 from interpose.filters.hold import PLACE, Hold, Holder, HoldOptions, HoldRule
 from interpose.filters.script import Script, ScriptOptions
+from interpose.protocol.held import apply_to_request
 from interpose.storage.desk.keeper import ContentKeeper
 
 TARGET = Target(Form.ORIGIN, "http", Authority("shop.example", 8000), "/cart", "a=1")
@@ -352,10 +353,9 @@ async def test_without_a_desk_a_script_is_told_so(tmp_path: Path) -> None:
 async def test_what_nobody_waits_for_any_more_is_delivered_from_the_filter_inwards(tmp_path: Path) -> None:
     scene = Scene(tmp_path, INBOUND)
     scene.filter.stands_before(scene.origin)
-    waiting = scene.begin(post(None, ("X-A", "1")))
-    held = await scene.desk.one()
-    waiting.cancel()
-    blank = Request("GET", TARGET, Fields())
-    response = await scene.filter.deliver(scene.exchange, blank, held.message)
+    request = Request("GET", TARGET, Fields())
+    apply_to_request(HeldMessage(What.REQUEST, "POST", str(TARGET), fields=b"X-A: 1\r\n"), request)
+    request.body = Body(b'{"amount": 1}')
+    response = await scene.filter.deliver(scene.exchange, request)
     assert response.status == 200
     assert scene.seen == [("POST", "http://shop.example:8000/cart?a=1", [("X-A", "1")], b'{"amount": 1}')]
