@@ -27,6 +27,7 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "interpose.config.launch")
 def supervise(config: Config, *, load: Callable[[], Config] | None = None, interactive: bool = False) -> int:
     """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad)."""
     from interpose.config.live_faults import LiveFaults
+    from interpose.engine.calls import NoOffice
     from interpose.engine.supervisor import Supervisor
     from interpose.net.listen import raise_descriptor_limit
 
@@ -40,6 +41,7 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
             command=WORKER_COMMAND,
             load=live_faults.load,
             serve_control=partial(_serve_control, live_faults),
+            office=_office(config) if keeps_anything(config) else NoOffice(),
             log_format=_log_format(config),
             interactive=interactive,
         )
@@ -47,6 +49,17 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
         return await supervisor.run()
 
     return asyncio.run(run())
+
+
+def keeps_anything(config: Config) -> bool:
+    """Whether the supervisor has to keep something for its workers: loading what it takes would delay the start."""
+    return bool(config.journal or config.console or config.holds or config.scripts)
+
+
+def _office(config: Config) -> Any:
+    from interpose.config.office import Office
+
+    return Office(config)
 
 
 def plan_of(config: Config) -> Plan:

@@ -24,6 +24,9 @@ class Office(Protocol):
     async def answer(self, topic: str, question: bytes) -> bytes:
         """The answer to a call. Cancelled when nobody waits for it any more. Raises `Failure`."""
 
+    async def open(self) -> None:
+        """(once, before the first worker starts) Be ready. ValueError, a sentence, when that cannot be."""
+
     async def begin(self, instance: Any) -> None:
         """(once, when the workers serve) `instance` is the supervisor."""
 
@@ -40,6 +43,9 @@ class NoOffice:
     async def answer(self, topic: str, question: bytes) -> bytes:
         """See `Office`."""
         raise Failure("proxy_configuration_error", Side.INTERNAL, f"Nobody here answers what is asked about {topic}.")
+
+    async def open(self) -> None:
+        """See `Office`."""
 
     async def begin(self, instance: Any) -> None:
         """See `Office`."""

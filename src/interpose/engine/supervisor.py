@@ -121,8 +121,9 @@ class Supervisor:
                     return self._refuse(error, 2)
                 self.sockets.swap(bound)
                 async with self._control(str(state.control_socket)):
-                    self.crew.hire(plan)
                     try:
+                        await self._office.open()
+                        self.crew.hire(plan)
                         return await self._live()
                     finally:
                         await self._office.end()
