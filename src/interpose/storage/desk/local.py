@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Set
 from typing import Any, NamedTuple, TypeVar
 
 from interpose.core.failure import Failure, Side
-from interpose.core.hold import Decision, Held, HeldMessage, Settled, Verdict
+from interpose.core.hold import Decision, Held, HeldMessage, Settled, Standing, Verdict
 from interpose.storage.desk.contents import Damaged
 from interpose.storage.desk.delivery import SCHEDULE, Deliver, Deliveries, Schedule
 from interpose.storage.desk.kept import Kept, State
@@ -138,6 +138,15 @@ class LocalDesk:
         await self.whole(self._take_in(held, announce=not passes))
         if passes:
             self._spawn(self.decide(held.id, Verdict.RELEASE, "rule"))
+
+    async def standing(self, id: str) -> Standing | None:
+        """See `Desk.standing`."""
+        try:
+            hold = await self.store(Store.hold, id)
+        except NoSuchHold:
+            return None
+        how = hold.how if hold.state is State.SETTLED else None
+        return Standing(state=hold.state.value, verdict=hold.verdict or "", how=how)
 
     def settled(self, id: str, how: Settled) -> None:
         """See `Desk.settled`."""
