@@ -344,6 +344,22 @@ class StoreConformance:
         [entry] = await found(store)
         assert await read(entry) == b"newer"
 
+    async def test_what_is_forgotten_is_gone_with_all_its_variants_at_once(self, store: Store) -> None:
+        await put(store, b"hello")
+        await put(store, content_of(100000), vary=((b"accept", b"x"),), time=1001.0)
+        await put(store, b"other", b"GET http://b.example/")
+        await found(store)
+        store.forget(KEY)
+        store.forget(b"GET http://a.example/never")
+        assert list(store.look(KEY) or ()) == []
+        assert list(await store.find(KEY)) == []
+        await store.settle()
+        assert list(await found(store)) == []
+        assert len(await found(store, b"GET http://b.example/")) == 1
+        assert store.counters()["objects"] == 1
+        new = await put(store, b"new", time=2000.0)
+        assert [entry.head for entry in await found(store)] == [new]
+
     async def test_a_purge_removes_what_matches_and_counts_it(self, store: Store) -> None:
         for number in range(6):
             await put(store, b"x", b"GET http://a.example/%d" % number, tags=(b"even",) if number % 2 == 0 else ())

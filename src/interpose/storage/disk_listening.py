@@ -43,7 +43,7 @@ class Listening:
             self._thread.report(index, error)
             return
         if index is not self._index or serial < self._serial or changed is None:
-            self._copies.forget()
+            self._copies.forget_all()
         else:
             for key in changed:
                 self._copies.changed(key)

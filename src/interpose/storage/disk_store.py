@@ -190,6 +190,11 @@ class DiskStore:
             self._gone.add(entry.ident)
             self._put(Remove(entry.key, entry.ident, self._gone))
 
+    def forget(self, key: bytes) -> None:
+        """See `store.Store`."""
+        for entry in self.look(key):
+            self.remove(entry)
+
     async def purge(self, match: Match, *, soft: bool) -> int:
         """See `store.Store`. Goes through the index in pieces, between which others write."""
         count = 0

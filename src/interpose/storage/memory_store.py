@@ -234,7 +234,7 @@ class MemoryStore:
         return self._sketch.count(key) > 1
 
     def forget(self, key: bytes) -> None:
-        """Keep nothing under `key` any longer."""
+        """See `Store`."""
         shelf = self._shelves.get(key)
         if shelf is not None:
             self._drop(shelf)

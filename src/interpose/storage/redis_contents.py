@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from interpose.protocol.stored import StoredHead
 from interpose.storage.redis_link import Away, NoRoom, RedisLink, Refused
 from interpose.storage.redis_record import INLINE_BYTES, NO_BODY, Names, Record, ident_of, said, variant_of
-from interpose.storage.redis_scripts import DROP, PUT, TELL
+from interpose.storage.redis_scripts import DROP, FORGET, PUT, TELL
 from interpose.storage.store import Entry, Match, Scope
 
 LONGEST_S = 7 * 86400.0
@@ -143,6 +143,10 @@ class RedisContents:
         """Remove a response; whether it was there."""
         news = said(self._names, "key", head.key) if is_announced else b""
         return await self._script(DROP, self._names.key(head.key), variant_of(head), news, ident_of(head))
+
+    async def forget(self, key: bytes) -> None:
+        """Remove all that is under `key`, and tell the others."""
+        await self._script(FORGET, self._names.key(key), "", said(self._names, "key", key))
 
     async def purge(self, match: Match, *, soft: bool) -> int:
         """Remove what matches, or make it stale; how many that were. The others hear of it when it is done."""

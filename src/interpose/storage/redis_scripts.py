@@ -134,12 +134,21 @@ return answer(is_there and 1 or 0)
 )
 """Remove a response if it is still the one with the ident in the fifth argument."""
 
-TELL = (
-    _START
-    + """
+_ANNOUNCE = """
 redis.call('UNLINK', root .. 'nothing')  -- needs no room; after it Redis lets the rest run even when it is full
 announce()
 return answer(1)
 """
+
+FORGET = (
+    _START
+    + """
+for _, other in ipairs(redis.call('HKEYS', heads)) do drop(id, other, '') end
+clean()
+"""
+    + _ANNOUNCE
 )
+"""Remove all variants of a key, and announce that in any case: others may have what has gone from here."""
+
+TELL = _START + _ANNOUNCE
 """Announce something."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -75,19 +75,21 @@ class RedisStore:
         self._comes = asyncio.Event()
         self._owed: deque[_Job] = deque()
         self._gone: set[bytes] = set()
+        self._forgotten: Counter[bytes] = Counter()
         self._task: asyncio.Task[None] | None = None
         self._no_room_until = 0.0
         self._stored = self._refused = self._dropped = self._late = 0
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def look(self, key: bytes) -> Sequence[Entry] | None:
-        """See `store.Store`: None, unless there is nobody to ask."""
-        return () if self.link.is_away and self._task is not None else None
+    def look(self, key: bytes) -> None:
+        """See `store.Store`: only `find` can tell."""
 
     async def find(self, key: bytes) -> Sequence[Entry]:
         """See `store.Store`. Takes no longer than one command may."""
         self._begin()
+        if key in self._forgotten:
+            return ()
         look = self._looks.get(key)
         if look is None:
             if len(self._looks) >= MOST_LOOKS:
@@ -99,6 +101,8 @@ class RedisStore:
         done, _ = await asyncio.wait((look,), timeout=self.link.options.timeout_s)
         if not done:
             self._late += 1
+            return ()
+        if key in self._forgotten:
             return ()
         return [entry for entry in look.result() if not self._gone or ident_of(entry.head) not in self._gone]
 
@@ -144,6 +148,11 @@ class RedisStore:
         """See `store.Store`."""
         self._gone.add(ident_of(entry.head))
         self._add(_Job(partial(self._remove, entry.head), 0, True))
+
+    def forget(self, key: bytes) -> None:
+        """See `store.Store`. The other nodes hear of it, whether there was anything in Redis or not."""
+        self._forgotten[key] += 1
+        self._add(_Job(partial(self._forget, key), 0, True))
 
     async def purge(self, match: Match, *, soft: bool) -> int:
         """See `store.Store`. While Redis is away it is owed, and the number is 0."""
@@ -217,6 +226,12 @@ class RedisStore:
         await self._contents.drop(head)
         self._gone.discard(ident_of(head))
 
+    async def _forget(self, key: bytes) -> None:
+        await self._contents.forget(key)
+        self._forgotten[key] -= 1
+        if self._forgotten[key] <= 0:
+            del self._forgotten[key]
+
     def _owe(self, job: _Job, error: Exception) -> None:
         """It could not be done. Who reads before it is done would read what is wrong, so nobody does."""
         self._owed.append(job)
@@ -228,6 +243,7 @@ class RedisStore:
     async def _purge_all(self) -> None:
         await self._contents.purge(lambda head: True, soft=False)
         self._gone.clear()
+        self._forgotten.clear()
 
     async def _coming_back(self) -> None:
         """Before anything is read again: what is owed goes, and what the others have changed is heard."""
@@ -249,11 +265,11 @@ class RedisStore:
             try:
                 match = self._pattern(text.decode("utf-8", "surrogateescape"))
             except ValueError:  # a newer node knows more patterns
-                self._copies.forget()
+                self._copies.forget_all()
             else:
                 self._copies.purged(match, soft=kind == "expire")
         else:
-            self._copies.forget()
+            self._copies.forget_all()
 
     def listen(self, copies: Copies) -> None:
         """See `store.SharedStore`."""

@@ -36,7 +36,7 @@ class Copies(Protocol):
     def purged(self, match: Match, *, soft: bool) -> None:
         """What matches was removed, or made stale."""
 
-    def forget(self) -> None:
+    def forget_all(self) -> None:
         """Everything may be another now."""
 
 
@@ -151,6 +151,10 @@ class Store(Protocol):
 
     def remove(self, entry: Entry) -> None:
         """Keep this entry no longer. Does nothing when it was removed or replaced."""
+
+    def forget(self, key: bytes) -> None:
+        """Keep nothing under `key` any longer: what it was is wrong. Where that takes time, nothing is found under it
+        meanwhile; a store whose server is away does it before anything is found there again."""
 
     async def purge(self, match: Match, *, soft: bool) -> int:
         """Remove what matches; the number of entries that did. `soft`: keep them, expired, to be validated before the

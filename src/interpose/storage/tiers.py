@@ -163,6 +163,11 @@ class Tiers:
             return entry
         return next((other for other in known if is_same_response(other.head, entry.head)), None)
 
+    def forget(self, key: bytes) -> None:
+        """See `store.Store`."""
+        self.changed(key)
+        self._below.forget(key)
+
     async def purge(self, match: Match, *, soft: bool) -> int:
         """See `store.Store`."""
         above = await self._above.purge(match, soft=soft)
@@ -186,7 +191,7 @@ class Tiers:
         self._purging.add(task)
         task.add_done_callback(self._purging.discard)
 
-    def forget(self) -> None:
+    def forget_all(self) -> None:
         """See `store.Copies`."""
         self._spoil_all()
         self._above.clear()

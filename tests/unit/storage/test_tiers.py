@@ -197,7 +197,8 @@ async def test_what_is_changed_while_it_is_read_does_not_go_up() -> None:
     changes: list[Callable[[Tiers], None]] = [
         lambda tiers: tiers.changed(KEY),
         lambda tiers: tiers.purged(matcher("*"), soft=False),
-        lambda tiers: tiers.forget(),
+        lambda tiers: tiers.forget_all(),
+        lambda tiers: tiers.changed(KEY),
         lambda tiers: tiers.remove(Entry(head, b"old")),
         lambda tiers: tiers.refresh(Entry(head, b"old"), head.replace(response_time=5000.0)),
     ]

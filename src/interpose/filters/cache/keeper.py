@@ -145,12 +145,8 @@ class Keeper:
         for fetch in self._running.get(key, ()):
             fetch.is_wrong = True
             fetch.may_be_joined = False
-        entries = self.store.look(key)
-        if entries is None:
-            entries = await self.store.find(key)
-        for entry in tuple(entries):
-            self.store.remove(entry)
-            self.counts["cache_invalidated_total"] += 1
+        self.counts["cache_invalidated_total"] += len(self.store.look(key) or ())
+        self.store.forget(key)
 
     async def forget_url(self, key: bytes) -> None:
         """The same for everything of the URL in `key`, however it is chosen."""
