@@ -22,17 +22,21 @@ from interpose.core.query.tree import And, Not, Or, Phrase, Query, Term
 from interpose.core.query.values import Contained, Exact, Glob, Network, Present, Span, Template, Value, folded
 from interpose.core.query.words import STATES, WORDS
 from interpose.core.record import Kind, Part, Record
+from interpose.storage.journal.rows import MOST_VALUES, SEEN
 from interpose.storage.journal.shelves import match_expression
 
-MOST_VALUES: Final = 1000
 _MOST_LISTED: Final = 100
 _MOST_WILDCARDS: Final = 2
-HAS_TEXT: Final = "id IN (SELECT rowid FROM @ WHERE @ MATCH ?)"
+_MOST_REMEMBERED: Final = 10_000
+HAS_TEXT: Final = "id IN (SELECT rowid FROM @ WHERE @ MATCH ? AND rowid BETWEEN ?2 AND ?3)"
 """The condition that an index answers; `@` stands for its name."""
 
 
 class Condition(NamedTuple):
-    """SQL and its parameters. Every record that the query matches fulfils it; `exact`: no other does."""
+    """SQL and its parameters. Every record that the query matches fulfils it; `exact`: no other does.
+
+    It is asked of one block of numbers at a time: ?1 is the chunk that all of them are in, ?2 the first, ?3 the last.
+    """
 
     sql: str
     parameters: tuple[Any, ...] = ()
@@ -147,15 +151,31 @@ class Compiler:
     def _few(self, term: Term) -> Condition:
         column, record = _FEW[term.word]
         if term.word == "host" and all(isinstance(value, Exact) for value in term.values):
-            return _one_of(column, [value.text for value in term.values if isinstance(value, Exact)])
-        judge = _judge(term, record)
+            return self._one_of(column, [value.text for value in term.values if isinstance(value, Exact)])
+        judge = _remembering(_judge(term, record))
         values = self._values(column)
-        if values is None:
-            return self._judged(column, judge)
-        wanted = [value for value in values if judge(value)]
-        if len(wanted) > _MOST_LISTED:
-            return self._judged(column, frozenset(wanted).__contains__)
-        return _one_of(column, wanted)
+        wanted = [value for value in values if judge(value)] if values is not None else None
+        if wanted is not None and len(wanted) <= _MOST_LISTED:
+            return self._one_of(column, wanted)
+        judged = self._judged(column, judge)
+        return judged._replace(sql=f"(chunk = ?1 AND {judged.sql})") if column in SEEN else judged
+
+    def _one_of(self, column: str, values: list[Any]) -> Condition:
+        """The column has one of the values. What an index leaves out may not be asked for through it."""
+        if not values:
+            return NOTHING
+        has_one = f"{column} IN ({', '.join('?' * len(values))})"
+        match column:
+            case "kind" if "http" not in values:
+                return Condition(f"({has_one} AND kind <> 'http')", tuple(values))
+            case "mark" if "" not in values:
+                return Condition(f"({has_one} AND mark <> '')", tuple(values))
+            case "method" if (statuses := self._values("status")) is not None:
+                any_status = ", ".join(map(str, statuses))  # the index is by status first
+                return Condition(f"(chunk = ?1 AND status IN ({any_status}) AND {has_one})", tuple(values))
+            case "host" | "client" | "status":
+                return Condition(f"(chunk = ?1 AND {has_one})", tuple(values))
+        return Condition(has_one, tuple(values))
 
     def _values(self, column: str) -> list[Any] | None:
         """All values of a column; None when they are too many."""
@@ -163,16 +183,10 @@ class Compiler:
             case "kind":
                 return [kind.value for kind in Kind]
             case "mark":
-                marks = self._database.execute(
-                    "SELECT DISTINCT mark FROM flow WHERE mark <> '' LIMIT ?", (MOST_VALUES,)
-                )
-                return ["", *(mark for (mark,) in marks)]
-        following = f"SELECT min({column}) FROM flow WHERE {column} > value"
-        found = self._database.execute(
-            f"WITH RECURSIVE each (value) AS (SELECT min({column}) FROM flow UNION ALL "
-            f"SELECT ({following}) FROM each WHERE value IS NOT NULL LIMIT {MOST_VALUES + 1}) "
-            "SELECT value FROM each WHERE value IS NOT NULL"
-        ).fetchall()
+                found = self._database.execute("SELECT DISTINCT mark FROM flow WHERE mark <> ''").fetchall()
+                found.append(("",))
+            case _:
+                found = self._database.execute("SELECT value FROM seen WHERE word = ?", (column,)).fetchall()
         return None if len(found) > MOST_VALUES else [value for (value,) in found]
 
     def _text(self, term: Term) -> Condition:
@@ -215,15 +229,19 @@ def _judge(term: Term, record: Callable[[Any], Recorded]) -> Judge:
     return lambda value: matches(record(value))
 
 
-def _one_of(column: str, values: list[Any]) -> Condition:
-    """The column has one of the values. Only what such an index leaves out may not be asked for through it."""
-    if not values:
-        return NOTHING
-    sql = f"{column} IN ({', '.join('?' * len(values))})"
-    for indexed, without in (("kind", "http"), ("mark", "")):
-        if column == indexed and without not in values:
-            sql = f"({sql} AND {column} <> '{without}')"
-    return Condition(sql, tuple(values))
+def _remembering(judge: Judge) -> Judge:
+    """The same, asked once for each value."""
+    verdicts: dict[Any, bool] = {}
+
+    def remembered(value: Any) -> bool:
+        verdict = verdicts.get(value)
+        if verdict is None:
+            if len(verdicts) >= _MOST_REMEMBERED:
+                verdicts.clear()
+            verdict = verdicts[value] = judge(value)
+        return verdict
+
+    return remembered
 
 
 def _compared(column: str, value: Value, folds: bool) -> Condition | None:

@@ -21,7 +21,7 @@ from interpose.storage.journal import retention, shelves
 from interpose.storage.journal.contents import Contents
 from interpose.storage.journal.place import DATABASE, lock, open_database, prepare, set_aside
 from interpose.storage.journal.redaction import Redaction
-from interpose.storage.journal.rows import INSERT_FLOW, INSERT_KEPT, Rows, rows_of
+from interpose.storage.journal.rows import INSERT_FLOW, INSERT_KEPT, MOST_VALUES, SEEN, Rows, rows_of
 
 _USE_BLOB = "INSERT INTO blob VALUES (?, ?, 1) ON CONFLICT (digest) DO UPDATE SET uses = uses + 1"
 _SWEEP_S = 60.0
@@ -61,6 +61,9 @@ class JournalWriter:
         self._next = max(self._next, self._number("SELECT max(id) FROM flow") + 1)
         self._blob_bytes = self._number("SELECT sum(size) FROM blob")
         self._next_sweep = time.monotonic() + _SWEEP_S
+        self._seen: dict[str, set[object]] = {column: set() for column in SEEN}
+        for column, value in self._database.execute("SELECT word, value FROM seen"):
+            self._seen[column].add(value)
 
     def _number(self, query: str) -> int:
         return self._database.execute(query).fetchone()[0] or 0
@@ -76,20 +79,36 @@ class JournalWriter:
         except BaseException:
             self._forget(rows)
             raise
-        return [Summary(*row.flow[:-1]) for row in rows]  # type: ignore[arg-type]
+        return [Summary(*row.flow[:-2]) for row in rows]  # type: ignore[arg-type]
 
     def _add(self, records: list[Record], rows: list[Rows]) -> None:
         redact = self._redaction.apply
         for id, record in enumerate(records, self._next):
             rows.append(rows_of(id, record, redact(record), self.contents))
         blobs = [blob for row in rows for blob in row.blobs]
+        news = self._news(rows)
         with self._transaction() as database:
             database.executemany(INSERT_FLOW, [row.flow for row in rows])
             database.executemany(INSERT_KEPT, [row.kept for row in rows])
             if blobs:
                 database.executemany(_USE_BLOB, blobs)
+            if news:
+                database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", news)
         self._next += len(rows)
+        for column, value in news:
+            self._seen[column].add(value)
         self._blob_bytes += sum(size for _, size in blobs)
+
+    def _news(self, rows: list[Rows]) -> list[tuple[str, object]]:
+        """Values that no record had before, of columns of which there are few. (One more than MOST_VALUES is noted: it
+        says that there are too many.)"""
+        news: list[tuple[str, object]] = []
+        for column, place in SEEN.items():
+            seen = self._seen[column]
+            if len(seen) <= MOST_VALUES:
+                found = {row.flow[place] for row in rows} - seen
+                news += [(column, value) for value in list(found)[: MOST_VALUES + 1 - len(seen)]]
+        return news
 
     def _forget(self, rows: list[Rows]) -> None:
         """Remove the files of records that were not written, but for those that others have too."""

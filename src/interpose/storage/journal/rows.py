@@ -15,12 +15,19 @@ from msgspec.structs import replace
 from interpose.core.journal import Kept, Summary, Trait
 from interpose.core.query.live import media_type
 from interpose.core.record import Part, Passage, Record, field_pairs
+from interpose.storage.journal import schema
 from interpose.storage.journal.contents import INLINE_BYTES, Contents
 
 FIXED = Summary.__struct_fields__[1:-2]
 COLUMNS = ", ".join(("id", *FIXED, "mark", "comment", "checksum"))
-INSERT_FLOW = f"INSERT INTO flow (id, {', '.join(FIXED)}, checksum) VALUES ({', '.join('?' * (len(FIXED) + 2))})"
+INSERT_FLOW = f"INSERT INTO flow (id, {', '.join(FIXED)}, checksum, chunk) VALUES ({', '.join('?' * (len(FIXED) + 3))})"
 INSERT_KEPT = "INSERT INTO kept (id, record, checksum) VALUES (?, ?, ?)"
+
+SEEN = {column: FIXED.index(column) + 1 for column in ("host", "client", "status", "method")}
+"""Columns whose values are noted, and where they stand in a row that is inserted."""
+
+MOST_VALUES = 1000
+"""How many values of a column are noted."""
 
 _MOST = (1 << 63) - 1
 _CONTENT_TYPE = b"\r\ncontent-type: "
@@ -85,7 +92,8 @@ def rows_of(
             messages_in_file = _filed(messages, contents, blobs)
             record.messages = []
     data = _encode(Stored(record, *kept, of_request, of_response, messages_in_file, *redacted))
-    return Rows((id, *fixed, zlib.crc32(_encode(fixed), id & 0xFFFFFFFF)), (id, data, _sum(id, data)), blobs)
+    checksum = zlib.crc32(_encode(fixed), id & 0xFFFFFFFF)
+    return Rows((id, *fixed, checksum, id >> schema.CHUNK_BITS), (id, data, _sum(id, data)), blobs)
 
 
 def _filed(data: bytes, contents: Contents | None, blobs: list[tuple[bytes, int]]) -> bytes:

@@ -2,12 +2,15 @@
 
     flow   one narrow row a record: what tables show and most queries ask. Without an index all of a million rows are
            read in a fraction of a second, because nothing else is in this table.
+    seen   the values that there have been of words with few values, as long as they are few.
     kept   the record itself, and what was too small for a file of its own.
     blob   how many records share each content file.
     shelf  a run of numbers whose words are in text indexes of their own (see `shelves`).
 
-An index costs each record about two microseconds, so there are only those that make a query as quick on a million
-records as on a thousand: a word whose values are few (host, method, status, kind, client), and marks.
+Each index costs each record about two microseconds, so there are only those that make a query as quick on a million
+records as on a thousand: host, client, status (with method), kinds other than HTTP, and marks. The first three begin
+with the record's *chunk*, a run of numbers: so new entries go to the same few pages, however many hosts and clients
+there are, and a search goes from chunk to chunk.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ PAGE_BYTES = 8192
 CACHE_KIB = 16384
 READER_CACHE_KIB = 4096
 WAL_BYTES = 32 << 20
+CHUNK_BITS = 14
+"""A chunk has 16,384 records: their number without the last bits is the chunk's."""
+
 
 _FIRST = """
 CREATE TABLE flow (
@@ -44,16 +50,17 @@ CREATE TABLE flow (
     messages INTEGER NOT NULL,
     failure TEXT NOT NULL,
     traits INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
     mark TEXT NOT NULL DEFAULT '',
     comment TEXT NOT NULL DEFAULT '',
     checksum INTEGER NOT NULL
 );
-CREATE INDEX flow_host ON flow (host);
-CREATE INDEX flow_method ON flow (method);
-CREATE INDEX flow_status ON flow (status);
-CREATE INDEX flow_client ON flow (client);
+CREATE INDEX flow_host ON flow (chunk, host);
+CREATE INDEX flow_client ON flow (chunk, client);
+CREATE INDEX flow_status ON flow (chunk, status, method);
 CREATE INDEX flow_kind ON flow (kind) WHERE kind <> 'http';
 CREATE INDEX flow_mark ON flow (mark) WHERE mark <> '';
+CREATE TABLE seen (word TEXT NOT NULL, value NOT NULL, PRIMARY KEY (word, value)) WITHOUT ROWID;
 CREATE TABLE kept (
     id INTEGER PRIMARY KEY,
     record BLOB NOT NULL,

@@ -1,7 +1,7 @@
 """Finding records: from the newest to the oldest, block by block, until there are enough.
 
-A block is a run of numbers: what is not indexed yet, then one shelf after the other. SQL gives its candidates in order,
-so that none is sorted beyond its block. The newest few thousand records are read without any index first: what most
+A block is a run of numbers in one chunk, all in the same shelf or not in any yet. SQL gives its candidates in order, so
+that nothing is sorted beyond a block. The newest few thousand records are read without any index first: what most
 queries look for is there, and where it is frequent an index would only be a detour. Where the condition does not say
 all that the query says, each candidate is read and asked.
 
@@ -21,10 +21,11 @@ from interpose.core.query.matching import Matcher
 from interpose.core.query.tree import And, Query, Term
 from interpose.core.query.values import Span
 from interpose.core.query.words import BOTH_BODIES
+from interpose.storage.journal import schema
 from interpose.storage.journal.conditions import HAS_TEXT, Compiler, Condition
 from interpose.storage.journal.contents import Contents
 from interpose.storage.journal.rows import COLUMNS, stored_of, summary_of, whole
-from interpose.storage.journal.shelves import SHELF_RECORDS, indexed_up_to, shelves
+from interpose.storage.journal.shelves import indexed_up_to, shelves
 from interpose.storage.journal.text import subject
 
 SEARCH_S: Final = 1.0
@@ -115,18 +116,15 @@ class Search:
 
     def _all_blocks(self, high: int) -> Iterator[Block]:
         """All that there is up to `high`, in blocks that do not overlap."""
-        indexed = indexed_up_to(self._database)
         top = high
         if not self._uses_text:
-            yield Block(high - FIRST_BLOCK + 1, high, uses_indexes=False)
+            yield from _in_chunks(Block(high - FIRST_BLOCK + 1, high, uses_indexes=False))
             top = high - FIRST_BLOCK
-        while top > indexed:
-            low = max(indexed + 1, top - SHELF_RECORDS + 1)
-            yield Block(low, top)
-            top = low - 1
+        indexed = indexed_up_to(self._database)
+        yield from _in_chunks(Block(indexed + 1, top))
         for shelf in shelves(self._database):
-            if shelf.first <= top and shelf.newest >= self._began_after and shelf.oldest <= self._began_before:
-                yield Block(shelf.first, min(shelf.last, top), shelf.table)
+            if shelf.newest >= self._began_after and shelf.oldest <= self._began_before:
+                yield from _in_chunks(Block(shelf.first, min(shelf.last, top), shelf.table))
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
@@ -134,8 +132,9 @@ class Search:
         sql = self._condition.sql
         sql = sql.replace(HAS_TEXT, HAS_TEXT.replace("@", block.table) if block.table else _ANY_TEXT)
         hint = "" if block.uses_indexes else " NOT INDEXED"
-        where = f"id BETWEEN ? AND ? AND {sql}"
-        return f"SELECT {columns} FROM flow{hint} WHERE {where}", (block.low, block.high, *self._condition.parameters)
+        numbers = block.low >> schema.CHUNK_BITS, block.low, block.high
+        sql = f"SELECT {columns} FROM flow{hint} WHERE id BETWEEN ?2 AND ?3 AND {sql}"
+        return sql, (*numbers, *self._condition.parameters)
 
     def _rows(self, block: Block, limit: int, budget: list[int]) -> Iterator[Summary]:
         """Rows of a block that match, the newest first. When no more candidates may be read, `budget` becomes the
@@ -162,6 +161,15 @@ class Search:
             return False
         record = whole(stored, self._contents) if self._with_texts else stored.record
         return self._matcher.matches(subject(record, row, self._now, with_texts=self._with_texts))
+
+
+def _in_chunks(block: Block) -> Iterator[Block]:
+    """The block, cut where chunks begin; the last part first. Nothing, if it has no numbers."""
+    high = block.high
+    while high >= max(block.low, 0):
+        low = max(block.low, high >> schema.CHUNK_BITS << schema.CHUNK_BITS)
+        yield block._replace(low=low, high=high)
+        high = low - 1
 
 
 def _bounds(query: Query | None, now: float) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from interpose.core.query import And, Not, Or, Phrase, Query, Term, compile_quer
 from interpose.core.query.recorded import Recorded
 from interpose.core.query.values import Contained, Exact, Glob, Network, Present, Span, Template, Window
 from interpose.core.record import Kind, Part, Passage, Record, Try
-from interpose.storage.journal import search, shelves
+from interpose.storage.journal import schema, search, shelves
 from interpose.storage.journal.journal import JournalWriter
 from interpose.storage.journal.reader import Reader
 from interpose.storage.journal.redaction import Redaction
@@ -137,7 +137,7 @@ def copied(record: Record) -> Record:
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shelves, "SHELF_RECORDS", 50)
-        patch.setattr(search, "SHELF_RECORDS", 50)
+        patch.setattr(schema, "CHUNK_BITS", 5)
         patch.setattr(search, "FIRST_BLOCK", 16)
         library = Library(tmp_path_factory.mktemp("journal"))
         assert len(shelves.shelves(library.writer._database)) > 1
