@@ -167,8 +167,11 @@ class Sending:
             stream.close()
 
     async def _plainly(self, delivery: Delivery) -> int:
-        told(await delivery.plain(None))
-        return 0
+        from interpose.protocol.spool_frame import refusal_in
+
+        answer = await delivery.plain(None)
+        told(answer)
+        return 0 if refusal_in(answer) is None else 1
 
     async def _framed(self, delivery: Delivery) -> int:
         from interpose.storage.spool_item import octets_of

@@ -24,7 +24,7 @@ from interpose.engine.intake import Intake
 from interpose.engine.spool_delivery import Changed, Content, Delivery, NoAnswer, NotFramed, Rejected
 from interpose.engine.spool_options import SpoolOptions
 from interpose.engine.spool_work import Meter, Tasks, Threads
-from interpose.protocol.spool_frame import MAX_ANSWER_BYTES, FrameError, is_stored_line
+from interpose.protocol.spool_frame import MAX_ANSWER_BYTES, FrameError, is_stored_line, refusal_in
 from interpose.storage.spool import Spool
 from interpose.storage.spool_claim import Claim
 from interpose.storage.spool_item import MAX_BACKOFF_S, Item, SpoolError, State, octets_of
@@ -214,8 +214,11 @@ class Courier:
                 await self._by_id(claim, delivery)
             else:
                 answer = await delivery.plain(errand.idle_end_s)
-                if is_stored_line(answer):
+                why = refusal_in(answer)
+                if why is not None or is_stored_line(answer):
                     self._watch.by_id.add(errand.name)
+                if why is not None:
+                    raise Rejected(why, is_final=False)
                 await self._confirm(claim, answer, f"answered in {len(answer)} bytes")
             intake.stream.close()
             intake = None

@@ -8,6 +8,7 @@ hence this receiver, whose reader is nobody's task but its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Stream
@@ -93,6 +94,18 @@ class Intake:
                 if self.is_lost:
                     raise self._loss()
                 await self._wait()
+
+    @property
+    def has_something(self) -> bool:
+        """Whether there is something to take now."""
+        return bool(self._pieces)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Throw away what comes, until the other side has ended or gone, for so many seconds at most."""
+        with contextlib.suppress(Failure, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while await self.take():
+                    pass
 
     def put_back(self, data: bytes) -> None:
         """Let this be taken (again) before what comes."""

@@ -7,6 +7,7 @@ the connection is broken off before its end: no server takes a mixture of two ve
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Protocol
 
 from interpose.core.failure import Failure, Side
@@ -118,7 +119,7 @@ class Delivery:
         if isinstance(message, Resume):
             if message.offset > content.size:
                 raise FrameError(f"The server has {message.offset} bytes of {content.size}.")
-            await self._send(message.offset)
+            await self._send_until_heard(message.offset)
             message = await self._next(STORED_TIMEOUT_S)
         if not isinstance(message, Stored):
             raise FrameError(f"The server said {type(message).__name__} where Stored was expected.")
@@ -165,12 +166,20 @@ class Delivery:
             raise Rejected(message.text, is_final=message.is_final)
         return message
 
-    async def _send(self, offset: int) -> None:
+    async def _send_until_heard(self, offset: int) -> None:
+        """Send, and stop when the server says something: before the end that can only be why it does not take it."""
+        try:
+            await self._send(offset, lambda: self._intake.has_something)
+        except Failure:
+            if not self._intake.has_something:
+                raise
+
+    async def _send(self, offset: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """The content from `offset` on; what is before it is only hashed. Raises `Changed` before the last piece is
         sent when it is not what it was."""
         content, position = self._content, 0
         self._gauge.advance(offset)
-        while position < content.size:
+        while position < content.size and not is_stopped():
             data = await self._threads(self._piece, position)
             if not data:
                 raise Changed

@@ -6,7 +6,19 @@ from typing import Protocol
 
 from interpose.core.failure import Failure
 from interpose.engine.intake import Intake
-from interpose.protocol.spool_frame import SERVER_OPENING, Answer, Message, Refused, Resume, Stored, encode
+from interpose.protocol.spool_frame import (
+    SERVER_OPENING,
+    Answer,
+    Message,
+    Refused,
+    Resume,
+    Stored,
+    encode,
+    refusal_line,
+)
+
+LINGER_S = 30.0
+"""How long somebody who is refused may go on sending before the connection is closed."""
 
 
 class Voice(Protocol):
@@ -38,7 +50,8 @@ class PlainVoice:
 
     async def refuse(self, why: str, *, is_final: bool) -> None:
         """See `Voice`."""
-        await self.answer(f"not stored: {why}\n".encode())
+        await say(self._intake, refusal_line(why))
+        await leave(self._intake)
 
 
 class FramedVoice:
@@ -68,7 +81,15 @@ class FramedVoice:
     async def refuse(self, why: str, *, is_final: bool) -> None:
         """See `Voice`."""
         await self._say(Refused(why, is_final))
-        self._intake.stream.close()
+        await leave(self._intake)
+
+
+async def leave(intake: Intake) -> None:
+    """End in such a way that the last word arrives: to close while the sender is still sending would be to reset the
+    connection, and what it has not read yet would be lost."""
+    intake.stream.end()
+    await intake.drain(LINGER_S)
+    intake.stream.close()
 
 
 async def say(intake: Intake, data: bytes) -> None:

@@ -191,9 +191,12 @@ def cut(text: str, limit: int) -> bytes:
     return data if len(data) <= limit else data[:limit].decode("utf-8", "ignore").encode()
 
 
-# --- the sink's answer, a line for people that a spool can read too -------------------------------------------------
+# --- the plain form's answers, lines for people that a spool can read too ----------------------------------------
 
 _STORED_LINE = re.compile(rb"stored [^\n]{1,8192} [0-9]{1,19} bytes sha256 [0-9a-f]{64} as [a-z2-7]{16}\n")
+
+
+_REFUSAL_LINE = re.compile(rb"not stored: ([^\n]{1,8192})\n")
 
 
 def stored_line(name: str, size: int, sha256: str, id_: str) -> bytes:
@@ -204,3 +207,14 @@ def stored_line(name: str, size: int, sha256: str, id_: str) -> bytes:
 def is_stored_line(answer: bytes) -> bool:
     """Whether an answer is that of a sink: what said so speaks the framed form too."""
     return _STORED_LINE.fullmatch(answer) is not None
+
+
+def refusal_line(why: str) -> bytes:
+    """What a sink or a spool answers that has not stored a file."""
+    return f"not stored: {why}\n".encode()
+
+
+def refusal_in(answer: bytes) -> str | None:
+    """Why a sink or a spool has not stored a file, when that is what an answer says."""
+    match = _REFUSAL_LINE.fullmatch(answer)
+    return None if match is None else match[1].decode("utf-8", "replace")

@@ -22,6 +22,8 @@ from interpose.protocol.spool_frame import (
     encode,
     is_framed,
     is_stored_line,
+    refusal_in,
+    refusal_line,
     stored_line,
 )
 
@@ -126,3 +128,11 @@ def test_any_octets_are_a_message_or_more_is_awaited_or_they_are_refused(octets:
 )
 def test_a_sinks_answer_is_known_as_one(answer: bytes, is_one: bool) -> None:
     assert is_stored_line(answer) is is_one
+
+
+def test_a_refusal_is_known_as_one() -> None:
+    assert refusal_line("file too large") == b"not stored: file too large\n"
+    assert refusal_in(b"not stored: file too large\n") == "file too large"
+    assert refusal_in(b"not stored: \xff\n") == "\ufffd"
+    for answer in (b"", b"not stored: \n", b"not stored: a", b"not stored: a\nb\n", b"stored a\n"):
+        assert refusal_in(answer) is None
