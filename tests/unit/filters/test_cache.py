@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.support.cache_model import walk
 from tests.support.memory_stream import MemoryStream
 
 from interpose.core.body import Body
@@ -406,6 +405,44 @@ async def test_a_stale_answer_is_served_while_it_is_validated(site: Site) -> Non
     assert site.own[1].attempts is not site.exchanges[1].attempts
 
 
+@pytest.mark.parametrize("own", ["Authorization: Basic eDp5", "Cache-Control: no-store"])
+async def test_what_an_origin_tells_one_alone_neither_renews_nor_removes_what_is_stored(site: Site, own: str) -> None:
+    async def validated(exchange: Exchange, request: Request) -> Response:
+        is_known = "if-none-match" in request.fields
+        return Response(304 if is_known else 200, Fields([*FRESH, ("ETag", '"1"')]), Body(b"" if is_known else b"all"))
+
+    site.answer = validated
+    await site.get()
+    site.now += 100
+    assert (await site.get("/", own)).text == b"all"
+    assert site.keeper.store.counters()["objects"] == 1
+    assert b"fwd=stale; fwd-status=304; stored" in (await site.get()).head
+
+
+@pytest.mark.parametrize("control", ["private, max-age=60", "no-store"])
+async def test_what_a_head_says_is_private_is_not_stored_any_more(site: Site, control: str) -> None:
+    site.answer = saying(b"content", [("Cache-Control", "max-age=60")])
+    await site.get()
+    site.now += 100
+    site.answer = saying(b"", [("Cache-Control", control)])
+    await site.get(method="HEAD")
+    assert site.keeper.store.counters()["objects"] == 0
+
+
+@pytest.mark.parametrize(("method", "field"), [("HEAD", "X: 1"), ("GET", "Cache-Control: no-store")])
+async def test_only_what_may_be_stored_is_fetched_in_the_background(site: Site, method: str, field: str) -> None:
+    site.answer = saying(b"old", [("Cache-Control", "max-age=60, stale-while-revalidate=600"), ("ETag", '"1"')])
+    await site.get()
+    site.now += 100
+    site.answer = saying(b"new", FRESH)
+    assert b"hit; ttl=-40" in (await site.get("/", field, method=method)).head
+    await site.when(lambda: not site.keeper.running)
+    assert len(site.asked) == 1
+    assert (await site.get()).text == b"old"
+    await site.when(lambda: not site.keeper.running)
+    assert (await site.get()).text == b"new"
+
+
 async def test_a_part_and_a_condition_are_answered_from_what_is_stored(site: Site) -> None:
     site.answer = saying(b"0123456789", [*FRESH, ("ETag", '"1"'), ("Content-Type", "text/plain")])
     part = await site.get("/", "Range: bytes=2-4")
@@ -753,8 +790,3 @@ async def test_nothing_is_left_behind(site: Site) -> None:
     assert [own.outcome is not None for own in site.own] == [True, True]
     gc.collect()
     assert len(asyncio.all_tasks()) == 1
-
-
-@pytest.mark.parametrize("seed", range(30))
-async def test_random_requests_never_get_what_a_cache_may_not_say(seed: int) -> None:
-    await walk(Site, seed, 80)

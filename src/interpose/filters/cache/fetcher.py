@@ -16,12 +16,13 @@ from interpose.core.message import Request, Response
 from interpose.filters.cache.fetch import Fetch, Flow, State
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.cache.rules import Rules, Way
-from interpose.protocol.caching import Asked, validation_lines
+from interpose.protocol.caching import PLAIN_GET, Asked, validation_lines
 from interpose.protocol.conditional import FIELDS, NONE
+from interpose.protocol.freshness import Policy
 from interpose.protocol.stored import StoredHead
 from interpose.protocol.storing import keep, refusal
 from interpose.protocol.updating import freshened
-from interpose.storage.store import Entry, Writer
+from interpose.storage.store import Entry, Store, Writer
 
 log = logging.getLogger("interpose")
 
@@ -37,6 +38,11 @@ class Job(NamedTuple):
     way: Way
     asked: Asked
     key: bytes
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether what this request gets may be stored, if its answer allows it."""
+        return self.asked.method == "GET" and not self.asked.directives.no_store
 
 
 class Fetcher:
@@ -110,14 +116,11 @@ class Fetcher:
             fetch.asked_at = wall()
             return await job.forward(own, again)
         fetch.status = 304
-        why_not = "it was changed meanwhile" if fetch.is_wrong else refusal(job.asked, newer, job.way.policy)
         self._keeper.remove(job.key, fetch)
-        if why_not is None:
-            self._keeper.store.refresh(stale, newer)
-            fetch.is_stored = True
-        else:
+        if fetch.is_wrong:
             self._keeper.store.remove(stale)
-            fetch.may_be_joined = False
+        else:
+            fetch.is_stored = renew(self._keeper.store, stale, newer, job.asked, job.way.policy)
         fetch.is_kept(newer, Entry(newer, stale.content))
         self._finish(own, 304, 0, None)
         return None
@@ -213,6 +216,20 @@ class Fetcher:
     def _finish(own: Exchange, status: int, octets: int, failure: BaseException | None) -> None:
         known = failure if isinstance(failure, Failure) else None
         own.finish(Outcome(status, octets, known, asyncio.get_running_loop().time()))
+
+
+def renew(store: Store, entry: Entry, newer: StoredHead, asked: Asked, policy: Policy) -> bool:
+    """Give an entry the head that an answer to this request has made of it: whether that may be stored.
+
+    When the answer forbids it, the entry goes. When only the request does (it has credentials, or says no-store), what
+    it was told is not for others, and the entry stays as it is.
+    """
+    if refusal(asked, newer, policy) is None:
+        store.refresh(entry, newer)
+        return True
+    if refusal(PLAIN_GET, newer, policy) is not None:
+        store.remove(entry)
+    return False
 
 
 def _says_what_is(status: int) -> bool:

@@ -20,7 +20,7 @@ from interpose.core.handler import Answered, Handler
 from interpose.core.message import Request, Response
 from interpose.filters.cache.answers import answer
 from interpose.filters.cache.fetch import Fetch, State
-from interpose.filters.cache.fetcher import Fetcher, Job, copied_failure
+from interpose.filters.cache.fetcher import Fetcher, Job, copied_failure, renew
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.cache.options import CacheOptions
 from interpose.filters.cache.rules import Rules, Way
@@ -106,13 +106,13 @@ class Cache:
             return self._stored(job, entry, now)
         if action is Action.SERVE_AND_VALIDATE:
             assert entry is not None
-            if self.keeper.joinable(job.key, job.request.fields.lines) is None:
+            if job.is_ordinary and self.keeper.joinable(job.key, job.request.fields.lines) is None:
                 self._fetcher.begin(job, entry, is_for_all=True, in_background=True)
             return self._stored(job, entry, now)
         asked = job.asked
         why = decision.reason.decode("ascii")
         self.keeper.note_miss(job.key, now, why)
-        if not decision.may_store or asked.method != "GET" or asked.directives.no_store or self._wants_part(job, now):
+        if not decision.may_store or not job.is_ordinary or self._wants_part(job, now):
             return await self._alone(
                 job.exchange, job.request, job.forward, asked, decision.reason, "", job.key, entry, job.way
             )
@@ -271,12 +271,14 @@ class Cache:
             response.body.close()
             return stale
         if asked.method == "HEAD" and entry is not None and way is not None:
-            self._learn(entry, response, lines, asked_at, way)
+            self._learn(asked, entry, response, lines, asked_at, way)
         self._counts["cache_bypassed_total"] += 1
         response.fields.lines.append(forwarded(self._name, reason))
         return response
 
-    def _learn(self, entry: Entry, response: Response, lines: Sequence[FieldLine], asked_at: float, way: Way) -> None:
+    def _learn(
+        self, asked: Asked, entry: Entry, response: Response, lines: Sequence[FieldLine], asked_at: float, way: Way
+    ) -> None:
         """What the answer to a HEAD says of the stored one (RFC 9111, 4.3.5)."""
         if response.status != 200:
             return
@@ -284,7 +286,10 @@ class Cache:
             entry.head, response.fields.lines, response.declared_length, lines, asked_at, self._wall(), way.policy,
             way.tag_fields,
         )  # fmt: skip
-        self.keeper.store.refresh(entry, entry.head.replace(expired=True) if newer is None else newer)
+        if newer is None:
+            self.keeper.store.refresh(entry, entry.head.replace(expired=True))
+        else:
+            renew(self.keeper.store, entry, newer, asked, way.policy)
 
     async def _other(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
         """A method that a cache does not answer. What it changes is forgotten, here and where it is being fetched."""
