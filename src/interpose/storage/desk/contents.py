@@ -91,8 +91,7 @@ class Contents:
             os.fchmod(fd, 0o600)
         name = f"{hold_id}.1"
         os.rename(content.file, self.path(name))
-        sync_directory(self._directory)
-        sync_directory(self._incoming)
+        self._sync(name)
         return name
 
     def write(self, hold_id: str, version: int, data: bytes) -> str:
@@ -103,15 +102,16 @@ class Contents:
             os.unlink(unfinished)
         fd = os.open(unfinished, _CREATE, 0o600)
         try:
-            write_all(fd, data)
-            os.fsync(fd)
+            try:
+                write_all(fd, data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(unfinished, self.path(name))
         except OSError:
             os.unlink(unfinished)
             raise
-        finally:
-            os.close(fd)
-        os.rename(unfinished, self.path(name))
-        sync_directory(self._directory)
+        self._sync(name)
         return name
 
     def pieces(self, content: Content, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
@@ -158,6 +158,15 @@ class Contents:
                 os.unlink(path)
                 removed += 1
         return removed
+
+    def _sync(self, name: str) -> None:
+        """Make a new name last, or take it away again."""
+        try:
+            sync_directory(self._directory)
+            sync_directory(self._incoming)
+        except OSError:
+            self.remove([name])
+            raise
 
     @contextlib.contextmanager
     def _opened(self, path: str) -> Iterator[int]:

@@ -104,6 +104,8 @@ class Database:
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=64
         )
         self._connection.row_factory = sqlite3.Row
+        # A damaged text is no reason to fail here: what reads it knows which texts there are.
+        self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
     @classmethod
     def create(cls, path: str) -> None:
@@ -123,12 +125,33 @@ class Database:
             database.close()
         os.rename(unfinished, path)
 
+    @classmethod
+    def own_schema(cls) -> list[tuple[str, str, str]]:
+        """What `schema` gives for a sound database."""
+        database = cls(":memory:")
+        try:
+            database.script(SCHEMA)
+            return database.schema()
+        finally:
+            database.close()
+
+    def schema(self) -> list[tuple[str, str, str]]:
+        """Kind, name and text of all tables, indexes and triggers."""
+        rows = self.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name")
+        return [(row["type"], row["name"], row["sql"]) for row in rows]
+
     def prepare(self) -> None:
         """Set what holds for this connection: nothing is acknowledged before it is on the disk, and what was removed
         is overwritten."""
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+        for setting in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "secure_delete = ON",
+            "recursive_triggers = ON",  # else an entry of the audit could be replaced
+            "journal_size_limit = 4194304",
+        ):
             self.execute(f"PRAGMA {setting}").fetchall()
-        self.execute("PRAGMA journal_size_limit = 4194304").fetchall()
 
     def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
         """Run one statement."""

@@ -24,6 +24,8 @@ log = logging.getLogger("interpose")
 READABLE = "readable.ndjson"
 _FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")
 _MAX_VERSION = 10_000
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""The second is raised for SQLite's own words when they quote what is in the file."""
 
 
 class Place:
@@ -73,7 +75,7 @@ class Place:
         try:
             self._look_for_damage()
             return self._opened()
-        except (Damaged, sqlite3.DatabaseError) as error:
+        except (Damaged, sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.OperationalError) and not is_damage(error):
                 raise
             self._set_aside(in_words(error))
@@ -146,8 +148,8 @@ def check(database: Database) -> None:
     found = [row[0] for row in database.execute("PRAGMA quick_check(1)")]
     if found != ["ok"]:
         raise Damaged(f"SQLite says {' '.join(str(found[0]).split())[:200]!r}")
-    for table in ("holds", "messages", "rules", "audit"):
-        database.one(f"SELECT * FROM {table} LIMIT 1")
+    if database.schema() != Database.own_schema():
+        raise Damaged("the tables of the database are not those of a desk")
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -165,10 +167,10 @@ def salvage(directory: str) -> int:
         database = os.path.join(directory, FILE)
         if not os.path.isfile(database):
             return 0
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_read_only(database)) as connection:
+        with contextlib.suppress(*_UNREADABLE), contextlib.closing(_read_only(database)) as connection:
             for hold in connection.execute("SELECT * FROM holds NOT INDEXED"):
                 messages: list[dict[str, object]] = []
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(*_UNREADABLE):
                     found = connection.execute("SELECT * FROM messages NOT INDEXED WHERE hold = ?", (hold["n"],))
                     messages.extend(_plain(row) for row in found)
                 lines.write(json.dumps({**_plain(hold), "messages": messages}) + "\n")
