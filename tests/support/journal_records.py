@@ -8,7 +8,7 @@ from interpose.core.record import Part, Record, Try
 
 STARTED = 1_790_000_000.0
 
-BROWSER = b"Accept: */*\r\nAccept-Encoding: gzip, deflate, br\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0\r\n"
+BROWSER = b"Accept: */*\r\nAccept-Encoding: gzip, deflate, br\r\nUser-Agent: Mozilla/5.0 (X11) Firefox/128.0\r\n"
 
 
 def record(number: int = 0, **changes: Any) -> Record:

@@ -1,10 +1,11 @@
 """The directory of a journal: whether it may be used, and opening the database in it whatever has become of that.
 
-    journal.db (-wal, -shm)    journal.db.corrupt-TIME    contents/    lock
+    journal.db (-wal, -shm)    journal.db.corrupt-TIME    journal.db.version-N-TIME    contents/    lock
 
 A database that cannot be read is renamed, and the next one begins empty: a journal tells what has been, and nothing
 that is still to come depends on it. Of those set aside the last one is kept, for whoever wants to know; the contents
-that it named stay where they are, and `Contents.sweep` removes them later.
+that it named stay where they are, and `Contents.sweep` removes them later. One that a newer program wrote is whole, and
+stays where it was put.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def open_database(directory: str) -> sqlite3.Connection:
         _check(database)
         return database
     except schema.NewerSchema as error:
-        set_aside(path, str(error))
+        _rename(path, f".version-{error.version}-{int(time.time())}", str(error))
     except sqlite3.Error as error:
         if not _is_hopeless(error, path):
             raise
@@ -86,11 +87,14 @@ def set_aside(path: str, why: str) -> None:
         if _CORRUPT in name:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(directory, name))
-    aside = f"{path}{_CORRUPT}{int(time.time())}"
+    _rename(path, f"{_CORRUPT}{int(time.time())}", why)
+
+
+def _rename(path: str, ending: str, why: str) -> None:
     for part in _PARTS:
         with contextlib.suppress(FileNotFoundError):
-            os.rename(path + part, aside + part)
-    log.warning("the journal cannot be read (%s); it is now %s, and the journal begins empty", why, aside)
+            os.rename(path + part, path + ending + part)
+    log.warning("the journal cannot be read (%s); it is now %s%s, and the journal begins empty", why, path, ending)
 
 
 def _open(path: str) -> sqlite3.Connection:

@@ -92,6 +92,10 @@ VERSION = len(MIGRATIONS)
 class NewerSchema(Exception):
     """The database was written by a newer version of this program."""
 
+    def __init__(self, version: int) -> None:
+        super().__init__(f"it has version {version}, and this program knows {VERSION}")
+        self.version = version
+
 
 def open_writer(path: str) -> sqlite3.Connection:
     """The one connection that writes, with all migrations done. Raises sqlite3.Error, `NewerSchema`."""
@@ -129,6 +133,6 @@ def _escaped(path: str) -> str:
 def _migrate(database: sqlite3.Connection) -> None:
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise NewerSchema(f"it has version {version}, and this program knows {VERSION}")
+        raise NewerSchema(version)
     for number in range(version, VERSION):
         database.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")

@@ -84,7 +84,10 @@ class JournalThread:
         self._commits: deque[tuple[int, float]] = deque()
         self._last_commit = self._next_tending = self._next_complaint = self._aside_until = 0.0
         self._writer: JournalWriter | None = None
-        self._goes_well(self._open)
+        try:
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self._stumble(error)
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -191,8 +194,9 @@ class JournalThread:
         self.written += len(written)
         if len(self._commits) < _MOST_COMMITS:
             self._commits.append((written[-1].id, self._last_commit))
-        if self._on_written is not None:
-            self._on_written(written)
+        tell = self._on_written
+        if tell is not None:
+            self._goes_well(lambda: tell(written))
 
     def _add(self, records: list[Record]) -> list[Summary]:
         return self._opened().add(records)
@@ -250,7 +254,10 @@ class JournalThread:
 
     def _opened(self) -> JournalWriter:
         if self._writer is None:
-            self._open()
+            try:
+                self._open()
+            except ValueError as error:  # since the start, something has happened to the directory
+                raise OSError(str(error)) from None
         assert self._writer is not None
         return self._writer
 
@@ -258,19 +265,19 @@ class JournalThread:
         self._writer = JournalWriter(self.directory, self._redaction)
 
     def _goes_well(self, act: Callable[[], object]) -> bool:
-        """Call `act`. What goes wrong with the disk or the database ends here. (At the start, a directory that must not
-        be used does not.)"""
-        try:
-            act()
-            return True
-        except (sqlite3.Error, OSError) as error:
-            if not self._stumble(error):
+        """Call `act`; once more when the database was damaged and there is a new one. What goes wrong with the disk or
+        the database ends here; so does an error of ours, which costs what it was about and not the journal."""
+        for _ in range(2):
+            try:
+                act()
+                return True
+            except (sqlite3.Error, OSError) as error:
+                if not self._stumble(error):
+                    return False
+            except Exception as error:
+                self.failures += 1
+                log.exception("the journal in %s: %r", self.directory, error)
                 return False
-        try:
-            act()
-            return True
-        except (sqlite3.Error, OSError) as error:
-            self._stumble(error)
         return False
 
     def _stumble(self, error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from interpose.core.query import And, Not, Or, Phrase, Query, Term, compile_quer
 from interpose.core.query.recorded import Recorded
 from interpose.core.query.values import Contained, Exact, Glob, Network, Present, Span, Template, Window
 from interpose.core.record import Kind, Part, Passage, Record, Try
-from interpose.storage.journal import schema, search, shelves
+from interpose.storage.journal import conditions, journal, schema, search, shelves
 from interpose.storage.journal.journal import JournalWriter
 from interpose.storage.journal.reader import Reader
 from interpose.storage.journal.redaction import Redaction
@@ -133,17 +134,26 @@ def copied(record: Record) -> Record:
     return Record(**{name: getattr(record, name) for name in record.__struct_fields__})
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+@contextmanager
+def small_library(directory: Path, most_values: int = 1000) -> Iterator[Library]:
+    """One with many shelves and chunks, although it has few records."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shelves, "SHELF_RECORDS", 50)
         patch.setattr(schema, "CHUNK_BITS", 5)
         patch.setattr(search, "FIRST_BLOCK", 16)
-        library = Library(tmp_path_factory.mktemp("journal"))
+        for module in (journal, conditions):
+            patch.setattr(module, "MOST_VALUES", most_values)
+        library = Library(directory)
         assert len(shelves.shelves(library.writer._database)) > 1
         yield library
         library.reader.close()
         library.writer.close()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    with small_library(tmp_path_factory.mktemp("journal")) as library:
+        yield library
 
 
 QUERIES = (
@@ -176,6 +186,13 @@ def test_a_query_finds_what_its_matcher_matches(library: Library, text: str) -> 
     assert library.found(query) == expected
     counted = library.reader.count(query)
     assert (counted.count, counted.exact) == (len(expected), True)
+
+
+def test_nothing_is_missed_where_values_are_too_many_to_be_noted(tmp_path: Path) -> None:
+    with small_library(tmp_path, most_values=2) as library:
+        assert library.writer._number("SELECT count(*) FROM seen") == 4 * 3
+        for text in QUERIES:
+            assert library.found(parse(text)) == library.matching(parse(text)), text
 
 
 def test_the_table_of_queries_is_worth_something(library: Library) -> None:
