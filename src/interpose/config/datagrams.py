@@ -20,6 +20,7 @@ from interpose.engine.datagram_targets import Resolve
 from interpose.engine.datagrams import Show
 from interpose.engine.echo import upper
 from interpose.filters.access_log import AccessLog
+from interpose.filters.recorder import Recorder
 from interpose.net.address import IPAddress, SocketAddress, parse_address
 from interpose.net.listen import connections_possible
 from interpose.net.policy import datagram_refusal
@@ -30,11 +31,12 @@ STRANGERS_RATIO = 3.0
 
 class Ways(NamedTuple):
     """What relays of datagrams need from the process: the resolver, the real addresses of its own listeners of
-    datagrams, and the log."""
+    datagrams, the log and the recorder."""
 
     resolve: Resolve
     own_addresses: Callable[[], Iterable[str]]
     access_log: AccessLog | None
+    recorder: Recorder | None = None
 
 
 def datagram_chain_of(config: Config, listener: Listener, means: Means, ways: Ways) -> DatagramChain:
@@ -82,6 +84,7 @@ def _relay(config: Config, listener: Listener, entry: Entry, ways: Ways) -> Data
         ways.resolve,
         refuse,
         ways.access_log,
+        ways.recorder,
     )
 
 

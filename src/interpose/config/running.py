@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from interpose.config.observers import of_conversations, of_refusals
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure
 from interpose.core.fault import Chances
@@ -196,12 +197,7 @@ class HttpChain(NamedTuple):
         server.parser = self.parser
         server.timeouts = self.entry.timeouts
         server.needs_tasks = self.needs_tasks
-        server.observe_refused = self._observe_refused if self.access_log or self.recorder else None
-
-    def _observe_refused(self, exchange: Exchange) -> None:
-        for observer in (self.recorder, self.access_log):
-            if observer is not None:
-                observer.without_request(exchange)
+        server.observe_refused = of_refusals(self.recorder, self.access_log)
 
     def _handler_at(self, level: MemoryLevel) -> Handler:
         if level < MemoryLevel.REFUSE:
@@ -218,6 +214,7 @@ class ConversationChain(NamedTuple):
     access_log: AccessLog | None
     allow_from: Networks
     narration: Narration | None = None
+    recorder: Recorder | None = None
 
     def serves_with(self, server: Server) -> bool:
         """See `Chain`."""
@@ -234,7 +231,7 @@ class ConversationChain(NamedTuple):
         server.write_timeout_s = self.entry.timeouts.body_timeout_s
         server.allow_from = self.allow_from
         server.turned_away = None if self.narration is None else self.narration.turned_away
-        server.observe = None if self.access_log is None else self.access_log.without_request
+        server.observe = of_conversations(self.recorder, self.access_log)
 
 
 class Running:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from interpose.config.observers import of_conversations
 from interpose.core.datagram import DatagramHandler
 from interpose.core.networks import Networks
 from interpose.engine.datagram_relay import DatagramRelay
@@ -17,6 +18,7 @@ from interpose.engine.datagram_targets import Refuse, Resolve
 from interpose.engine.datagrams import Admission, Answers, DatagramServer, PassOn, Show
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.filters.access_log import AccessLog
+from interpose.filters.recorder import Recorder
 from interpose.net.address import SocketAddress, parse_address
 from interpose.net.udp import DatagramListening
 
@@ -79,6 +81,7 @@ class RelayChain(NamedTuple):
     resolve: Resolve
     refuse: Refuse
     access_log: AccessLog | None
+    recorder: Recorder | None = None
 
     def serves_with(self, server: Any) -> bool:
         """See `DatagramChain`."""
@@ -91,7 +94,8 @@ class RelayChain(NamedTuple):
     def install(self, server: DatagramRelay) -> None:
         """See `DatagramChain`."""
         server.show = self.entry.show
-        server.observe = None if self.access_log is None else self.access_log.without_request
+        server.watch = None if self.recorder is None else self.recorder.passages
+        server.observe = of_conversations(self.recorder, self.access_log)
         server.set_faults(self.entry.faults_inbound, self.entry.faults_outbound)
         server.hold_to(self.options)
         server.lead_to(self.servers, self.resolve, self.refuse)

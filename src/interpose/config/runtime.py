@@ -153,11 +153,10 @@ class WorkerRuntime:
             chances=connection_chances(listener, self._parts),
         )
         if listener.role == "auto":
-            return AutoChain(
-                self._http_chain(config, listener, means, entry), _conversation_chain(config, listener, means, entry)
-            )
+            socks = self._conversation_chain(config, listener, means, entry)
+            return AutoChain(self._http_chain(config, listener, means, entry), socks)
         if listener.role not in HTTP_ROLES:
-            return _conversation_chain(config, listener, means, entry)
+            return self._conversation_chain(config, listener, means, entry)
         return self._http_chain(config, listener, means, entry)
 
     def _http_chain(self, config: Config, listener: Listener, means: build.Means, entry: Entry) -> HttpChain:
@@ -168,7 +167,7 @@ class WorkerRuntime:
             name=listener.name,
             handler=handlers.clients,
             own_handler=handlers.own,
-            recorder=steps.recorder(config, self._parts) if config.journal is not None else None,
+            recorder=self._recorder(config),
             render=steps.error_answer(config, listener),
             parser=HeadParser(
                 HeadLimits(line_bytes, limits.max_head_bytes, limits.max_fields),
@@ -181,9 +180,20 @@ class WorkerRuntime:
             or any(route.scripts for route in steps.routes_of(config, listener)),
         )
 
+    def _conversation_chain(
+        self, config: Config, listener: Listener, means: build.Means, entry: Entry
+    ) -> ConversationChain:
+        serve, narration = streams.serve_of(config, listener, means), streams.narration_of(listener, means)
+        networks, recorder = Networks(listener.allow_from), self._recorder(config)
+        return ConversationChain(listener.name, serve, entry, entry.access_log, networks, narration, recorder)
+
+    def _recorder(self, config: Config) -> Recorder | None:
+        return steps.recorder(config, self._parts) if config.journal is not None else None
+
     def _datagram_chain(self, config: Config, listener: Listener, means: build.Means) -> DatagramChain:
         access_log = steps.access_log(config, self._parts) if config.log.access != "off" else None
-        ways = Ways(self._dialling.prepare(config), lambda: self._datagram_addresses, access_log)
+        recorder = self._recorder(config)
+        ways = Ways(self._dialling.prepare(config), lambda: self._datagram_addresses, access_log, recorder)
         return datagram_chain_of(config, listener, means, ways)
 
     async def commit(self, prepared: object, sockets: Mapping[str, Sequence[Any]]) -> None:
@@ -215,8 +225,10 @@ class WorkerRuntime:
         everybody = self._running.values()
         datagrams = [running for running in everybody if isinstance(running, RunningDatagrams)]
         self._datagram_addresses = [address for running in datagrams for address in running.addresses]
+        console = self._config.console  # nobody is led to it either
         self._addresses = [
-            address for running in everybody if running not in datagrams for address in running.addresses
+            *(address for running in everybody if running not in datagrams for address in running.addresses),
+            *([] if console is None else [console.address]),
         ]
 
     @property
@@ -362,11 +374,6 @@ def check_descriptors(config: Config) -> None:
             f"limits.max_connections: {wanted} connections need more descriptors than a worker may have, which are "
             f"enough for {possible}; lower it, or raise the limit (LimitNOFILE= of systemd, or ulimit -n)."
         )
-
-
-def _conversation_chain(config: Config, listener: Listener, means: build.Means, entry: Entry) -> ConversationChain:
-    serve, narration = streams.serve_of(config, listener, means), streams.narration_of(listener, means)
-    return ConversationChain(listener.name, serve, entry, entry.access_log, Networks(listener.allow_from), narration)
 
 
 def _identities(certificate: str, key: str) -> Identities:

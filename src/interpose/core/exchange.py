@@ -10,6 +10,7 @@ from interpose.core.fields import Fields
 from interpose.core.hold import Ruling
 from interpose.core.stream import UNKNOWN, Address, TlsInfo
 from interpose.core.target import Origin
+from interpose.core.watcher import Watcher
 
 log = logging.getLogger("interpose")
 
@@ -81,7 +82,8 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "client", "listener", "local",
-        "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "worker",
+        "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "watcher",
+        "worker",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +116,8 @@ class Exchange:
         self.on_interim: Callable[[int, Fields], None] | None = None
         self.on_hold: Callable[[str], Awaitable[Ruling]] | None = None
         """Holds the request as it is now; set while a script has it."""
+        self.watcher: Watcher | None = None
+        """Who is shown what passes in a conversation, or in a tunnel after the head."""
         self._at_end: list[Callable[[Outcome], None]] = []
         self._notes: dict[str, str] | None = None
         self._waits = 0

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from interpose.core.datagram import Sender, WayBack
 from interpose.core.exchange import Outcome
 from interpose.core.failure import Failure, Side
+from interpose.core.watcher import Watcher
 from interpose.engine.datagram_session import LISTENER_ENDED, Observe, Session
 from interpose.engine.datagram_table import DatagramOptions, SessionTable
 from interpose.engine.datagram_targets import Refuse, Resolve, Targets
@@ -42,7 +43,7 @@ class DatagramRelay(Faulty):
     """The sessions of one listener in one process (a `DatagramServer`).
 
     A reload swaps the plain attributes, and calls `hold_to` and `lead_to`. `observe` is told of each session at its
-    end, as an exchange that is about to be finished.
+    end, as an exchange that is about to be finished; `watch` makes what is shown what passes in one that begins.
     """
 
     def __init__(self, name: str, worker: int, options: DatagramOptions) -> None:
@@ -52,6 +53,7 @@ class DatagramRelay(Faulty):
         self.loop = asyncio.get_running_loop()
         self.show: Show | None = None
         self.observe: Observe | None = None
+        self.watch: Callable[[float], Watcher] | None = None
         self.is_finishing = False
         self.max_reply_ratio = 0.0
         self._options = options
@@ -109,6 +111,8 @@ class DatagramRelay(Faulty):
         session.awaits_answer = True
         if self.show is not None:
             self.show(session.client, bytes(data), "sent")
+        if session.watcher is not None:
+            session.watcher.received(bytes(data))
         if self.faults_inbound is not None:
             self.faults_inbound.pass_on(bytes(data), session.send_on)
             return
@@ -178,6 +182,8 @@ class DatagramRelay(Faulty):
             self.evicted += 1
             self.end(victim, why="it made room for another client")
         session = Session(self, sender, back, self.begun + 1, self.loop.time())
+        if self.watch is not None:
+            session.watcher = self.watch(session.started)
         for target in self._targets.in_turn():
             try:
                 session.flow = self._flows.open(target.address, target.server.port, session)

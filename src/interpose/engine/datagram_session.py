@@ -10,6 +10,7 @@ from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure
 from interpose.core.stream import Address
 from interpose.core.target import Origin
+from interpose.core.watcher import Watcher
 from interpose.engine.datagram_targets import Target
 from interpose.engine.datagrams import PassOn, Show
 from interpose.net.flows import Flow
@@ -40,7 +41,7 @@ class Session:
 
     __slots__ = (
         "_keeper", "awaits_answer", "back", "bytes_in", "bytes_out", "client", "datagrams_in", "datagrams_out", "flow",
-        "held_back", "is_proven", "number", "quiet_since", "seen", "sender", "started", "target",
+        "held_back", "is_proven", "number", "quiet_since", "seen", "sender", "started", "target", "watcher",
     )  # fmt: skip
 
     flow: Flow
@@ -61,6 +62,7 @@ class Session:
         self.is_proven = False
         """Whether its client has sent a second datagram."""
         self.awaits_answer = False
+        self.watcher: Watcher | None = None
 
     @property
     def host(self) -> str:
@@ -86,6 +88,8 @@ class Session:
         self.awaits_answer = False
         if keeper.show is not None:
             keeper.show(self.client, bytes(data), "was sent")
+        if self.watcher is not None:
+            self.watcher.answered(bytes(data))
         if keeper.faults_outbound is None:
             self.back.send(data, self.sender)
         else:
@@ -118,6 +122,7 @@ class Session:
         attempt.connected, attempt.failure = self.started, failure
         exchange.attempts.append(attempt)
         exchange.bytes_out = self.bytes_out
+        exchange.watcher = self.watcher
         exchange.notes.update(
             bytes_in=str(self.bytes_in),
             datagrams_in=str(self.datagrams_in),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from interpose.core.failure import Failure
 from interpose.core.stream import Stream
+from interpose.core.watcher import Watcher
 from interpose.engine.conversations import Conversation
 from interpose.engine.narration import Account, Narration
 
@@ -32,30 +33,41 @@ class Echo:
         """Serve one conversation."""
         conversation.answers_at_once = True
         stream = conversation.stream
-        account = None if self._narration is None else self._narration.connected(conversation.exchange, stream.info)
-        stream.attach(_Echoing(conversation, stream, self._transform, account))
+        exchange = conversation.exchange
+        account = None if self._narration is None else self._narration.connected(exchange, stream.info)
+        stream.attach(_Echoing(conversation, stream, self._transform, account, exchange.watcher))
 
 
 class _Echoing:
     """The receiver of one conversation."""
 
-    __slots__ = ("_account", "_conversation", "_stream", "_transform")
+    __slots__ = ("_account", "_conversation", "_stream", "_transform", "_watcher")
 
     def __init__(
-        self, conversation: Conversation, stream: Stream, transform: Transform | None, account: Account | None
+        self,
+        conversation: Conversation,
+        stream: Stream,
+        transform: Transform | None,
+        account: Account | None,
+        watcher: Watcher | None,
     ) -> None:
         self._conversation = conversation
         self._stream = stream
         self._transform = transform
         self._account = account
+        self._watcher = watcher
 
     def bytes_received(self, data: bytes) -> None:
         """See `core.stream.Receiver`."""
         self._conversation.bytes_in += len(data)
         if self._account is not None:
             self._account.received(data)
+        if self._watcher is not None:
+            self._watcher.received(data)
         if self._transform is not None:
             data = self._transform(data)
+        if self._watcher is not None:
+            self._watcher.answered(data)
         if not self._stream.write(data):
             self._stream.pause()
 

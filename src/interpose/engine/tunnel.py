@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure
 from interpose.core.stream import Stream, StreamHandler
+from interpose.core.watcher import Watcher, together
 from interpose.engine.pace import Pace
 
 HALF_CLOSED_TIMEOUT_S = 60.0
-
-
-class Watcher(Protocol):
-    """Who is shown what passes (`engine.narration.Account`)."""
-
-    def received(self, data: bytes) -> None:
-        """The client sent this."""
-
-    def answered(self, data: bytes) -> None:
-        """The client was sent this."""
-
-    def sends_no_more(self) -> None:
-        """The client has ended its side."""
 
 
 class Tunnels:
@@ -45,7 +32,8 @@ class Tunnels:
         """The stream handler that joins the client's stream to `upstream`, for `Response.then`.
 
         `idle_timeout_s` is for this tunnel instead of that of all. `keeps_end`: that the client sends no more is not
-        told to the upstream, which could not be half-closed and has to answer yet (TLS). `watcher` is shown everything.
+        told to the upstream, which could not be half-closed and has to answer yet (TLS). `watcher` is shown everything,
+        and so is that of the exchange.
         """
         tunnel = Tunnel(exchange, upstream, self, idle_timeout_s, keeps_end, watcher)
         exchange.at_end(lambda outcome: tunnel.client_is_gone())
@@ -104,12 +92,13 @@ class Tunnel:
     def join(self, client: Stream) -> None:
         """Connect the client's stream with the upstream one (a `StreamHandler`)."""
         self._tunnels.opened(self)
-        if self._watcher is None:
+        watcher = together(self._watcher, self._exchange.watcher)
+        if watcher is None:
             self._client = Direction(client, self._upstream_stream, self)
             self._upstream = Direction(self._upstream_stream, client, self)
         else:
-            show, answer = self._watcher.received, self._watcher.answered
-            self._client = ShownDirection(client, self._upstream_stream, self, show, self._watcher.sends_no_more)
+            show, answer = watcher.received, watcher.answered
+            self._client = ShownDirection(client, self._upstream_stream, self, show, watcher.sends_no_more)
             self._upstream = ShownDirection(self._upstream_stream, client, self, answer)
         self._client.keeps_end = self._keeps_end
         self._client.other, self._upstream.other = self._upstream, self._client

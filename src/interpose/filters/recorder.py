@@ -23,6 +23,7 @@ from interpose.core.tapped_body import Tap
 from interpose.core.target import Form
 from interpose.core.units import Bytes
 from interpose.protocol.number import decimal
+from interpose.protocol.passages import Passages, WebSocketPassages
 
 
 class RecorderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +55,8 @@ class Recorder:
         seen.response = response
         seen.response_at = self._loop.time()
         seen.response_fields = b"".join([line[3] for line in response.fields.lines])
+        if response.status == 101 and seen.upgrade == "websocket":
+            exchange.watcher = WebSocketPassages(self._loop.time, exchange.started, self._most)
         body = response.body
         if body is not EMPTY:
             response.body = self._watched(body, seen.answer)
@@ -62,6 +65,16 @@ class Recorder:
     def without_request(self, exchange: Exchange) -> None:
         """Record an exchange whose request could not be read."""
         exchange.at_end(partial(self._end, exchange, None))
+
+    def conversation(self, exchange: Exchange) -> None:
+        """Record a conversation below HTTP, with what passes in it."""
+        if exchange.watcher is None:  # a session of datagrams is told of when it ends, and brings its own
+            exchange.watcher = self.passages(exchange.started)
+        exchange.at_end(partial(self._end, exchange, None))
+
+    def passages(self, started: float) -> Passages:
+        """What writes down what passes in a conversation that began then (monotonic)."""
+        return Passages(self._loop.time, started, self._most)
 
     def _watched(self, body: Body, content: Content) -> Body:
         if not body.is_complete:
@@ -99,6 +112,10 @@ class Recorder:
             record.attempts = [tried(attempt, started) for attempt in exchange.attempts]
         if seen is not None:
             seen.tell(record, started, body_bytes)
+        elif exchange.asked:
+            tell_of_conversation(exchange, record, body_bytes)
+        if isinstance(exchange.watcher, Passages):
+            record.messages, record.messages_total = exchange.watcher.kept, exchange.watcher.total
         self._tell(record)
 
 
@@ -162,6 +179,18 @@ class Seen:
         if record.kind is not Kind.HTTP:  # what passed after the head, which nobody taps
             record.request = Part(self.fields, size=decimal(record.notes.get("bytes_in", "").encode()) or 0)
             record.response = Part(self.response_fields, size=body_bytes)
+
+
+def tell_of_conversation(exchange: Exchange, record: Record, body_bytes: int) -> None:
+    """Add what is known of a conversation: it has no request, so its target is where it led, or else where it came."""
+    record.kind = Kind.UDP if exchange.scheme == "udp" else Kind.TCP
+    record.status = 0
+    record.target = exchange.asked.partition(" ")[2] or str(exchange.local)
+    record.host, record.port = exchange.local
+    if exchange.attempts:
+        _, record.host, record.port = exchange.attempts[-1].origin
+    record.request = Part(size=decimal(exchange.notes.get("bytes_in", "").encode()) or 0)
+    record.response = Part(size=body_bytes)
 
 
 def tried(attempt: Attempt, started: float) -> Try:
