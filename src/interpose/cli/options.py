@@ -87,7 +87,22 @@ State = Annotated[
         show_default="~/.local/state/interpose",
     ),
 ]
-NoConsole = Annotated[bool, typer.Option("--no-console", help="Run without the web console.")]
+Console = Annotated[
+    str,
+    typer.Option(
+        "--console",
+        metavar="ADDR",
+        help="Where the web console listens.",
+        show_default="127.0.0.1:8081, or any port where that is taken",
+    ),
+]
+Holds = Annotated[
+    list[str],
+    typer.Option(
+        "--hold", metavar="QUERY", help="Requests that wait until somebody has looked: 'method:POST'. Repeatable."
+    ),
+]
+NoConsole = Annotated[bool, typer.Option("--no-console", help="Run without the web console, and record nothing.")]
 WhichName = Annotated[
     str, typer.Option("--name", metavar="NAME", help="Which instance.", show_default="the only one running")
 ]

@@ -36,6 +36,8 @@ def proxy(
     tls_key: options.Key = None,
     name: options.Name = "",
     state: options.State = "",
+    hold: options.Holds = [],  # noqa: B006
+    console: options.Console = "",
     no_console: options.NoConsole = False,
 ) -> None:
     """Run a forward proxy, for browsers and programs that are told to use it."""
@@ -58,6 +60,8 @@ def proxy(
             tls_key=tls_key,
             name=name,
             state=state,
+            holds=hold,
+            console=None if no_console else console,
         ),
         from_flags=True,
     )
@@ -80,6 +84,8 @@ def gateway(
     tls_key: options.Key = None,
     name: options.Name = "",
     state: options.State = "",
+    hold: options.Holds = [],  # noqa: B006
+    console: options.Console = "",
     no_console: options.NoConsole = False,
 ) -> None:
     """Run a gateway (reverse proxy) before one server, or before several of which any will do."""
@@ -101,6 +107,8 @@ def gateway(
             tls_key=tls_key,
             name=name,
             state=state,
+            holds=hold,
+            console=None if no_console else console,
         ),
         from_flags=True,
     )
@@ -126,7 +134,7 @@ def run(
         config = load(file)
         process = replace(config.process, name=name or config.process.name, state_dir=state or config.process.state_dir)
         log = config.log if log_format is None else replace(config.log, format=log_format.value)
-        return replace(config, process=process, log=log)
+        return replace(config, process=process, log=log, console=None if no_console else config.console)
 
     supervise(read, from_flags=False)
 

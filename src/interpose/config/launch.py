@@ -26,22 +26,33 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "interpose.config.launch")
 
 def supervise(config: Config, *, load: Callable[[], Config] | None = None, interactive: bool = False) -> int:
     """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad)."""
+    from interpose.config.console_place import ConsolePlace
     from interpose.config.live_faults import LiveFaults
     from interpose.engine.calls import NoOffice
-    from interpose.engine.supervisor import Supervisor
+    from interpose.engine.supervisor import Supervisor, refuse
     from interpose.net.listen import raise_descriptor_limit
 
     set_up_logging(config)
     raise_descriptor_limit()
+    try:
+        console = ConsolePlace.bound(config.console) if config.console is not None else None
+    except ValueError as error:
+        return refuse(error, 2, _log_format(config))
+    if console is not None:
+        config = console.in_place(config)
+
+    def read() -> Config:
+        fresh = config if load is None else load()
+        return fresh if console is None else console.in_place(fresh)
 
     async def run() -> int:
-        live_faults = LiveFaults(load or (lambda: config), plan_of)
+        live_faults = LiveFaults(read, plan_of)
         supervisor = Supervisor(
             plan_of(config),
             command=WORKER_COMMAND,
             load=live_faults.load,
             serve_control=partial(_serve_control, live_faults),
-            office=_office(config) if keeps_anything(config) else NoOffice(),
+            office=_office(config, console) if keeps_anything(config) else NoOffice(),
             log_format=_log_format(config),
             interactive=interactive,
         )
@@ -53,13 +64,13 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
 
 def keeps_anything(config: Config) -> bool:
     """Whether the supervisor has to keep something for its workers: loading what it takes would delay the start."""
-    return bool(config.journal or config.console or config.holds or config.scripts)
+    return bool(config.journal is not None or config.console is not None or config.holds or config.scripts)
 
 
-def _office(config: Config) -> Any:
+def _office(config: Config, console: Any) -> Any:
     from interpose.config.office import Office
 
-    return Office(config)
+    return Office(config, console)
 
 
 def plan_of(config: Config) -> Plan:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from interpose.config.console_place import ConsolePlace
 from interpose.config.deliveries import Order, decode_delivered, encode_order
 from interpose.config.desk import desk_directory
 from interpose.config.load import state_dir
@@ -42,8 +43,9 @@ class Instance(Protocol):
 class Office:
     """See the module, and `engine.calls.Office`. `on_flows` and `on_hold` hear of what is new, on the loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, console: ConsolePlace | None = None) -> None:
         self.config = config
+        self.console = console
         self.journal: JournalThread | None = None
         self.reader: Reader | None = None
         self.desk: LocalDesk | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from interpose.config.cache_text import NAME as CACHE_NAME
 from interpose.config.cache_text import cache_table
+from interpose.config.console_model import DEFAULT_CONSOLE
 from interpose.config.fault_text import fault_tables
 from interpose.config.load import config_of
 from interpose.config.model import Config
@@ -180,8 +181,14 @@ def common_tables(
     log_format: str = "combined",
     tls_certificate: str | None = None,
     tls_key: str | None = None,
+    console: str | None = None,
+    holds: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The tables that all roles share: a listener for each address, all alike but for that."""
+    """The tables that all roles share: a listener for each address, all alike but for that.
+
+    `console` is the console's address, "" for the usual one or any other where that is taken, None for no console; with
+    one what passes is recorded. `holds` are queries of what is to be held.
+    """
     listener: dict[str, Any] = {"role": role, "allow_from": list(allow_from), **own}
     if cache is not None:
         listener["cache"] = CACHE_NAME
@@ -198,7 +205,13 @@ def common_tables(
         "listener": [{**listener, "address": address} for address in listen],
         "cache": [] if cache is None else [cache_table(cache)],
         "script": [{"file": file} for file in scripts],
+        "hold": [{"when": query} for query in holds],
+        **({} if console is None else {"console": _console_table(console), "journal": {}}),
     }
+
+
+def _console_table(address: str) -> dict[str, Any]:
+    return {"address": address} if address else {"address": DEFAULT_CONSOLE, "else_any_port": True}
 
 
 def said_of_flags(problems: Sequence[Problem], servers: str = "UPSTREAM") -> tuple[str, ...]:
@@ -224,6 +237,8 @@ _FLAGS = tuple(
         (r"process\.name", "--name"),
         (r"process\.state_dir", "--state"),
         (r"log\.access", "--log"),
+        (r"console\.address", "--console"),
+        (r"hold(\[[0-9]+\])\.when", r"--hold\1"),
         (r"log\.format", "--log-format"),
         (r"script\[[0-9]+\]\.file", "--script"),
         (r"listener\[[0-9]+\]\.address", "--listen"),

@@ -327,18 +327,10 @@ class Supervisor:
     # --- what it says ----------------------------------------------------------------------------------------------
 
     def _say_ready(self, group: Group) -> None:
-        role, name = group.listener.role, group.listener.name
-        if self._log_format == "json":
-            ready = {"event": "ready", "role": role, "name": name, "address": group.address, "url": group.url}
-            _write_line(json.dumps(ready))
-        else:
-            _write_line(f"interpose: {role} listening on {group.url}")
+        say_ready(group.listener.role, group.listener.name, group.address, group.url, self._log_format)
 
     def _refuse(self, error: ValueError, status: int = 1) -> int:
-        for line in str(error).split("\n"):
-            text = {"event": "error", "message": line}
-            _write_line(json.dumps(text) if self._log_format == "json" else f"interpose: {line}")
-        return status
+        return refuse(error, status, self._log_format)
 
     def _task(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -349,6 +341,22 @@ class Supervisor:
 
 def _has_terminal() -> bool:
     return os.isatty(2)
+
+
+def refuse(error: ValueError, status: int, log_format: str) -> int:
+    """Say why there is no instance; `status` again, for whoever ends with it."""
+    for line in str(error).split("\n"):
+        text = {"event": "error", "message": line}
+        _write_line(json.dumps(text) if log_format == "json" else f"interpose: {line}")
+    return status
+
+
+def say_ready(role: str, name: str, address: str, url: str, log_format: str, at: str = "listening on") -> None:
+    """The line that tells people, and programs, that something can be reached now, and where."""
+    if log_format == "json":
+        _write_line(json.dumps({"event": "ready", "role": role, "name": name, "address": address, "url": url}))
+    else:
+        _write_line(f"interpose: {role} {at} {url}")
 
 
 def _write_line(line: str) -> None:
