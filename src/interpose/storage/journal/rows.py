@@ -109,7 +109,7 @@ def traits(record: Record) -> int:
     found = 0
     if record.failure:
         found |= Trait.ERROR
-    if record.held:
+    if record.held or "hold" in record.notes:
         found |= Trait.HELD
     if record.replay_of:
         found |= Trait.REPLAYED
