@@ -5,6 +5,7 @@ import logging
 import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from interpose.protocol.stored import StoredHead
 from interpose.storage.keep_time import seconds_to_keep
 from interpose.storage.redis_link import LinkOptions
 from interpose.storage.redis_store import RedisStore
+from interpose.storage.store import Entry
 
 LARGE = content_of(40000)
 
@@ -253,6 +255,40 @@ async def test_a41_f10_a_value_of_another_kind_is_a_miss_and_is_replaced(
     assert await store.purge(matcher("*"), soft=False) == 1
     assert await found(store) == []
     assert [record for record in caplog.records if record.levelno > logging.WARNING] == []
+
+
+async def test_a41_a_user_needs_no_more_than_the_manual_says(server: RedisServer, client: redis.Redis) -> None:
+    manual = (Path(__file__).parents[3] / "docs/cache.md").read_text()
+    rules = " ".join(re.findall(r"`((?:resetchannels )?(?:-@all )?\+[^`]+)`", manual)).split()
+    assert "~interpose:*" in rules
+    client.execute_command("ACL", "SETUSER", "node", "reset", "on", ">pass word", *rules)
+    url = f"unix://node:pass%20word@{server.path}"
+    store = RedisStore(LinkOptions(url, 5.0, 5.0), b"secret", "test", matcher, lambda head: 600.0)
+    try:
+        for number in range(70):  # more variants than are kept
+            await put(store, b"x", vary=((b"accept", b"%d" % number),), time=2000.0 + number)
+        head = await put(store, LARGE, tags=(b"one",))
+        store.refresh(Entry(head, LARGE), head.replace(response_time=5000.0))
+        await store.settle()
+        assert (await found(store))[0].head.response_time == 5000.0
+        store.remove((await found(store))[0])
+        store.forget(b"GET http://a.example/other")
+        await store.settle()
+        assert len(await store.entries(matcher("host:a.example"), 100)) == 63
+        assert await store.purge(matcher("http://a.example/"), soft=True) == 63
+        assert await store.purge(matcher("*"), soft=False) == 63
+        client.set(names(client, "totals")[0], "x")
+        await put(store, b"refused")
+        await put(store, b"taken", time=9000.0)
+        assert [await read(entry) for entry in await found(store)] == [b"taken"]
+        assert store.counters()["failures"] == store.counters()["owed"] == 0
+        client.execute_command("ACL", "SETUSER", "node", "resetpass", ">another")
+        client.execute_command("CLIENT", "KILL", "USER", "node")
+        assert list(await store.find(KEY)) == []
+        assert store.link.is_away
+    finally:
+        await store.close()
+        client.execute_command("ACL", "DELUSER", "node")
 
 
 async def test_a41_announcements_that_were_not_sealed_here_are_not_heard(
