@@ -275,8 +275,8 @@ class Courier:
             await self._threads(claim.note, by_id=False, next_try_at=0.0)
             log.warning("spool: %s does not speak the framed form any more", self.errand.name)
             return
-        why = "it is no spool or sink; use --form plain for any other server"
-        await self._failed(claim, why, is_final=True)
+        why = "the server is no spool or sink; --form plain is for any other server"
+        await self._failed(claim, why, is_final=False)
 
     async def _failed(self, claim: Claim, problem: str, *, is_final: bool) -> None:
         """Try again later, for as long as it was said; then, or at once, it has failed."""

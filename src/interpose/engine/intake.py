@@ -35,6 +35,8 @@ class Intake:
         self.received_bytes = 0
         self.has_ended = False
         self.is_lost = False
+        self.is_hinted_at = False
+        """Whether the log has told already what is waited for in vain."""
         self._side = side
         self._failure: Failure | None = None
         self._pieces: list[bytes] = []

@@ -43,7 +43,7 @@ class NoAnswer(Exception):
 
 
 class NotFramed(Exception):
-    """The server does not speak the framed form."""
+    """The server answers, and not in the framed form."""
 
 
 class Rejected(Exception):
@@ -142,15 +142,17 @@ class Delivery:
         return message.text
 
     async def _server_opening(self) -> None:
+        """Only who says something else is known not to speak this form: who is silent, or gone, may be busy or dead."""
         opening = b""
         try:
             while len(opening) < OPENING_BYTES and SERVER_OPENING.startswith(opening):
                 more = await self._intake.take(OPENING_TIMEOUT_S)
                 if not more:
-                    break
+                    raise Failure("connection_terminated", Side.UPSTREAM, "The server ended before it said anything.")
                 opening += more
-        except (TimeoutError, Failure):
-            opening += b"?"
+        except TimeoutError:
+            silent = f"The server was silent for {OPENING_TIMEOUT_S:g} s; it may be no spool or sink."
+            raise Failure("connection_read_timeout", Side.UPSTREAM, silent) from None
         if not opening.startswith(SERVER_OPENING):
             raise NotFramed
         self._intake.put_back(opening[OPENING_BYTES:])

@@ -33,6 +33,10 @@ log = logging.getLogger("interpose")
 
 OFFER_TIMEOUT_S = 10.0
 HINT_AFTER_S = 3.0
+HINT = (
+    "; a file ends when its client ends its side (nc -N, shutdown(SHUT_WR)); "
+    "for clients that send and then wait, start with --end idle:2"
+)
 
 
 class Terms(NamedTuple):
@@ -112,15 +116,14 @@ class Reception:
                 return await intake.take(idle_s)
             except TimeoutError:
                 return b""
-        try:
-            return await intake.take(HINT_AFTER_S)
-        except TimeoutError:
-            hint = "" if idle_s is not None else (
-                "; a file ends when its client ends its side (nc -N, shutdown(SHUT_WR)); "
-                "for clients that send and then wait, start with --end idle:2"
-            )  # fmt: skip
-            log.info("%s has sent %d bytes and nothing for %g s%s", client, size, HINT_AFTER_S, hint)
-            return await intake.take()
+        if not intake.is_hinted_at:
+            try:
+                return await intake.take(HINT_AFTER_S)
+            except TimeoutError:
+                intake.is_hinted_at = True
+                hint = HINT if idle_s is None else ""
+                log.info("%s has sent %d bytes and nothing for %g s%s", client, size, HINT_AFTER_S, hint)
+        return await intake.take()
 
     async def _plain(self, intake: Intake, beginning: bytes, client: str, voice: Voice) -> Received:
         if not beginning:
