@@ -20,7 +20,7 @@ from interpose.core.hold import HeldMessage
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
-from interpose.filters.hold import Hold
+from interpose.filters.hold.filter import Hold
 from interpose.filters.recorder import Recorder
 from interpose.protocol.held import apply_to_request
 from interpose.storage.desk.keeper import body_of_content

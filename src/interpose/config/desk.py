@@ -9,13 +9,15 @@ from interpose.config.model import Config, Listener, Route
 from interpose.config.parts import Parts
 from interpose.engine.calls import Calls
 from interpose.engine.linked_desk import LinkedDesk
-from interpose.filters.hold import MOST_HELD_BYTES, Hold, Holder, HoldOptions, HoldRule
+from interpose.filters.hold.filter import Hold
+from interpose.filters.hold.holder import Holder
+from interpose.filters.hold.options import MOST_HELD_BYTES, HoldOptions, HoldRule
 from interpose.storage.desk.keeper import ContentKeeper
 
 
 def desk_directory(config: Config) -> str:
     """Where the desk of this instance keeps what is held."""
-    return str(state_dir(config.process.state_dir) / config.process.name / "desk")
+    return config.desk.dir or str(state_dir(config.process.state_dir) / config.process.name / "desk")
 
 
 def holder_of(config: Config, parts: Parts, calls: Calls) -> Holder:

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from interpose.config.cache_model import Cache
 from interpose.config.console_model import Console
+from interpose.config.desk_model import Desk
 from interpose.config.journal_model import Journal
 from interpose.core.fault import Fault
 from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
@@ -21,7 +22,7 @@ from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
 from interpose.engine.spool_options import SpoolOptions
 from interpose.filters.cache.options import CacheRule
-from interpose.filters.hold import HoldRule
+from interpose.filters.hold.options import HoldRule
 
 Name = Annotated[str, Meta(extra={"kind": "name"})]
 Label = Annotated[str, Meta(extra={"kind": "label"})]
@@ -343,6 +344,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     holds: tuple[HoldRule, ...] = field(default=(), name="hold")
     """What waits until somebody has looked."""
+
+    desk: Desk = Desk()
+    """Where it waits."""
 
     journal: Journal | None = None
     """The record of what passed."""

@@ -42,7 +42,7 @@ from interpose.engine.records import Records
 from interpose.engine.spool_reaper import Reaper
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.cache.keeper import Keeper
-from interpose.filters.hold import Hold
+from interpose.filters.hold.filter import Hold
 from interpose.filters.recorder import Recorder
 from interpose.filters.script import Script
 from interpose.net.certificate import Identities, Identity

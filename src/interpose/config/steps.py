@@ -30,7 +30,7 @@ from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.filters.faults import Faults
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
-from interpose.filters.hold import Holder
+from interpose.filters.hold.holder import Holder
 from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions

@@ -22,7 +22,9 @@ from interpose.core.hold import Content, HeldMessage, Mode, Settled, Standing, V
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
-from interpose.filters.hold import PLACE, Hold, Holder, HoldOptions, HoldRule
+from interpose.filters.hold.filter import PLACE, Hold
+from interpose.filters.hold.holder import Holder
+from interpose.filters.hold.options import HoldOptions, HoldRule
 from interpose.filters.script import Script, ScriptOptions
 from interpose.protocol.held import apply_to_request
 from interpose.storage.desk.keeper import ContentKeeper
