@@ -158,7 +158,7 @@ class FakeConsole:
         self.is_open = True
         self.asked: list[tuple[str, str, Any]] = []
         """Method, path and content of what changed something."""
-        self._streams: list[asyncio.Queue[str]] = []
+        self._streams: list[asyncio.Queue[str | None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -185,8 +185,10 @@ class FakeConsole:
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._loop is not None
+        for stream in self._streams:
+            self._loop.call_soon_threadsafe(stream.put_nowait, None)
         self._server.should_exit = True
-        self._server.force_exit = True
         self._thread.join(10)
 
     def happens(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -288,7 +290,7 @@ class FakeConsole:
             ("/flows/{id:int}", ["GET"], lambda r: flow(self.rows[r.path_params["id"]])),
             ("/flows/{id:int}/preview/{side}", ["GET"], lambda r: self.preview),
             ("/flows/{id:int}/{side}/content", ["GET"], lambda r: Response(self.content)),
-            ("/flows/{id:int}/messages", ["GET"], lambda r: {"messages": self.messages, "more": False}),
+            ("/flows/{id:int}/messages", ["GET"], self._messages),
             ("/flows/{id:int}/curl", ["GET"], lambda r: Response("curl http://shop.example/", media_type="text/plain")),
             ("/flows/{id:int}/mark", ["POST"], self._mark),
             ("/flows/{id:int}/comment", ["PUT"], self._mark),
@@ -373,6 +375,10 @@ class FakeConsole:
         limit = int(request.query_params.get("limit", 100))
         found = [number for number in self._found(request) if after < number < before]
         return {"flows": [self.rows[number] for number in found[:limit]], "more": len(found) > limit}
+
+    def _messages(self, request: Request) -> Row:
+        after = int(request.query_params.get("after", -1))
+        return {"messages": [one for one in self.messages if one["n"] > after], "more": False}
 
     def _complete(self, request: Request) -> Row:
         text = request.query_params.get("text", "")
@@ -489,13 +495,13 @@ class FakeConsole:
         return {"purged": len(before) - len(self.stored)}
 
     async def _events(self, request: Request) -> Response:
-        queue: asyncio.Queue[str] = asyncio.Queue()
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._streams.append(queue)
 
         async def lines() -> AsyncIterator[str]:
             yield ": hello\n\n"
-            while True:
-                yield await queue.get()
+            while (text := await queue.get()) is not None:
+                yield text
 
         return StreamingResponse(lines(), media_type="text/event-stream")
 

@@ -20,7 +20,7 @@ export function FlowMessages({ flow }) {
     setMore(page.more);
   });
   useEffect(() => {
-    read(0, []);
+    read(undefined, []);
   }, [flow.id]);
   if (!messages.length) return html`<p class="dim pad">${more ? 'Reading…' : 'No message was kept.'}</p>`;
   return html`
@@ -37,9 +37,9 @@ export function FlowMessages({ flow }) {
 
 function Message({ message, shape }) {
   const [isWhole, setWhole] = useState(false);
-  const text = shape === 'text' && message.text !== null ? message.text : message.base64 ? dump(fromBase64(message.base64)) : message.text || '';
-  const isLong = text.length > SHORT && !isWhole;
   const isDump = shape === 'hex' || message.text === null;
+  const text = isDump ? dump(message.text === null ? fromBase64(message.base64) : new TextEncoder().encode(message.text)) : message.text;
+  const isLong = text.length > SHORT && !isWhole;
   return html`
     <li class=${classes('message', message.inbound ? 'inbound' : 'outbound')}>
       <p class="dim">${message.inbound ? 'client →' : '← server'} · ${duration(message.at_ms)} · ${size(message.size)}

@@ -23,14 +23,17 @@ export function FlowTable({ source, version, chosen, compared, onChoose, onOpen,
   const total = Math.min(source.total, Math.floor(TALLEST_PX / rowPx));
 
   useEffect(() => {
-    const measure = () => setView((before) => ({ ...before, height: box.current.clientHeight, width: box.current.clientWidth }));
-    const watch = new ResizeObserver(measure);
-    watch.observe(box.current);
+    const table = box.current;
+    const watch = new ResizeObserver(() => {
+      const { clientHeight: height, clientWidth: width } = table;
+      setView((before) => ({ ...before, height, width }));
+    });
+    watch.observe(table);
     return () => watch.disconnect();
   }, []);
 
-  const scrolled = () => {
-    const scroll = box.current.scrollTop;
+  const scrolled = (event) => {
+    const scroll = event.currentTarget.scrollTop;
     source.follow(scroll < rowPx);
     setView((before) => (before.scroll === scroll ? before : { ...before, scroll }));
   };

@@ -12,7 +12,7 @@ import { attempt, notice } from './notices.js';
 import { follow } from './events.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { useKeys } from './keys.js';
-import { editOf, MessageEditor, problemIn } from './message_editor.js';
+import { editOf, isEdited, MessageEditor, problemIn } from './message_editor.js';
 import { Tabs, useNow } from './parts.js';
 import { session } from './session.js';
 import { countdown } from './words.js';
@@ -27,6 +27,7 @@ export function HoldDetail({ id, onDecided, onClose }) {
   const [tab, setTab] = useState('message');
   const [dialog, setDialog] = useState('');
   const [isBusy, setBusy] = useState(false);
+  const isSaving = useRef(false); // its answer says what the event about it would say
   const current = useRef({});
   current.current = { hold, draft };
 
@@ -48,25 +49,26 @@ export function HoldDetail({ id, onDecided, onClose }) {
   }, [id]);
   // Changes by others: taken over at once where nothing is being edited here, else offered.
   useEffect(() => follow('hold', async (row) => {
-    const { hold: seen, draft: mine } = current.current;
-    if (row.id !== id || !seen) return;
-    if (row.version === seen.version && row.state === seen.state) {
+    if (row.id !== id || !current.current.hold || isSaving.current) return;
+    if (isSame(row, current.current.hold)) {
       setHold((before) => ({ ...before, ...row }));
       return;
     }
     const fresh = await attempt(() => get(['desk', id]));
-    if (!fresh) return;
-    if (isEdited(mine, seen) && fresh.state === 'waiting') setTheirs(fresh);
+    const { hold: seen, draft: mine } = current.current;
+    if (!fresh || isSaving.current || isSame(fresh, seen)) return;
+    if (isEdited(mine, draftOf(seen)) && fresh.state === 'waiting') setTheirs(fresh);
     else show(fresh);
   }), [id]);
 
-  const change = hold ? isEdited(draft, hold) : false;
+  const change = hold ? isEdited(draft, draftOf(hold)) : false;
   const wrong = draft ? problemIn(draft) : '';
   const isWaiting = hold?.state === 'waiting';
   // Who has left gets no answer, but what he sent can still go on.
   const onward = hold && !hold.client_waits && hold.mode === 'wait' ? 'send' : 'release';
 
   const save = async (version = hold.version) => {
+    isSaving.current = true;
     try {
       const fresh = await send('PUT', ['desk', id], editOf(draft, draftOf(theirs || hold)), { 'If-Match': `"${version}"` });
       show(fresh);
@@ -75,6 +77,8 @@ export function HoldDetail({ id, onDecided, onClose }) {
       if (error.status === 412 && error.data?.id) setTheirs(error.data);
       else notice(error.message, true);
       return null;
+    } finally {
+      isSaving.current = false;
     }
   };
   const busy = async (work) => {
@@ -101,8 +105,15 @@ export function HoldDetail({ id, onDecided, onClose }) {
     }
   });
 
+  const edit = () => {
+    const focus = () => (document.querySelector('.editor textarea') || document.querySelector('.editor input'))?.focus();
+    if (tab === 'message') return focus();
+    setTab('message');
+    return requestAnimationFrame(focus);
+  };
+
   useKeys([
-    { keys: ['e'], about: 'Edit', run: () => { setTab('message'); requestAnimationFrame(() => document.querySelector('.editor textarea, .editor input')?.focus()); } },
+    { keys: ['e'], about: 'Edit', run: () => edit() },
     { keys: ['r'], about: 'Release', run: () => isWaiting && !wrong && !theirs && decide(onward) },
     { keys: ['d'], about: 'Drop', run: () => isWaiting && setDialog('drop') },
     { keys: ['a'], about: 'Answer by hand', run: () => isWaiting && hold.what === 'request' && setDialog('answer') },
@@ -168,7 +179,7 @@ export function Deadline({ hold }) {
   return html`<span class=${left < 30 ? 'deadline near' : 'deadline'}>${what} in <b>${countdown(left)}</b></span>`;
 }
 
-const isEdited = (draft, hold) => Object.keys(editOf(draft, draftOf(hold))).length > 0;
+const isSame = (one, other) => one.version === other.version && one.state === other.state;
 
 const asMessage = (original) => (original.content?.kind === 'hex' ? messageOf(draftOf({ ...original, content: { ...original.content, editable: true } })) : original);
 

@@ -4,7 +4,7 @@
 // What was not touched is not sent: `editOf(draft, before)` gives only the keys that differ, as the console wants them.
 
 import { classes, html, useId } from './html.js';
-import { fromHex, toBase64 } from './hex.js';
+import { fromHex, toBase64, toHex } from './hex.js';
 import { problemOf } from './json_text.js';
 import { Choice } from './parts.js';
 
@@ -32,12 +32,26 @@ export function editOf(draft, before) {
   }
   const fields = draft.fields.filter(([name]) => name.trim());
   if (JSON.stringify(fields) !== JSON.stringify(before.fields)) edit.fields = fields;
-  const { shape, text } = draft.content;
-  if (shape === 'hex' ? before.content.shape !== 'hex' || text !== before.content.text : text !== before.content.text) {
-    if (shape === 'hex') edit.base64 = toBase64(fromHex(text));
-    else if (shape !== 'kept') edit.text = text;
+  if (octets(draft.content) !== octets(before.content)) {
+    if (draft.content.shape === 'hex') edit.base64 = toBase64(fromHex(draft.content.text));
+    else edit.text = draft.content.text;
   }
   return edit;
+}
+
+/** Whether anything differs between two drafts. What cannot be read was edited. */
+export function isEdited(draft, before) {
+  try {
+    return Object.keys(editOf(draft, before)).length > 0;
+  } catch {
+    return true;
+  }
+}
+
+// A content in one form, whatever its shape: to look at it as octets is not to change it.
+function octets({ shape, text }) {
+  if (shape === 'kept') return null;
+  return toHex(shape === 'hex' ? fromHex(text) : new TextEncoder().encode(text));
 }
 
 /** `shapes`: [[shape, label]] that the content can take; choosing one calls `onShape`. Without a head it is content only. */

@@ -13,7 +13,7 @@ export function CommandLine({ text }) {
 }
 
 export function CopyButton({ text, label = 'Copy' }) {
-  return html`<button class="small" onClick=${() => copy(text)}>${label}</button>`;
+  return html`<button type="button" class="small" onClick=${() => copy(text)}>${label}</button>`;
 }
 
 /** Put a text on the clipboard, and say so. */
@@ -80,7 +80,7 @@ export function Pairs({ pairs }) {
 export const Choice = ({ label, options, value, onChange }) => html`
   <div class="choice" role="radiogroup" aria-label=${label}>
     ${options.map(
-      ([name, text]) => html`<button key=${name} role="radio" aria-checked=${name === value}
+      ([name, text]) => html`<button type="button" key=${name} role="radio" aria-checked=${name === value}
         onClick=${() => onChange(name)}>${text}</button>`,
     )}
   </div>

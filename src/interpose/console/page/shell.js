@@ -19,9 +19,6 @@ export function Shell() {
   const { name } = useStore(instance);
   const [dialog, setDialog] = useState('');
   const view = VIEWS.find((one) => one.name === place.view) || VIEWS[0];
-  useEffect(() => {
-    if (place.view !== view.name) go(view.name, [], {}, true);
-  }, [place.view]);
   useEffect(() => entitle(waiting, name), [waiting, name]);
   useKeys([
     { keys: ['?'], about: 'These keys', run: () => setDialog('keys') },
