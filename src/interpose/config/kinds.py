@@ -13,6 +13,7 @@ from pathlib import Path
 
 from interpose.config.convert import Kinds
 from interpose.config.redis_url import redis_url
+from interpose.config.urls import page_of
 from interpose.core.query import QueryError, parse
 from interpose.core.target import DEFAULT_PORTS
 from interpose.net.address import SocketAddress, ip_address, is_name, parse_address
@@ -30,6 +31,7 @@ def kinds(base: Path) -> Kinds:
         "label": label,
         "file": partial(readable_file, base),
         "folder": partial(folder, base),
+        "webhook": webhook,
         "log": partial(log_target, base),
         "network": network,
         "address": partial(listen_address, base),
@@ -110,6 +112,16 @@ def folder(base: Path, text: str) -> str:
     if path.exists() and not path.is_dir():
         raise ValueError("is a file; name a directory")
     return str(path)
+
+
+def webhook(text: str) -> str:
+    """The same text, if it is the URL of something that can be sent a message; "" for none."""
+    try:
+        if text and not (text.startswith(("http://", "https://")) and page_of(text).target.authority.host):
+            raise ValueError
+    except ValueError:
+        raise ValueError('is not a URL that can be sent something; write "https://host/path"') from None
+    return text
 
 
 def log_target(base: Path, text: str) -> str:

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from interpose.config.announcing import Announcing
 from interpose.config.console_place import ConsolePlace
 from interpose.config.deliveries import Order, decode_delivered, encode_order
 from interpose.config.desk import desk_directory
+from interpose.config.desk_options import desk_options
 from interpose.config.load import state_dir
 from interpose.config.model import Config
 from interpose.core.failure import Failure, Side
@@ -52,6 +54,7 @@ class Office:
         self.on_flows: Callable[[list[Summary]], object] | None = None
         self.on_hold: Callable[[HoldRow], object] | None = None
         self.on_new_hold: Callable[[HoldRow], object] | None = None
+        self._announcing: Announcing | None = None
         self._instance: Instance | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -72,8 +75,13 @@ class Office:
         if config.console is not None or config.holds or config.scripts:
             directory = desk_directory(config)
             Path(directory).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._announcing = Announcing(config.desk)
             self.desk = LocalDesk(
-                directory, deliver=self._deliver, changed=self._hold_changed, announce=self._hold_is_new
+                directory,
+                desk_options(config),
+                deliver=self._deliver,
+                changed=self._hold_changed,
+                announce=self._hold_is_new,
             )
             await self.desk.start()
             if self.desk.problem:
@@ -87,6 +95,8 @@ class Office:
         """See `engine.calls.Office`."""
         if self.desk is not None:
             await self.desk.close()
+        if self._announcing is not None:
+            await self._announcing.close()
         if self.journal is not None:
             await asyncio.to_thread(self.journal.close)
 
@@ -135,6 +145,8 @@ class Office:
             self.on_hold(row)
 
     def _hold_is_new(self, row: HoldRow) -> None:
+        if self._announcing is not None:
+            self._announcing.tell(row)
         if self.on_new_hold is not None:
             self.on_new_hold(row)
 

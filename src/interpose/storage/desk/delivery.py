@@ -73,7 +73,7 @@ def outcome_of(
 def may_have_arrived(how: Settled | Failure) -> bool:
     """Whether something of it may have reached the server, as far as the failure tells."""
     if isinstance(how, Failure):
-        return how.sent or not how.consequence.retry_is_safe
+        return how.sent
     consequence = CONSEQUENCES.get(how.failure.partition(":")[0])
     return consequence is None or not consequence.retry_is_safe
 
