@@ -148,7 +148,6 @@ _ROLES_OF = {
     "pac_exceptions": ("proxy", "auto"),
     "cache": ("gateway", "proxy", "auto"),
     "udp": ("relay", "echo", "upper"),
-    "spool": ("spool", "sink"),
     "show": ("relay", "echo", "upper"),
 }
 """The keys that only some roles have."""
@@ -332,7 +331,10 @@ def _spools_fit(config: Config) -> Iterator[Breach]:
     servers = {upstream.name: upstream.servers for upstream in config.upstreams}
     for where, listener in _numbered("listener", config.listeners):
         options, needs = listener.spool, (f"{where}.role", f"{where}.spool")
-        if listener.role not in _ROLES_OF["spool"]:
+        if listener.role not in ("spool", "sink"):
+            if options is not None:
+                message = f"has no meaning for role {shown(listener.role)}; take it away, or make this spool or sink"
+                yield Breach(f"{where}.spool", ABSENT, message, (f"{where}.role",))
             continue
         if options is None or not options.dir:
             yield Breach(f"{where}.spool.dir", ABSENT, "is missing; say where files are to be kept", needs)
