@@ -250,6 +250,11 @@ class DiskStore:
             "aside": float(thread.is_aside),
         }
 
+    @property
+    def is_away(self) -> bool:
+        """See `store.SharedStore`."""
+        return self._thread.is_aside
+
     def listen(self, copies: Copies) -> None:
         """See `store.SharedStore`."""
         self._listening = Listening(self._thread, copies)

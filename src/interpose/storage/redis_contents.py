@@ -154,7 +154,7 @@ class RedisContents:
         count = 0
         async for record in self.walk(getattr(match, "scope", None)):
             head = record.head
-            if not match(head):
+            if not match(head) or (soft and head.expired):
                 continue
             if soft:
                 count += await self.store(Put(head.replace(expired=True), record.content, head, pattern is None))

@@ -271,6 +271,11 @@ class RedisStore:
         else:
             self._copies.forget_all()
 
+    @property
+    def is_away(self) -> bool:
+        """See `store.SharedStore`."""
+        return self.link.is_away
+
     def listen(self, copies: Copies) -> None:
         """See `store.SharedStore`."""
         self._copies = copies

@@ -177,5 +177,9 @@ class Store(Protocol):
 class SharedStore(Store, Protocol):
     """A store that others change, too: other workers, other machines."""
 
+    @property
+    def is_away(self) -> bool:
+        """Whether nothing can be stored there for the moment."""
+
     def listen(self, copies: Copies) -> None:
         """Tell `copies` from now on what has changed, whoever has changed it, soon after it was."""

@@ -169,12 +169,12 @@ class Tiers:
         self._below.forget(key)
 
     async def purge(self, match: Match, *, soft: bool) -> int:
-        """See `store.Store`."""
+        """See `store.Store`. What is below counts, and copies of it do not; while the store below is away, they do."""
         above = await self._above.purge(match, soft=soft)
         below = await self._below.purge(match, soft=soft)
         self._spoil_all()
         await self._above.purge(match, soft=soft)  # what has come up meanwhile
-        return max(above, below)
+        return above if self._below.is_away else below
 
     # --- what others change (`store.Copies`) -----------------------------------------------------------------------
 
