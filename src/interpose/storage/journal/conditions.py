@@ -287,7 +287,8 @@ def _states(term: Term) -> Condition:
     record = Record(exchange="", started=0.0)
     held = [state for state in ("", *STATES) if matches(Recorded(record, now=0.0, states=[state] if state else []))]
     mask = sum(TRAITS[state] for state in held if state in TRAITS)
-    found = [Condition("traits & ? <> 0", (int(mask),))] if mask else []
+    wanted = [str(traits) for traits in range(1, 2 * max(TRAITS.values())) if traits & mask]
+    found = [Condition(f"(traits IN ({', '.join(wanted)}) AND traits <> 0)")] if mask else []
     if "marked" in held:
         found.append(Condition("mark <> ''"))
     if "" in held:

@@ -8,9 +8,9 @@
     shelf  a run of numbers whose words are in text indexes of their own (see `shelves`).
 
 Each index costs each record about two microseconds, so there are only those that make a query as quick on a million
-records as on a thousand: host, client, status (with method), kinds other than HTTP, and marks. The first three begin
-with the record's *chunk*, a run of numbers: so new entries go to the same few pages, however many hosts and clients
-there are, and a search goes from chunk to chunk.
+records as on a thousand: host, client, status (with method), and for those few that have any: traits, marks, kinds
+other than HTTP. The first three begin with the record's *chunk*, a run of numbers: so new entries go to the same few
+pages, however many hosts and clients there are, and a search goes from chunk to chunk.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ CREATE INDEX flow_host ON flow (chunk, host);
 CREATE INDEX flow_client ON flow (chunk, client);
 CREATE INDEX flow_status ON flow (chunk, status, method);
 CREATE INDEX flow_kind ON flow (kind) WHERE kind <> 'http';
+CREATE INDEX flow_traits ON flow (traits) WHERE traits <> 0;
 CREATE INDEX flow_mark ON flow (mark) WHERE mark <> '';
 CREATE TABLE seen (word TEXT NOT NULL, value NOT NULL, PRIMARY KEY (word, value)) WITHOUT ROWID;
 CREATE TABLE kept (
