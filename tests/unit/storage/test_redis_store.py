@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+from tests.support.certificates import CertificateAuthority
 from tests.support.redis_server import RedisServer
 from tests.support.store_conformance import (
     KEY,
@@ -289,6 +290,22 @@ async def test_a41_a_user_needs_no_more_than_the_manual_says(server: RedisServer
     finally:
         await store.close()
         client.execute_command("ACL", "DELUSER", "node")
+
+
+async def test_a41_tls_is_verified(tmp_path: Path) -> None:
+    authority, stranger = (CertificateAuthority(tmp_path, name) for name in ("Ours", "Another"))
+    pair = authority.issue("localhost", "127.0.0.1")
+    files = ("--tls-cert-file", pair.certificate, "--tls-key-file", pair.key, "--tls-ca-cert-file", authority.file)
+    with RedisServer(tls=(*files, "--tls-auth-clients", "no")) as server:
+        for ca, is_believed in ((authority.file, True), (stranger.file, False), ("", False)):
+            url = f"rediss://{server.address}/0" + (f"?ssl_ca_certs={ca}" if ca else "")
+            store = RedisStore(LinkOptions(url, 5.0, 5.0), b"secret", "test", matcher, lambda head: 600.0)
+            try:
+                await put(store, b"hello")
+                assert len(await found(store)) == is_believed
+                assert store.link.is_away != is_believed
+            finally:
+                await store.close()
 
 
 async def test_a41_announcements_that_were_not_sealed_here_are_not_heard(
