@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from interpose.core.failure import Failure
-from interpose.core.hold import Content, Decision, Desk, Held, HeldMessage, Mode, Settled, Verdict, What
+from interpose.core.hold import Content, Decision, Desk, Held, HeldMessage, Mode, Settled, Standing, Verdict, What
 from interpose.storage.desk.contents import IncomingFile
 from interpose.storage.desk.delivery import Schedule
 from interpose.storage.desk.editing import EditedMessage
@@ -276,6 +276,19 @@ class DeskConformance:
         await office.desk.accept(what)
         view = await office.review.shown(what.id)
         assert (view.state, view.client_waits, view.mode) == ("waiting", False, Mode.ACCEPT)
+
+    async def test_whoever_asks_is_told_how_it_stands(self, office: Office) -> None:
+        what = held()
+        assert await office.desk.standing(what.id) is None
+        task, view = await office.waiting(what)
+        assert await office.desk.standing(what.id) == Standing(state="waiting")
+        await office.review.release(what.id, seen(view), "ann")
+        await task
+        assert await office.desk.standing(what.id) == Standing(state="decided", verdict="release")
+        office.desk.settled(what.id, Settled(status=201))
+        await office.until_last(what.id, lambda row: row.state == "settled")
+        how = Settled(status=201)
+        assert await office.desk.standing(what.id) == Standing(state="settled", verdict="release", how=how)
 
     async def test_how_it_went_on_ends_a_hold(self, office: Office) -> None:
         what = held()

@@ -38,6 +38,10 @@ DELIVERY_S = 330.0
 class Instance(Protocol):
     """The supervisor, as far as it is asked here."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker serves."""
+
     async def ask_a_worker(self, question: bytes, timeout_s: float) -> bytes | None:
         """What one worker answers; None when none does."""
 
@@ -113,11 +117,13 @@ class Office:
 
     async def replay(self, order: Order) -> Any:
         """Have a worker send `order`; what came of it. `Failure` when no worker does."""
-        if self._instance is not None:
-            answer = await self._instance.ask_a_worker(encode_order(order), DELIVERY_S)
-            if answer is not None:
-                return decode_delivered(answer)
-        raise Failure("destination_unavailable", Side.INTERNAL, "No worker is there to send it.")
+        if self._instance is None or not self._instance.is_ready:
+            raise Failure("destination_unavailable", Side.INTERNAL, "No worker is there to send it.")
+        answer = await self._instance.ask_a_worker(encode_order(order), DELIVERY_S)
+        if answer is None:  # the worker died, or took too long: it may have sent it
+            why = "The worker that was to send it did not say what came of it."
+            raise Failure("destination_unavailable", Side.INTERNAL, why, sent=True)
+        return decode_delivered(answer)
 
     async def _deliver(self, held: Held, message: HeldMessage) -> Settled:
         """(desk) Send what was held, by a worker."""
