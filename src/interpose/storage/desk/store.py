@@ -74,6 +74,7 @@ class Store:
         self.messages = Messages(self._database, Contents(directory))
         self._room = room
         self._secret_fields = secret_fields
+        self._has_secrets_in_log = True
         self.audit = Audit(self._database)
         self.rules = Rules(self._database, self.audit)
         self.problem = self._place.problem
@@ -263,6 +264,7 @@ class Store:
                 State.SETTLED, now, how.status, outcome, hold.n,
             )  # fmt: skip
             self.audit.add(now, who, "settled", id, hold.version, hold.digest, outcome)
+        self._has_secrets_in_log = True
         self.messages.remove_files(files - self.messages.files(hold.n))
         return self.hold(id)
 
@@ -339,8 +341,9 @@ class Store:
         untold = self._all("state = ? AND ours = 0 AND decided < ?", State.DECIDED, now - UNTOLD_S)
         for hold in untold:
             self.settle(hold.id, Settled(failure="nobody said how it went on"), "interpose", now)
-        if rows or old or untold:
+        if rows or self._has_secrets_in_log:
             self._database.checkpoint()
+            self._has_secrets_in_log = False
         return [hold.id for hold in (*old, *untold)]
 
     # --- parts -----------------------------------------------------------------------------------------------------
