@@ -224,7 +224,6 @@ access = "{log}"
 
 [[cache]]
 name = "kept"
-memory_bytes = 536870912
 {where}
 ttl_s = 3600
 
@@ -244,10 +243,11 @@ def _interpose(path: str, setup: Setup) -> list[str]:
     if setup.role in (Role.CACHE, Role.DISK_CACHE):
         config = setup.directory / "interpose.toml"
         values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}
-        where = ""
+        where = "memory_bytes = 536870912"
         if setup.role is Role.DISK_CACHE:
-            where = f'dir = "{setup.directory}/kept"\ndisk_bytes = 536870912'
-            (setup.directory / "kept").mkdir(mode=0o700)
+            # What is in memory over the disk is another workload: here is memory for a sixth of the objects.
+            where = f'memory_bytes = 1048576\ndir = "{setup.directory}/kept"\ndisk_bytes = 536870912'
+            (setup.directory / "kept").mkdir(mode=0o700, exist_ok=True)
         config.write_text(_INTERPOSE_CACHE.format(**values, upstream=setup.upstream, where=where))
         return [path, "run", str(config)]
     if setup.role is Role.TLS_GATEWAY:

@@ -43,6 +43,16 @@ request = function()
 end
 """
 
+# The same few URLs again and again, made once.
+_AMONG = """\
+local asked, kept = 0, {{}}
+request = function()
+  asked = asked % {count} + 1
+  kept[asked] = kept[asked] or wrk.format(nil, wrk.path .. "?" .. asked)
+  return kept[asked]
+end
+"""
+
 _SCRIPT = """\
 wrk.path = {target}
 {fields}
@@ -88,15 +98,18 @@ def wrk(
     tls: bool = False,
     close: bool = False,
     anew: bool = False,
+    among: int = 1,
 ) -> Load:
-    """Load from `connections` connections on 127.0.0.1:port for whole seconds; `MeasureError` when wrk cannot run."""
+    """Load from `connections` connections on 127.0.0.1:port for whole seconds; `MeasureError` when wrk cannot run.
+    `anew`: each request is for another URL; `among`: for the next one of so many."""
     path = program("wrk")
     if path is None:
         raise MeasureError("the load needs wrk, which is not installed")
     fields = {"Host": host, **BROWSER_FIELDS} | ({"Connection": "close"} if close else {})
     lines = "\n".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in fields.items())
+    more = _ANEW if anew else _AMONG.format(count=among) if among > 1 else ""
     script = directory / "load.lua"
-    script.write_text(_SCRIPT.format(target=json.dumps(target), fields=lines, more=_ANEW if anew else ""))
+    script.write_text(_SCRIPT.format(target=json.dumps(target), fields=lines, more=more))
     whole = max(1, round(seconds))
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
     command = [path, "-t1", f"-c{connections}", f"-d{whole}s", "--timeout", "10s", "-s", str(script), url]

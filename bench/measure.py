@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,17 +35,31 @@ class Bench:
     datagram_clients: int = 200
 
     @contextlib.contextmanager
-    def started(self, peer: Peer, role: Role, *, upstream: int | None = None) -> Iterator[Running]:
-        """The peer in front of the origin (or of another port), after its first right answer."""
+    def started(
+        self, peer: Peer, role: Role, *, upstream: int | None = None, before: Callable[[Running], object] | None = None
+    ) -> Iterator[Running]:
+        """The peer in front of the origin (or of another port), after its first right answer. What is to happen
+        `before` happens with other processes of it, which then end: what they have stored stays."""
         upstream = upstream or self.origin
         setup = fresh_setup(peer, role, upstream=upstream, directory=self.directory, certificate=self.certificate)
+        if before is not None:
+            with started(peer, setup, again=True) as earlier:
+                before(earlier)
         with started(peer, setup) as answering:
             if role not in (Role.TUNNEL, Role.DATAGRAMS):
                 _first_answer(setup.port, self._target(role, "/1k", upstream), f"127.0.0.1:{upstream}", role)
             yield answering
 
     def load(
-        self, answering: Running, path: str, *, connections: int, seconds: float, close: bool, anew: bool
+        self,
+        answering: Running,
+        path: str,
+        *,
+        connections: int,
+        seconds: float,
+        close: bool = False,
+        anew: bool = False,
+        among: int = 1,
     ) -> load.Load:
         """Requests for one path of the origin, in the form that the peer's role asks for."""
         role = answering.setup.role
@@ -59,6 +73,7 @@ class Bench:
             tls=role is Role.TLS_GATEWAY,
             close=close,
             anew=anew,
+            among=among,
         )
 
     @staticmethod
@@ -75,11 +90,16 @@ def requests(
     connections: int = 32,
     close: bool = False,
     anew: bool = False,
+    among: int = 1,
+    stored_before: bool = False,
 ) -> Measurement:
     """CPU seconds per answer, from as many keep-alive (or new) connections as wrk can drive; `anew`: each request for
-    another URL."""
-    with bench.started(peer, role) as answering:
-        drive = partial(bench.load, answering, path, connections=connections, close=close, anew=anew)
+    another URL, `among`: for the next one of so many. `stored_before`: other processes have fetched and stored it."""
+    ask = partial(bench.load, path=path, connections=connections, close=close, anew=anew, among=among)
+    fill = partial(ask, seconds=WARM_UP_S) if stored_before else None
+    with bench.started(peer, role, before=fill) as answering:
+        logged_before = answering.log_lines()
+        drive = partial(ask, answering)
         warm = drive(seconds=WARM_UP_S)
         before = cpu.snapshot(answering.program.pids())
         seen = drive(seconds=bench.seconds)
@@ -90,7 +110,7 @@ def requests(
         if not answers:
             raise MeasureError("gave no answer under load")
         notes = _oddities(seen, is_whole=before.keys() <= after.keys())
-        logged, asked = answering.log_lines(), warm.requests + seen.requests
+        logged, asked = answering.log_lines() - logged_before, warm.requests + seen.requests
         if logged < 0.9 * asked:
             notes.append(f"logged {logged} lines for {asked} requests")
         return Measurement(

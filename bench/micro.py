@@ -7,7 +7,8 @@ the log's writer included.
 
     answer   a gateway's fixed answer of 1 KiB: the frame alone
     memory   the same out of a cache in memory
-    disk     the same out of a cache on disk, where another process stored it
+    disk     1024 such answers, in turns, out of a cache on disk where another process stored them; there is memory for
+             a sixth of them
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from interpose.engine.memory_ladder import MemoryLevel
 from interpose.net.stream import SocketStream
 
 CASES = ("answer", "memory", "disk")
-REQUEST = head("/1k", "www.example.org")
+AMONG = {"disk": 1024}
+HOST = "www.example.org"
 WARM_UP = 3000
 FILL_DEADLINE_S = 30
 SETTLE_S = 5.0
@@ -87,12 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _measure(case: str, directory: Path, options: argparse.Namespace) -> None:
     async with _gateway(case, directory) as (receive, transport):
-        _ask(receive, WARM_UP)
+        requests = _requests(case)
+        _ask(receive, requests, WARM_UP)
         _check(case, transport.last)
         figures = []
         for _ in range(options.rounds):
             answered, begin = transport.writes, time.process_time()
-            _ask(receive, options.exchanges)
+            _ask(receive, requests, options.exchanges)
             figures.append((time.process_time() - begin) / options.exchanges * 1e6)
             if transport.writes - answered != options.exchanges:
                 raise SystemExit(f"micro: {transport.writes - answered} answers to {options.exchanges} requests")
@@ -100,24 +103,35 @@ async def _measure(case: str, directory: Path, options: argparse.Namespace) -> N
         print(f"{case:8} {statistics.median(figures):6.2f} µs  ({min(figures):.2f} to {max(figures):.2f})", flush=True)
         if options.profile:
             profile = cProfile.Profile()
-            profile.runcall(_ask, receive, options.exchanges)
+            profile.runcall(_ask, receive, requests, options.exchanges)
             pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(30)
 
 
 async def _fill(directory: Path) -> None:
-    """Store the answer on disk, and be gone."""
+    """Store the answers on disk, and be gone."""
     async with _gateway("disk", directory) as (receive, transport):
         deadline = time.monotonic() + SETTLE_S
-        while b" hit" not in transport.last:
-            if time.monotonic() > deadline:
-                raise SystemExit("micro: the answer was not stored")
-            _ask(receive, 1)
-            await asyncio.sleep(0.01)
+        for request in _requests("disk"):
+            while True:
+                answered = transport.writes
+                receive(request)
+                while transport.writes == answered:  # noqa: ASYNC110 - a few turns of the loop
+                    await asyncio.sleep(0)
+                if b"; hit;" in transport.last:
+                    break
+                if time.monotonic() > deadline:
+                    raise SystemExit("micro: the answers were not stored")
 
 
-def _ask(receive: Callable[[bytes], None], count: int) -> None:
-    request = REQUEST
-    for _ in range(count):
+def _requests(case: str) -> list[bytes]:
+    return [head(f"/1k?{number}", HOST) for number in range(AMONG.get(case, 1))]
+
+
+def _ask(receive: Callable[[bytes], None], requests: list[bytes], count: int) -> None:
+    for _ in range(count // len(requests)):
+        for request in requests:
+            receive(request)
+    for request in requests[: count % len(requests)]:
         receive(request)
 
 
@@ -139,7 +153,7 @@ async def _gateway(case: str, directory: Path) -> AsyncIterator[tuple[Callable[[
     transport = FakeTransport()
     stream = SocketStream(server)
     stream.connection_made(transport)
-    stream.data_received(REQUEST)
+    stream.data_received(_requests(case)[0])
     while not transport.writes:  # noqa: ASYNC110 - a few turns of the loop
         await asyncio.sleep(0)
     yield stream.data_received, transport
@@ -156,7 +170,8 @@ def _tables(case: str, directory: Path) -> dict[str, Any]:
     }
     if case != "answer":
         tables["listener"][0]["cache"] = "kept"
-        where = {"dir": str(directory / "kept"), "disk_bytes": 1 << 26} if case == "disk" else {}
+        on_disk = {"dir": str(directory / "kept"), "disk_bytes": 1 << 26, "memory_bytes": 1 << 20}
+        where = on_disk if case == "disk" else {}
         tables["cache"] = [{"name": "kept", "ttl_s": 3600, **where}]
     return tables
 

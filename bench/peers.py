@@ -96,12 +96,13 @@ class Running:
 
 
 @contextlib.contextmanager
-def started(peer: Peer, setup: Setup) -> Iterator[Running]:
-    """The peer, accepting connections; `MeasureError` says in one sentence why it does not."""
+def started(peer: Peer, setup: Setup, *, again: bool = False) -> Iterator[Running]:
+    """The peer, accepting connections; `MeasureError` says in one sentence why it does not. What it leaves in its
+    directory stays when it is to be started `again` there."""
     path = peer.find()
     if path is None:
         raise MeasureError("not installed")
-    setup.directory.mkdir(parents=True)
+    setup.directory.mkdir(parents=True, exist_ok=True)
     setup.directory.chmod(0o777)  # Squid, started by root, gives its rights up before it opens its logs
     command = peer.prepare(path, setup)
     with running(command, directory=setup.directory, output=setup.output) as process:
@@ -110,7 +111,8 @@ def started(peer: Peer, setup: Setup) -> Iterator[Running]:
         else:
             process.wait_until_accepting(setup.port, deadline_s=START_DEADLINE_S)
         yield Running(peer, setup, process)
-    shutil.rmtree(setup.directory, ignore_errors=True)
+    if not again:
+        shutil.rmtree(setup.directory, ignore_errors=True)
 
 
 def fresh_setup(peer: Peer, role: Role, *, upstream: int, directory: Path, certificate: tuple[Path, Path]) -> Setup:

@@ -114,10 +114,10 @@ WORKLOADS: dict[str, Workload] = {
         ),
         Workload(
             "hit-1k-disk",
-            "cache hit, 1 KiB, disk",
+            "cache hit, 1 KiB, disk, stored by another process",
             ("nginx", INTERPOSE),
             US_PER_REQUEST,
-            partial(measure.requests, role=Role.DISK_CACHE),
+            partial(measure.requests, role=Role.DISK_CACHE, among=1024, stored_before=True),
         ),
         Workload(
             "hit-1m",

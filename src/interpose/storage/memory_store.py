@@ -39,6 +39,7 @@ MAX_VARIANTS = 64
 DRAWN = 12
 LOOKS_PER_AGE = 20
 """Uses are halved after so many looks for each object in the store."""
+COPIES_PER_ROOM = 8
 _SHELF_BYTES = 600
 _LINE_BYTES = 330
 _VALUE_BYTES = 150
@@ -155,6 +156,7 @@ class MemoryStore:
         self.max_bytes = max_bytes
         self.max_object_bytes = max_bytes // 8 if max_object_bytes is None else max_object_bytes
         self.refused = 0
+        self._nearly_full = max_bytes - max_bytes // 32
         self._shelves: dict[bytes, _Shelf] = {}
         self._places: list[_Shelf] = []
         self._objects = self._used = self._reserved = 0
@@ -232,6 +234,13 @@ class MemoryStore:
     def wants(self, key: bytes) -> bool:
         """Whether somebody has looked for `key` in vain more than once."""
         return self._sketch.count(key) > 1
+
+    def welcomes(self, size: int) -> bool:
+        """Whether a copy of `size` octets that are kept elsewhere should come in: while there is room, always; then one
+        of COPIES_PER_ROOM. What is used often comes in soon all the same, and what is used once costs no eviction."""
+        return self._used + self._reserved + size + _SHELF_BYTES < self._nearly_full or (
+            self._draw() * COPIES_PER_ROOM < 1.0
+        )
 
     def forget(self, key: bytes) -> None:
         """See `Store`."""

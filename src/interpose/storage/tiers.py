@@ -48,7 +48,11 @@ class Tiers:
         if entries and key not in self._partial:
             return entries
         below = self._below.look(key)
-        return None if below is None else self._together(key, entries, below)
+        if below is None:
+            return None
+        if below and not entries and not self._above.welcomes(below[0].head.length):
+            return below  # the next look costs little more than this one
+        return self._together(key, entries, below)
 
     async def find(self, key: bytes) -> Sequence[Entry]:
         """See `store.Store`."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -126,6 +127,25 @@ async def test_what_is_found_below_is_served_from_memory_from_then_on(takes_time
         assert await read(entry) == b"hello"
     assert below.looked == 1
     assert tiers.counters()["memory_hits"] == 2
+
+
+async def test_memory_that_is_full_takes_one_of_eight_and_soon_what_is_used_often() -> None:
+    below = Below()
+    keys = [b"GET http://a/%d" % number for number in range(400)]
+    for key in keys:
+        await put(below, b"x" * 1000, key)  # type: ignore[arg-type]
+    above = MemoryStore(1 << 18, lot=random.Random(7))
+    tiers = Tiers(above, below)  # type: ignore[arg-type]
+    for key in keys:
+        [entry] = await found(tiers, key)
+        assert await read(entry) == b"x" * 1000
+    fit = above.counters()["objects"]
+    stored = above.counters()["stored"]
+    assert stored - fit < (len(keys) - fit) / 4, "most of what comes once costs nobody its place"
+    often = next(key for key in reversed(keys) if not above.holds(key))
+    for _ in range(100):
+        await found(tiers, often)
+    assert above.holds(often)
 
 
 async def test_all_variants_go_up_together_the_newest_first() -> None:
