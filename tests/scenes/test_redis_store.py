@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from tests.support.bad_redis import STATES, BadRedis
+from tests.support.nginx import Nginx
 from tests.support.product import Product, product
+from tests.support.program import Program, interpose, wait_until
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import Connection, RawOrigin, answering
 from tests.support.redis_server import RedisServer
@@ -91,7 +95,7 @@ async def so_many(results: list[tuple[int, float]], more: int) -> None:
 
 
 @pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
+def redis() -> Iterator[RedisServer]:
     with RedisServer() as server:
         yield server
 
@@ -145,7 +149,7 @@ async def test_two_hundred_clients_of_one_key_in_redis_make_one_look(redis: Redi
         assert looks <= 3
 
 
-async def test_a41_nodes_with_different_keys_share_nothing(redis: RedisServer, tmp_path: Any) -> None:
+async def test_a41_nodes_with_different_keys_share_nothing(redis: RedisServer, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"the secret of {name}, and no other\n")
     async with (
@@ -156,6 +160,69 @@ async def test_a41_nodes_with_different_keys_share_nothing(redis: RedisServer, t
         await ask(one.address(), get("/a"))
         await one.when(lambda: one.counters["cache_stored_total"] == 2)
         assert "uri-miss" in cache_status(await ask(two.address(), get("/a")))
+
+
+def test_two_programs_of_two_workers_each_share_and_purge_as_one(redis: RedisServer, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "a.txt").write_bytes(CONTENT)
+    (files / "large.bin").write_bytes(CONTENT * 200)
+    fresh = "  location / { root ROOT; add_header Cache-Control max-age=600; add_header Cache-Tag both; }\n"
+    table = """
+[process]
+workers = 2
+[[cache]]
+name = "main"
+redis = "URL"
+redis_connect_timeout_s = 2
+redis_timeout_s = 2
+[[upstream]]
+name = "app"
+servers = ["127.0.0.1:PORT"]
+[[listener]]
+address = "127.0.0.1:0"
+role = "gateway"
+upstream = "app"
+cache = "main"
+"""
+    with Nginx(tmp_path / "nginx", files, extra=fresh.replace("ROOT", str(files))) as origin:
+        file = tmp_path / "interpose.toml"
+        file.write_text(table.replace("URL", redis.url).replace("PORT", str(origin.port)))
+        with (
+            Program(tmp_path / "one", "run", str(file)) as one,
+            Program(tmp_path / "two", "run", str(file)) as two,
+        ):
+
+            def everybody_has_it() -> bool:
+                heads = []
+                for url in (f"{program.url}/{name}" for program in (one, two) for name in ("a.txt", "large.bin")):
+                    for _ in range(3):  # both workers get some of them
+                        head, content = fetched(url)
+                        assert content == CONTENT * (200 if "large" in url else 1)
+                        heads.append(head)
+                return all("; hit;" in head for head in heads)
+
+            wait_until(everybody_has_it, "all have it")
+            asked = len(origin.requests)
+            assert asked <= 8  # a worker may ask before what another one fetched is there
+            assert everybody_has_it()
+            assert len(origin.requests) == asked
+            purged = interpose("cache", "purge", "tag:both", "--state", str(one.state))
+            assert purged.stdout + purged.stderr == "2 answers forgotten.\n"
+            wait_until(lambda: two.status()["counters"]["cache_memory_objects"] == 0, "the other machine has heard")
+            assert "uri-miss" in fetched(f"{two.url}/a.txt")[0]
+
+
+def fetched(url: str) -> tuple[str, bytes]:
+    """Head and content, by curl, of a URL on a host that all machines call the same."""
+    done = subprocess.run(
+        ["curl", "-sS", "--max-time", "20", "-i", "-H", "Host: a.example", url],
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    return head.decode("latin-1"), content
 
 
 # --- when it is not there -------------------------------------------------------------------------------------------
