@@ -13,6 +13,7 @@ class FakeDesk:
         self.held: list[Held] = []
         self.accepted: list[Held] = []
         self.left: list[str] = []
+        self.leaving: asyncio.Queue[str] = asyncio.Queue()
         self.told: list[tuple[str, Settled]] = []
         self.refusal: Failure | None = None
         self.standings: dict[str, Standing] = {}
@@ -30,6 +31,7 @@ class FakeDesk:
             return await waiting
         except asyncio.CancelledError:
             self.left.append(held.id)
+            self.leaving.put_nowait(held.id)
             raise
 
     async def accept(self, held: Held) -> None:

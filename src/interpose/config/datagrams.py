@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from interpose.config.build import Means, origin_of
+from interpose.config.desk import pieces_held
 from interpose.config.faults import datagram_faults
 from interpose.config.model import Config, Listener
 from interpose.config.running_datagrams import AnswerChain, DatagramChain, Entry, RelayChain
@@ -19,6 +20,7 @@ from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.datagram_targets import Resolve
 from interpose.engine.datagrams import Show
 from interpose.engine.echo import upper
+from interpose.engine.held_datagrams import HeldDatagrams
 from interpose.filters.access_log import AccessLog
 from interpose.filters.recorder import Recorder
 from interpose.net.address import IPAddress, SocketAddress, parse_address
@@ -48,7 +50,7 @@ def datagram_chain_of(config: Config, listener: Listener, means: Means, ways: Wa
         datagram_faults(listener, "inbound", means.parts),
         datagram_faults(listener, "outbound", means.parts),
     )
-    return _ROLES[listener.role](config, listener, entry, ways)
+    return _ROLES[listener.role](config, listener, entry, ways, means)
 
 
 def _show(listener: Listener, means: Means) -> Show | None:
@@ -62,15 +64,15 @@ def _show(listener: Listener, means: Means) -> Show | None:
     return show
 
 
-def _echo(config: Config, listener: Listener, entry: Entry, ways: Ways) -> DatagramChain:
+def _echo(config: Config, listener: Listener, entry: Entry, ways: Ways, means: Means) -> DatagramChain:
     return AnswerChain(entry, None)
 
 
-def _upper(config: Config, listener: Listener, entry: Entry, ways: Ways) -> DatagramChain:
+def _upper(config: Config, listener: Listener, entry: Entry, ways: Ways, means: Means) -> DatagramChain:
     return AnswerChain(entry, upper)
 
 
-def _relay(config: Config, listener: Listener, entry: Entry, ways: Ways) -> DatagramChain:
+def _relay(config: Config, listener: Listener, entry: Entry, ways: Ways, means: Means) -> DatagramChain:
     upstream = next(upstream for upstream in config.upstreams if upstream.name == listener.upstream)
     origins = [origin_of(server) for server in upstream.servers]
 
@@ -85,7 +87,15 @@ def _relay(config: Config, listener: Listener, entry: Entry, ways: Ways) -> Data
         refuse,
         ways.access_log,
         ways.recorder,
+        _held(config, listener, means),
     )
+
+
+def _held(config: Config, listener: Listener, means: Means) -> HeldDatagrams | None:
+    hold = pieces_held(config, listener, means.parts)
+    if hold is None:
+        return None
+    return means.parts.get(HeldDatagrams, (listener.name, hold), lambda: HeldDatagrams(hold))
 
 
 def options_of(config: Config, listener: Listener) -> DatagramOptions:
@@ -98,7 +108,7 @@ def options_of(config: Config, listener: Listener) -> DatagramOptions:
     return replace(options, max_sessions=min(options.max_sessions or possible, possible), max_reply_ratio=ratio)
 
 
-_ROLES: dict[str, Callable[[Config, Listener, Entry, Ways], DatagramChain]] = {
+_ROLES: dict[str, Callable[[Config, Listener, Entry, Ways, Means], DatagramChain]] = {
     "echo": _echo,
     "upper": _upper,
     "relay": _relay,

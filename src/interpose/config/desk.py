@@ -12,6 +12,7 @@ from interpose.engine.linked_desk import LinkedDesk
 from interpose.filters.hold.filter import Hold
 from interpose.filters.hold.holder import Holder
 from interpose.filters.hold.options import MOST_HELD_BYTES, HoldOptions, HoldRule
+from interpose.filters.hold.pieces import HoldPieces
 from interpose.storage.desk.keeper import ContentKeeper
 
 
@@ -41,6 +42,15 @@ def hold_filter(listener: Listener, route: Route | None, parts: Parts, rules: tu
     name = route.name if route is not None else ""
     make = partial(Hold, HoldOptions(rules=rules), holder, listener.name, name)
     return parts.get(Hold, (listener.name, name, rules), make)
+
+
+def pieces_held(config: Config, listener: Listener, parts: Parts) -> HoldPieces | None:
+    """What a relay asks before it passes something on; None where no rule names it."""
+    rules = tuple(rule for rule in config.holds if listener.name in rule.listeners)
+    if not rules:
+        return None
+    (holder,) = parts.every(Holder)
+    return parts.get(HoldPieces, (listener.name, rules), lambda: HoldPieces(HoldOptions(rules=rules), holder))
 
 
 def in_words(rules: tuple[HoldRule, ...]) -> str:

@@ -16,6 +16,7 @@ from interpose.engine.datagram_relay import DatagramRelay
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.datagram_targets import Refuse, Resolve
 from interpose.engine.datagrams import Admission, Answers, DatagramServer, PassOn, Show
+from interpose.engine.held_datagrams import HeldDatagrams
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.filters.access_log import AccessLog
 from interpose.filters.recorder import Recorder
@@ -82,6 +83,7 @@ class RelayChain(NamedTuple):
     refuse: Refuse
     access_log: AccessLog | None
     recorder: Recorder | None = None
+    held: HeldDatagrams | None = None
 
     def serves_with(self, server: Any) -> bool:
         """See `DatagramChain`."""
@@ -94,6 +96,9 @@ class RelayChain(NamedTuple):
     def install(self, server: DatagramRelay) -> None:
         """See `DatagramChain`."""
         server.show = self.entry.show
+        if server.held is not None and server.held is not self.held:
+            server.held.close()
+        server.held = self.held
         server.watch = None if self.recorder is None else self.recorder.passages
         server.observe = of_conversations(self.recorder, self.access_log)
         server.set_faults(self.entry.faults_inbound, self.entry.faults_outbound)

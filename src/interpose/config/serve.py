@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from interpose.config.load import verified
 from interpose.config.model import Config
 from interpose.config.runtime import WorkerRuntime
+from interpose.engine.calls import DirectCalls, NoOffice, Office
 from interpose.net.listen import bind
 from interpose.net.udp import bind_datagrams
 
@@ -44,11 +45,15 @@ class Running:
 
 
 @asynccontextmanager
-async def serve(config: Config) -> AsyncIterator[Running]:
-    """Run `config` while inside. ConfigError or ValueError when it cannot be."""
+async def serve(config: Config, *, office: Office | None = None) -> AsyncIterator[Running]:
+    """Run `config` while inside. ConfigError or ValueError when it cannot be.
+
+    `office` keeps what is recorded and held (`config.office.Office` does, when it is opened before and ended after);
+    without one nothing is recorded, and what is to be held is refused.
+    """
     config = verified(config)
     sockets = {}
-    runtime = WorkerRuntime(config)
+    runtime = WorkerRuntime(config, 0, DirectCalls(office or NoOffice()))
     ticking: asyncio.Task[None] | None = None
     try:
         for listener in config.listeners:

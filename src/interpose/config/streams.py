@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from interpose.config import spools
+from interpose.config import desk, spools
 from interpose.config.build import Means, origin_of
 from interpose.config.model import Config, Listener
 from interpose.config.steps import destination_of, users_of
@@ -58,6 +58,7 @@ def relay_of(config: Config, listener: Listener, means: Means) -> Serve:
         idle_timeout_s=config.timeouts_of(listener).tunnel_timeout_s,
         send_proxy_protocol=None if upstream.send_proxy_protocol == "off" else upstream.send_proxy_protocol,
         narration=narration_of(listener, means),
+        hold=desk.pieces_held(config, listener, means.parts),
     )
 
 

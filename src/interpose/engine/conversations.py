@@ -54,7 +54,7 @@ class Conversation:
 
     def tick(self, now: float) -> None:
         """Judge the deadlines: for saying something, and, much shorter, for taking what we have for the client."""
-        if self.idle_timeout_s is None:
+        if self.idle_timeout_s is None or self.exchange.is_waiting:
             return
         unsent = self.stream.unsent_bytes
         count = self.bytes_in + self.stream.written_bytes - unsent

@@ -26,6 +26,7 @@ from interpose.engine.datagram_session import LISTENER_ENDED, Observe, Session
 from interpose.engine.datagram_table import DatagramOptions, SessionTable
 from interpose.engine.datagram_targets import Refuse, Resolve, Targets
 from interpose.engine.datagrams import Faulty, Seldom, Show
+from interpose.engine.held_datagrams import HeldDatagrams
 from interpose.net.address import SocketAddress, ip_address
 from interpose.net.errors import failure_of
 from interpose.net.flows import Flows
@@ -53,6 +54,7 @@ class DatagramRelay(Faulty):
         self.loop = asyncio.get_running_loop()
         self.show: Show | None = None
         self.observe: Observe | None = None
+        self.held: HeldDatagrams | None = None
         self.watch: Callable[[float], Watcher] | None = None
         self.is_finishing = False
         self.max_reply_ratio = 0.0
@@ -113,6 +115,10 @@ class DatagramRelay(Faulty):
             self.show(session.client, bytes(data), "sent")
         if session.watcher is not None:
             session.watcher.received(bytes(data))
+        if self.held is not None and self.held.inbound:
+            about = session.exchange(self.worker, self.name, None)
+            self.held.pass_on(about, bytes(data), session.send_on, inbound=True)
+            return
         if self.faults_inbound is not None:
             self.faults_inbound.pass_on(bytes(data), session.send_on)
             return

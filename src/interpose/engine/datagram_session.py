@@ -13,6 +13,7 @@ from interpose.core.target import Origin
 from interpose.core.watcher import Watcher
 from interpose.engine.datagram_targets import Target
 from interpose.engine.datagrams import PassOn, Show
+from interpose.engine.held_datagrams import HeldDatagrams
 from interpose.net.flows import Flow
 
 LISTENER_ENDED = "the listener ended"
@@ -25,6 +26,9 @@ class Keeper(Protocol):
     is_finishing: bool
     show: Show | None
     faults_outbound: PassOn | None
+    held: HeldDatagrams | None
+    name: str
+    worker: int
 
     def hold_back(self, session: Session) -> None:
         """An answer was not passed on, because its client may not be who asked."""
@@ -90,7 +94,10 @@ class Session:
             keeper.show(self.client, bytes(data), "was sent")
         if self.watcher is not None:
             self.watcher.answered(bytes(data))
-        if keeper.faults_outbound is None:
+        if keeper.held is not None and keeper.held.outbound:
+            about = self.exchange(keeper.worker, keeper.name, None)
+            keeper.held.pass_on(about, bytes(data), self.send_back, inbound=False)
+        elif keeper.faults_outbound is None:
             self.back.send(data, self.sender)
         else:
             keeper.faults_outbound.pass_on(bytes(data), self.send_back)

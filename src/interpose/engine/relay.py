@@ -12,8 +12,10 @@ from interpose.core.exchange import Attempt
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
+from interpose.core.watcher import together
 from interpose.engine.client import Dial
 from interpose.engine.conversations import Conversation
+from interpose.engine.held_tunnel import HoldPiece, relay_held
 from interpose.engine.narration import Account, Narration
 from interpose.engine.tunnel import Tunnels
 from interpose.protocol.proxy_line import Version, proxy_line
@@ -21,7 +23,8 @@ from interpose.upstream.rotation import Rotation
 
 
 class Relay:
-    """The role (a `Serve`). `send_proxy_protocol` tells servers who the client is; `narration` None tells nobody."""
+    """The role (a `Serve`). `send_proxy_protocol` tells servers who the client is; `narration` None tells nobody;
+    `hold` is asked about each piece, None where nothing is held."""
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Relay:
         idle_timeout_s: float,
         send_proxy_protocol: Version | None = None,
         narration: Narration | None = None,
+        hold: HoldPiece | None = None,
     ) -> None:
         self._dial = dial
         self._servers = servers
@@ -39,6 +43,7 @@ class Relay:
         self._idle_timeout_s = idle_timeout_s
         self._send_proxy_protocol = send_proxy_protocol
         self._narration = narration
+        self._hold = hold
         self._clock = asyncio.get_running_loop().time
 
     def __call__(self, conversation: Conversation) -> None:
@@ -62,6 +67,13 @@ class Relay:
             account.tell(
                 f"is relayed to {_name(conversation.exchange.attempts[-1].origin)}, from {upstream.info.local}"
             )
+        if self._hold is not None:
+            conversation.idle_timeout_s = self._idle_timeout_s
+            try:
+                await relay_held(conversation, upstream, self._hold, together(account, conversation.exchange.watcher))
+            except Failure as failure:
+                conversation.fail(failure)
+            return
         join = self._tunnels.between(
             conversation.exchange,
             upstream,

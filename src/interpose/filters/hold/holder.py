@@ -77,6 +77,18 @@ class Holder:
         exchange.at_end(lambda outcome: self.settle(held.id, outcome))
         return released
 
+    async def piece(self, exchange: Exchange, message: HeldMessage, reason: str, rule: HoldRule) -> Decision:
+        """Hold a piece of a stream, or a datagram."""
+        held = self._held(new_id(), exchange, message, reason, rule)
+        decision = await self._decided(exchange, held)
+        if decision.verdict is Verdict.RELEASE:
+            self.desk.settled(held.id, Settled())
+        return decision
+
+    async def released_piece(self, decision: Decision) -> bytes:
+        """The octets that were approved."""
+        return await self.keeper.octets((await self._approved(decision)).content)
+
     async def answer(self, decision: Decision) -> Response:
         """The response that a decision brings."""
         message = await self._approved(decision)

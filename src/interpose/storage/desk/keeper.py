@@ -81,6 +81,15 @@ class ContentKeeper:
         except OSError:
             return False
 
+    async def octets(self, content: Content) -> bytes:
+        """All of it, for what is small by nature. `Failure` when its file is gone."""
+        if not content.file:
+            return content.data
+        try:
+            return await self._blocking(_octets_of, content.file)
+        except OSError as error:
+            raise _not_stored(error) from error
+
     def close(self) -> None:
         """No more comes."""
         self._thread.shutdown(wait=False)
@@ -107,6 +116,11 @@ def body_of_content(content: Content) -> Body:
     return body_of(
         lambda place, limit: os.pread(descriptor, limit, place), 0, content.size - 1, lambda: os.close(descriptor)
     )
+
+
+def _octets_of(path: str) -> bytes:
+    with os.fdopen(os.open(path, _OPEN), "rb") as file:
+        return file.read()
 
 
 def _digest_of(path: str) -> bytes:
