@@ -62,7 +62,7 @@ def full(console: FakeConsole) -> None:
     console.problems = [{"text": "Something is wrong with " + "x" * 300, "link": "#/flows?q=status:502"}]
     console.hold("abc23456", url=LONG, fields=[["X-" + "n" * 200, "v" * 2000]], deadline=now + 90, reviewers=["r" * 80])
     console.edit("abc23456", {"text": "t" * 3000}, "somebody" * 20)
-    console.rules = [{"id": "r", "query": "host:" + "q" * 300, "until": now + 1000, "by": "ann"}]
+    console.rules = [{"id": "r", "query": "host:" + "q" * 300, "until": now + 1000, "who": "ann"}]
     item = {"id": "aaaaaaaaaaaaaaaa", "state": "held", "name": "n" * 255, "client": "127.0.0.1:1", "received_at": now}
     console.spool["aaaaaaaaaaaaaaaa"] = (item, b"x" * 5000)
     console.stored = [

@@ -261,7 +261,7 @@ class FakeConsole:
             name: value for name, value in change.items() if name in ("method", "url", "fields", "status", "reason")
         }
         version = hold["version"] + 1
-        entry = {"n": len(self.audit) + 1, "at": STARTED, "who": who, "what": "edit", "hold": id_, "version": version}
+        entry = {"n": len(self.audit) + 1, "at": STARTED, "who": who, "what": "edited", "hold": id_, "version": version}
         self.audit.append({**entry, "digest": "", "why": "", "chain": ""})
         self.holds[id_] = {
             **hold,
@@ -374,7 +374,8 @@ class FakeConsole:
         after = int(request.query_params.get("after", -1))
         limit = int(request.query_params.get("limit", 100))
         found = [number for number in self._found(request) if after < number < before]
-        return {"flows": [self.rows[number] for number in found[:limit]], "more": len(found) > limit}
+        last = found[:limit][-1] if found else 0
+        return {"flows": [self.rows[number] for number in found[:limit]], "more": len(found) > limit, "before": last}
 
     def _messages(self, request: Request) -> Row:
         after = int(request.query_params.get("after", -1))
@@ -402,7 +403,7 @@ class FakeConsole:
 
     def _mark(self, request: Request) -> Row:
         self.rows[request.path_params["id"]].update(request.state.content)
-        return {}
+        return self.rows[request.path_params["id"]]
 
     def _overview(self) -> Row:
         at = [STARTED + second for second in range(900)]
@@ -458,7 +459,7 @@ class FakeConsole:
         if action == "review":
             return {}
         if action == "rule":
-            self.rules.append({"id": "r1", "query": wanted["query"], "until": STARTED + wanted["for_s"], "by": "ann"})
+            self.rules.append({"id": "r1", "query": wanted["query"], "until": STARTED + wanted["for_s"], "who": "ann"})
             return self.rules[-1]
         if (wanted["version"], wanted["digest"]) != (hold["version"], hold["digest"]) or hold["state"] != "waiting":
             return JSONResponse(hold, 409)

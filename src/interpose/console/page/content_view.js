@@ -33,6 +33,7 @@ function Preview({ parts, onHex }) {
   const about = [value.media_type, value.coding && `${value.coding}, decoded`, value.cut && 'only the beginning'].filter(Boolean).join(' · ');
   return html`
     <div class="content-about"><span class="dim">${about}</span>${value.text ? html`<${CopyButton} text=${value.text} />` : null}</div>
+    ${value.problem ? html`<p class="banner">${value.problem}</p>` : null}
     <${Shown} value=${value} onHex=${onHex} />
   `;
 }

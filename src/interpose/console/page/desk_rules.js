@@ -17,7 +17,7 @@ export function DeskRules() {
       ${problem ? html`<p class="banner" role="alert">${problem.message}</p>` : null}
       ${value?.rules.length ? html`<div class="scroll"><table class="listing">
         <thead><tr><th scope="col">Query</th><th scope="col">By</th><th scope="col">Ends</th><th scope="col"><span class="unseen">Action</span></th></tr></thead>
-        <tbody>${value.rules.map((rule) => html`<tr key=${rule.id}><td class="code wrap">${rule.query}</td><td>${rule.by || rule.who}</td>
+        <tbody>${value.rules.map((rule) => html`<tr key=${rule.id}><td class="code wrap">${rule.query}</td><td>${rule.who}</td>
           <td title=${moment(rule.until)}>${rule.until > now ? `in ${span(rule.until - now)}` : 'now'}</td>
           <td><button class="small" onClick=${() => end(rule.id)}>End it</button></td></tr>`)}</tbody></table></div>` : null}
       ${value && !value.rules.length ? html`<${Empty} title="No such rule">

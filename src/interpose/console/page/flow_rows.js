@@ -38,6 +38,7 @@ export class FlowRows {
     this.newestSeen = 0;
     this.hasNewest = true;
     this.hasOldest = false;
+    this.before = 0; // the number before which the journal has not been looked through
     this.busy = new Set();
     this.problem = null;
     this.isLoading = false;
@@ -54,7 +55,7 @@ export class FlowRows {
     this.changed();
     try {
       const [page, counted] = await Promise.all([
-        get('flows', { q: query, limit: CHUNK }, signal),
+        this.page({}),
         get(['flows', 'count'], { q: query }, signal),
       ]);
       const { isFollowing } = this;
@@ -62,6 +63,7 @@ export class FlowRows {
       this.isFollowing = isFollowing;
       this.rows = page.flows;
       this.hasOldest = !page.more;
+      this.before = page.before;
       this.total = page.more ? Math.max(counted.count, page.flows.length + 1) : page.flows.length;
       this.isExact = !page.more || counted.exact;
       this.newest = this.rows[0]?.id ?? 0;
@@ -112,8 +114,9 @@ export class FlowRows {
   }
 
   async extendDown() {
-    const page = await this.page({ before: this.rows.at(-1).id });
+    const page = await this.page({ before: this.before });
     this.rows = this.rows.concat(page.flows);
+    this.before = page.before;
     this.hasOldest = !page.more;
     if (this.hasOldest) this.total = this.top + this.rows.length;
     else this.total = Math.max(this.total, this.top + this.rows.length + 1);
@@ -143,10 +146,14 @@ export class FlowRows {
       if (page.flows.length || isLast) break;
       width *= 4;
     }
-    if (this.rows.length > MOST) {
-      this.rows = this.rows.slice(0, MOST);
-      this.hasOldest = false;
-    }
+    this.shorten();
+  }
+
+  shorten() {
+    if (this.rows.length <= MOST) return;
+    this.rows = this.rows.slice(0, MOST);
+    this.before = this.rows.at(-1).id;
+    this.hasOldest = false;
   }
 
   // Begin a new run at about this position.
@@ -164,6 +171,7 @@ export class FlowRows {
         this.top = from;
         this.hasNewest = page.flows[0].id === this.newest;
         this.hasOldest = !page.more;
+        this.before = page.before;
         if (this.hasNewest) this.moveTop(0);
         if (this.hasOldest) this.moveTop(this.total - this.rows.length);
       });
@@ -185,8 +193,18 @@ export class FlowRows {
     this.top = position;
   }
 
-  page(range) {
-    return get('flows', { q: this.query, limit: CHUNK, ...range }, this.stop.signal);
+  // A page may come without rows and yet not be the last: where only the records themselves tell whether they match,
+  // the journal looks through so many at a time.
+  async page(range) {
+    const { signal } = this.stop;
+    let page = null;
+    const flows = [];
+    for (let turn = 0; turn < MOST_TRIES; turn += 1) {
+      page = await get('flows', { q: this.query, limit: CHUNK, ...range, before: page?.before ?? range.before }, signal);
+      flows.push(...page.flows);
+      if (flows.length || !page.more) break;
+    }
+    return { flows, more: page.more, before: page.before };
   }
 
   /** Whether the table stands at its top, where new rows go in. */
@@ -216,10 +234,7 @@ export class FlowRows {
       this.rows = rows.concat(this.rows);
       this.newest = rows[0].id;
       this.total += rows.length;
-      if (this.rows.length > MOST) {
-        this.rows = this.rows.slice(0, MOST);
-        this.hasOldest = false;
-      }
+      this.shorten();
     } else {
       this.pending += rows.length;
     }

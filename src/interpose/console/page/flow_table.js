@@ -1,6 +1,6 @@
 // The table of flows. Of any number of rows only those in sight are elements; the scroll bar is that of all of them.
 
-import { classes, html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { classes, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { clock, duration, moment, size, statusClass } from './words.js';
 
 const ROW_PX = 28;
@@ -64,27 +64,36 @@ export function FlowTable({ source, version, chosen, compared, onChoose, onOpen,
   for (let position = first; position < last; position += 1) {
     const row = source.at(position);
     rows.push(html`<${Row} key=${row ? row.id : `gap ${position}`} row=${row} position=${position} rowPx=${rowPx}
-      isChosen=${row && row.id === chosen} isCompared=${row && row.id === compared} onChoose=${onChoose} onOpen=${onOpen} />`);
+      isChosen=${row && row.id === chosen} isCompared=${row && row.id === compared} />`);
   }
+  const clicked = (event, act) => {
+    const row = event.target.closest('.row[id]');
+    if (row) act(Number(row.id.slice('flow-'.length)));
+  };
   return html`
     <div class="flow-table" ref=${box} onScroll=${scrolled} role="grid" aria-label="Flows" aria-rowcount=${source.total + 1}
       aria-activedescendant=${chosen ? `flow-${chosen}` : null} aria-busy=${source.isLoading} tabindex="0">
       <div class="row row-head" role="row" aria-rowindex="1">
         ${COLUMNS.map(([name, label]) => html`<span key=${name} class=${`cell ${name}`} role="columnheader">${label}</span>`)}
       </div>
-      <div class="rows" role="rowgroup" style=${{ height: `${total * rowPx}px` }}>${rows}</div>
+      <div class="rows" role="rowgroup" style=${{ height: `${total * rowPx}px` }}
+        onClick=${(event) => clicked(event, onChoose)} onDblClick=${(event) => clicked(event, onOpen)}>${rows}</div>
       ${!source.total && !source.isLoading ? empty : null}
     </div>
   `;
 }
 
-function Row({ row, position, rowPx, isChosen, isCompared, onChoose, onOpen }) {
+// Drawn again only when something of it has changed: scrolling costs the rows that come in.
+function Row(props) {
+  return useMemo(() => drawn(props), Object.values(props));
+}
+
+function drawn({ row, position, rowPx, isChosen, isCompared }) {
   const style = { transform: `translateY(${position * rowPx}px)`, height: `${rowPx}px` };
   if (!row) return html`<div class="row gap" role="row" aria-rowindex=${position + 2} style=${style}></div>`;
   return html`
     <div id=${`flow-${row.id}`} class=${classes('row', isChosen && 'chosen', isCompared && 'compared', row.failure && 'failed')}
-      role="row" aria-rowindex=${position + 2} aria-selected=${isChosen ? 'true' : 'false'} style=${style}
-      onClick=${() => onChoose(row.id)} onDblClick=${() => onOpen(row.id)}>
+      role="row" aria-rowindex=${position + 2} aria-selected=${isChosen ? 'true' : 'false'} style=${style}>
       <span class="cell time" role="gridcell" title=${moment(row.started)}>${clock(row.started)}</span>
       <span class="cell method" role="gridcell">${row.method || row.kind}</span>
       <span class=${`cell status ${row.failure ? 'broken' : statusClass(row.status)}`} role="gridcell">

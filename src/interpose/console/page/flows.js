@@ -51,7 +51,7 @@ export default function Flows({ place }) {
   };
   const replay = (id) => attempt(async () => announceReplay(await send('POST', ['flows', id, 'replay'], {})));
   const mark = (row) => attempt(() => send('POST', ['flows', row.id, 'mark'], { mark: row.mark ? '' : 'star' })
-    .then(() => source.add({ ...row, mark: row.mark ? '' : 'star' })));
+    .then((marked) => source.add(marked)));
   const chosenRow = () => source.rows.find((row) => row.id === chosen);
 
   useKeys([
@@ -129,8 +129,9 @@ const copyCurl = (id) => attempt(async () => copy(await getText(['flows', id, 'c
 
 function announceReplay(answer) {
   const missing = answer.missing?.length ? ` It went without ${answer.missing.join(', ')}: the journal does not keep secrets.` : '';
-  const text = answer.status ? `Sent again; the answer was ${answer.status}.${missing}` : `Sent again; no answer came.${missing}`;
-  notice(text);
+  const why = answer.detail || (answer.failure || 'nobody knows why').replaceAll('_', ' ');
+  const text = answer.status ? `Sent again; the answer was ${answer.status}.${missing}` : `Sent again; no answer came: ${why}.${missing}`;
+  notice(text, !answer.status);
   announce(text);
 }
 

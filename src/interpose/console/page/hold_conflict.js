@@ -5,7 +5,7 @@ import { draftOf, messageOf } from './hold_draft.js';
 import { html } from './html.js';
 
 export function Conflict({ theirs, mine, onTheirs, onMine }) {
-  const who = theirs.audit?.filter((entry) => entry.version === theirs.version && entry.what === 'edit').at(-1)?.who;
+  const who = theirs.audit?.filter((entry) => entry.version === theirs.version && entry.what === 'edited').at(-1)?.who;
   return html`
     <section class="conflict" role="alert" aria-label="Somebody else changed it">
       <h3>${who || 'Somebody else'} changed it while you were editing</h3>

@@ -157,7 +157,7 @@ export function HoldDetail({ id, onDecided, onClose }) {
       <${Tabs} tabs=${tabsOf(hold)} chosen=${tab} onChoose=${setTab} label="Parts of the message">
         ${tab === 'message' ? html`<${MessageEditor} draft=${draft} onChange=${isWaiting ? setDraft : () => {}} isResponse=${isResponse} hasHead=${hasHead}
           shapes=${shapesOf(draft)} onShape=${reshape} note=${noteOf(hold)} isReadOnly=${!isWaiting} />` : null}
-        ${tab === 'changes' ? html`<${Changes} before=${asMessage(hold.original)} after=${messageOf(draft)} />` : null}
+        ${tab === 'changes' ? html`<${Changes} before=${asMessage(hold.original || hold)} after=${messageOf(draft)} />` : null}
         ${tab === 'about' ? html`<${HoldFacts} hold=${hold} />` : null}
       </${Tabs}>
       ${dialog === 'drop' ? html`<${Drop} onClose=${() => setDialog('')} onDone=${(why) => decide('drop', { why })} />` : null}

@@ -14,7 +14,8 @@ export function HoldFacts({ hold }) {
       ['Held as', hold.id], ['By the rule', hold.rule], ['Since', moment(hold.at)], ['Client', hold.client], ['User', hold.user],
       ['Until', hold.deadline ? moment(hold.deadline) : ''], ['Version', hold.version], ['Digest', html`<span class="code wrap">${hold.digest}</span>`],
       ['Content', content.size ? `${size(content.size)}${content.coding ? `, ${content.coding}` : ''}` : 'none'],
-      ['Decided', hold.verdict ? `${hold.verdict} by ${hold.by}` : ''], ['Outcome', hold.outcome],
+      ['Decided', hold.verdict ? `${hold.verdict} by ${hold.by}` : ''], ['Why', hold.why], ['Outcome', hold.outcome],
+      ['Tries to send it', hold.attempts || ''], ['Next try', hold.next_try ? moment(hold.next_try) : ''],
       ['Flows', html`<a href=${link('flows', [], { q: `held:${hold.id}` })}>of this message</a>`],
     ]} />
     ${content.size ? html`<p><a class="small button" href=${address(['desk', hold.id, 'content'], { decoded: 1 })} download>Download the content</a></p>` : null}

@@ -43,13 +43,13 @@ export function QueryBar({ value, problem, onSearch, input, children }) {
     const from = toUnits(text, completion.from);
     const changed = text.slice(0, from) + completion.text + text.slice(toUnits(text, completion.to));
     const cursor = from + completion.text.length;
+    // At once, and not when it is drawn: who types on must find the cursor where it belongs.
+    field.current.value = changed;
+    field.current.focus();
+    field.current.setSelectionRange(cursor, cursor);
     setText(changed);
     close();
-    requestAnimationFrame(() => {
-      field.current.focus();
-      field.current.setSelectionRange(cursor, cursor);
-      if (completion.text.endsWith(':')) offer(changed);
-    });
+    if (completion.text.endsWith(':')) offer(changed);
   };
   const search = (query) => {
     close();

@@ -5,7 +5,7 @@ import { follow, followGaps } from './events.js';
 import { fromHex, toHex } from './hex.js';
 import { HexDump } from './content_view.js';
 import { attempt, notice } from './notices.js';
-import { classes, html, useEffect, useState } from './html.js';
+import { classes, html, useEffect, useRef, useState } from './html.js';
 import { useKeys } from './keys.js';
 import { Choice, CommandLine, Empty, Pairs, useNow } from './parts.js';
 import { go, link } from './route.js';
@@ -71,8 +71,10 @@ function ItemRow({ item, isChosen }) {
 }
 
 function ItemDetail({ item, onChange, onClose }) {
+  // What is released is what was looked at: the spool refuses when it has changed since.
+  const seen = useRef('');
   const act = (action, text) => attempt(async () => {
-    await send('POST', ['spool', item.id, action], {});
+    await send('POST', ['spool', item.id, action], action === 'release' && seen.current ? { sha256: seen.current } : {});
     notice(text);
     onChange();
   });
@@ -95,7 +97,7 @@ function ItemDetail({ item, onChange, onClose }) {
         </div>
       </header>
       <div class="panel">
-        <${ItemContent} item=${item} onChange=${onChange} />
+        <${ItemContent} item=${item} seen=${seen} onChange=${onChange} />
         <h3>What is known</h3>
         <${Pairs} pairs=${[
           ['Item', item.id], ['From', item.client], ['Server', item.server], ['Received', item.received_at && moment(item.received_at)], ['SHA-256', item.sha256],
@@ -108,13 +110,14 @@ function ItemDetail({ item, onChange, onClose }) {
   `;
 }
 
-function ItemContent({ item, onChange }) {
+function ItemContent({ item, seen, onChange }) {
   const [read, setRead] = useState(null);
   const [shape, setShape] = useState('text');
   const [text, setText] = useState('');
   const canEdit = EDITABLE.includes(item.state) && read && !read.isCut && read.octets.length <= MOST_OCTETS;
   const show = (loaded) => {
     setRead(loaded);
+    seen.current = loaded.sha256;
     setShape(loaded.text === null ? 'hex' : 'text');
     setText(loaded.text ?? toHex(loaded.octets.subarray(0, MOST_OCTETS)));
   };
@@ -151,7 +154,7 @@ function ItemContent({ item, onChange }) {
 }
 
 async function contentOf(item) {
-  const { octets, isCut, tag } = await getOctets(['spool', item.id, 'content']);
+  const { octets, isCut, tag } = await getOctets(['spool', item.id, 'content'], { limit: MOST_OCTETS });
   let text = null;
   try {
     const decoded = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(octets);
