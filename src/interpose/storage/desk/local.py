@@ -150,7 +150,7 @@ class LocalDesk:
 
     def settled(self, id: str, how: Settled) -> None:
         """See `Desk.settled`."""
-        self._spawn(self._settle(id, how))
+        self._spawn(self._note_end(id, how))
 
     # --- for `review` ----------------------------------------------------------------------------------------------
 
@@ -201,7 +201,9 @@ class LocalDesk:
 
     async def whole(self, steps: Coroutine[Any, Any, T]) -> T:
         """What `steps` return, or raise; they are taken to their end though whoever waits for them leaves."""
-        return await asyncio.shield(self._spawn(steps))
+        task = self._begin(steps)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
     # --- parts -----------------------------------------------------------------------------------------------------
 
@@ -262,21 +264,32 @@ class LocalDesk:
         self.changed(hold)
         return hold
 
+    async def _note_end(self, id: str, how: Settled) -> None:
+        with contextlib.suppress(NoSuchHold):  # a rule had let it pass, and nothing was kept
+            await self._settle(id, how)
+
     def _forget_deadline(self, id: str) -> None:
         timer = self._deadlines.pop(id, None)
         if timer is not None:
             timer.cancel()
 
-    def _spawn(self, steps: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _begin(self, steps: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(steps)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _spawn(self, steps: Coroutine[Any, Any, object]) -> None:
+        """Take steps of which nobody waits for the result."""
+        self._begin(steps).add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), OSError | sqlite3.Error):
-            log.warning("the desk cannot store what became of a held message: %s", error)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        is_expected = isinstance(error, OSError | sqlite3.Error | Damaged)
+        log.error(
+            "the desk cannot store what became of a held message: %s", error, exc_info=None if is_expected else error
+        )
 
     async def _keep_house(self) -> None:
         for round_number in itertools.count():

@@ -342,6 +342,14 @@ async def test_a_rule_lets_what_it_means_pass_until_it_is_over(tmp_path: Path) -
     await asyncio.gather(task, other, third, return_exceptions=True)
 
 
+async def test_the_end_of_what_passed_by_a_rule_is_nothing_to_keep(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.desk.settled("aaaaaaaa", Settled(status=200))
+    assert await office.desk.standing("aaaaaaaa") is None
+    assert caplog.records == []
+
+
 async def test_a_rule_that_is_removed_lets_nothing_pass_and_one_about_contents_is_refused(office: Office) -> None:
     what = held()
     task, _ = await office.waiting(what)

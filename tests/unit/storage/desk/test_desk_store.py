@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support import desk_crash
+from tests.support import desk_crash, desk_small_disk
 from tests.support.desk_conformance import held, new_id, request
 
 from interpose.core.hold import INLINE_BYTES, Content, Held, HeldMessage, Settled, Verdict, What
@@ -387,3 +387,16 @@ def test_many_holds_of_a_program_that_ended_are_found_in_one_go(tmp_path: Path) 
     assert commits == 1
     assert {hold.outcome for hold in store.unsettled()} == {"The program ended, and its client has gone."}
     store.close()
+
+
+def test_f6_a_disk_that_is_really_full_refuses_and_recovers_without_a_restart(tmp_path: Path) -> None:
+    program = [sys.executable, desk_small_disk.__file__, str(tmp_path / "desk")]
+    told = subprocess.run(program, capture_output=True, text=True, timeout=50)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == [
+        "edit: File too large",
+        "refused: {('proxy_internal_error', 507)}",
+        "some of both: True True",
+        "all there: True",
+        "all whole: True True ''",
+    ]
