@@ -20,6 +20,9 @@ class Keeper:
         self.is_finishing = False
         self.show: Any = None
         self.faults_outbound: Any = None
+        self.held: Any = None
+        self.name = "relay"
+        self.worker = 0
         self.held_back = 0
         self.errors: list[OSError] = []
         self.ended = 0
