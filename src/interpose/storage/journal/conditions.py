@@ -171,7 +171,7 @@ class Compiler:
             case "mark" if "" not in values:
                 return Condition(f"({has_one} AND mark <> '')", tuple(values))
             case "method" if (statuses := self._values("status")) is not None:
-                any_status = ", ".join(map(str, statuses))  # the index is by status first
+                any_status = ", ".join(str(one) for one in statuses if isinstance(one, int))  # first in the index
                 return Condition(f"(chunk = ?1 AND status IN ({any_status}) AND {has_one})", tuple(values))
             case "host" | "client" | "status":
                 return Condition(f"(chunk = ?1 AND {has_one})", tuple(values))

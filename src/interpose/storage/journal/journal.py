@@ -19,7 +19,7 @@ from interpose.core.journal import Summary
 from interpose.core.record import Record
 from interpose.storage.journal import retention, shelves
 from interpose.storage.journal.contents import Contents
-from interpose.storage.journal.place import DATABASE, lock, open_database, prepare, set_aside
+from interpose.storage.journal.place import DATABASE, is_damage, lock, open_database, prepare, set_aside
 from interpose.storage.journal.redaction import Redaction
 from interpose.storage.journal.rows import INSERT_FLOW, INSERT_KEPT, MOST_VALUES, SEEN, Rows, rows_of
 
@@ -49,21 +49,28 @@ class JournalWriter:
         self.contents = Contents(os.path.join(directory, "contents"))
         self._redaction = redaction or Redaction()
         self._lock = lock(directory)
+        self._next = 1
         try:
             self._database = open_database(directory)
-            self._begin()
+            try:
+                self._begin()
+            except (sqlite3.Error, TypeError) as error:
+                if isinstance(error, sqlite3.Error) and not is_damage(error):
+                    raise
+                self.begin_anew(str(error))
         except BaseException:
             os.close(self._lock)
             raise
 
     def _begin(self) -> None:
-        self._next = self._number("SELECT max(value) FROM state WHERE name = 'last'") + 1
-        self._next = max(self._next, self._number("SELECT max(id) FROM flow") + 1)
+        last = self._number("SELECT max(value) FROM state WHERE name = 'last'")
+        self._next = max(self._next, last + 1, self._number("SELECT max(id) FROM flow") + 1)
         self._blob_bytes = self._number("SELECT sum(size) FROM blob")
         self._next_sweep = time.monotonic() + _SWEEP_S
         self._seen: dict[str, set[object]] = {column: set() for column in SEEN}
         for column, value in self._database.execute("SELECT word, value FROM seen"):
-            self._seen[column].add(value)
+            if column in self._seen:
+                self._seen[column].add(value)
 
     def _number(self, query: str) -> int:
         return self._database.execute(query).fetchone()[0] or 0
@@ -182,12 +189,10 @@ class JournalWriter:
         with contextlib.suppress(sqlite3.Error):
             self._database.close()
         path = os.path.join(self.directory, DATABASE)
-        last = self._next - 1
         if os.path.exists(path):
             set_aside(path, why)
         self._database = open_database(self.directory)
         self._begin()
-        self._next = max(self._next, last + 1)
 
     def close(self) -> None:
         """Write what the log of the database still has into it, and let others have the journal."""

@@ -110,7 +110,7 @@ def _check(database: sqlite3.Connection) -> None:
     try:
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise _damaged(found)
+            raise damaged(found)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             database.close()
@@ -123,7 +123,8 @@ def _check(database: sqlite3.Connection) -> None:
             database.set_progress_handler(None, 0)
 
 
-def _damaged(found: str) -> sqlite3.DatabaseError:
+def damaged(found: str) -> sqlite3.DatabaseError:
+    """The error that says what is wrong with a database, as if SQLite had found it."""
     error = sqlite3.DatabaseError(" ".join(found.split()))
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error

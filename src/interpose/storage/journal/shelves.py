@@ -18,9 +18,10 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from interpose.storage.journal.contents import Contents
+from interpose.storage.journal.place import damaged
 from interpose.storage.journal.rows import stored_of, whole
 from interpose.storage.journal.text import indexed_text
 
@@ -54,12 +55,20 @@ class Shelf(NamedTuple):
 
 def shelves(database: sqlite3.Connection) -> list[Shelf]:
     """All shelves, the newest first."""
-    return [Shelf(*row) for row in database.execute("SELECT * FROM shelf ORDER BY number DESC")]
+    return [_shelf(row) for row in database.execute("SELECT * FROM shelf ORDER BY number DESC")]
+
+
+def _shelf(row: tuple[Any, ...]) -> Shelf:
+    if not all(isinstance(value, int | float) for value in row):
+        raise damaged("a shelf has something else than numbers")
+    return Shelf(*row)
 
 
 def indexed_up_to(database: sqlite3.Connection) -> int:
     """The last number that is indexed. Numbers above it are not."""
     row = database.execute("SELECT value FROM state WHERE name = 'indexed'").fetchone()
+    if row and not isinstance(row[0], int):
+        raise damaged("how far it is indexed is no number")
     return row[0] if row else 0
 
 
@@ -118,7 +127,7 @@ def _open_shelf(database: sqlite3.Connection, first: int) -> Shelf:
     """The newest shelf, or a new one that begins with `first`."""
     row = database.execute("SELECT * FROM shelf ORDER BY number DESC LIMIT 1").fetchone()
     if row is not None and not row[-1]:
-        return Shelf(*row)
+        return _shelf(row)
     shelf = Shelf(row[0] + 1 if row else 1, first, first, 0, 1e18, 0.0, 0)
     database.execute("INSERT INTO shelf VALUES (?, ?, ?, ?, ?, ?, ?)", shelf)
     database.execute(

@@ -35,9 +35,9 @@ COMMIT_S: Final = 0.1
 COMMIT_RECORDS: Final = 500
 IDLE_S: Final = 0.2
 INDEX_S: Final = 2.0
-INDEX_RECORDS: Final = 2000
+INDEX_RECORDS: Final = 1000
 LATE_S: Final = 15.0
-"""Text that has waited for so long is indexed however much there is to write."""
+"""Text that has waited for so long is indexed even where much waits to be written: then a quarter of the time."""
 MAX_LAG_S: Final = 30.0
 """What the manual promises. A text that waits for longer is counted."""
 ASIDE_S: Final = 1.0
@@ -82,7 +82,7 @@ class JournalThread:
         self._is_closed = False
         # The thread's own from here on.
         self._commits: deque[tuple[int, float]] = deque()
-        self._last_commit = self._next_tending = self._next_complaint = self._aside_until = 0.0
+        self._last_commit = self._next_tending = self._next_index = self._next_complaint = self._aside_until = 0.0
         self._writer: JournalWriter | None = None
         try:
             self._open()
@@ -149,7 +149,8 @@ class JournalThread:
                 self._do(do, future)
             if is_last:
                 break
-            self._tend(is_idle=not batches)
+            if not self._is_closed:
+                self._tend(is_idle=not batches)
         if self._writer is not None:
             self._writer.close()
 
@@ -218,12 +219,24 @@ class JournalThread:
         now = time.monotonic()
         if now < self._aside_until:
             return
-        lag = self.index_lag_s
-        if (is_idle and lag >= INDEX_S) or lag >= LATE_S or self._waiting >= INDEX_RECORDS:
+        if self._may_index(now, is_idle):
             self._goes_well(self._index)
+            ended = time.monotonic()
+            self._next_index = ended + 3 * (ended - now) if self._is_pressed else ended
         if now >= self._next_tending:
             self._next_tending = now + TEND_S
             self._goes_well(self._retain)
+
+    def _may_index(self, now: float, is_idle: bool) -> bool:
+        lag = self.index_lag_s
+        if self._is_pressed:
+            return lag >= LATE_S and now >= self._next_index
+        return (is_idle and lag >= INDEX_S) or lag >= LATE_S or self._waiting >= INDEX_RECORDS
+
+    @property
+    def _is_pressed(self) -> bool:
+        """Whether so much waits to be written that records might be dropped."""
+        return self._queued_bytes > self._queue_bytes // 8
 
     @property
     def _waiting(self) -> int:
@@ -276,7 +289,7 @@ class JournalThread:
                     return False
             except Exception as error:
                 self.failures += 1
-                log.exception("the journal in %s: %r", self.directory, error)
+                self._complain(repr(error))
                 return False
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -14,11 +15,13 @@ from tests.support import journal_world
 from tests.support.journal_records import record
 from tests.support.journal_world import RECORDS, check, fill, known, mutated, mutations
 
-from interpose.core.record import Part
+from interpose.core.query import parse
+from interpose.core.record import Part, encode_records
 from interpose.storage.journal import retention, rows, schema
 from interpose.storage.journal.journal import JournalWriter
 from interpose.storage.journal.reader import Reader
 from interpose.storage.journal.redaction import Redaction
+from interpose.storage.journal.thread import JournalThread
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,36 @@ def test_f8_an_octet_changed_in_a_record_is_noticed(filled: Path, tmp_path: Path
     reader = Reader(str(tmp_path / "j"))
     assert reader.get(7) is None
     assert reader.get(8) is not None
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE state SET value = 'text'",
+        "INSERT INTO seen VALUES ('nonsense', 1), ('status', '1); DROP TABLE flow')",
+        "DROP TABLE seen",
+        "UPDATE shelf SET first = 'x', newest = 'y'",
+        "UPDATE flow SET target = x'ff', started = 'never'",
+        "UPDATE kept SET record = 7",
+        "DROP TABLE words_1",
+    ],
+)
+def test_f8_tables_that_are_not_what_they_were_are_survived(filled: Path, tmp_path: Path, change: str) -> None:
+    shutil.copytree(filled, tmp_path / "j")
+    database = sqlite3.connect(tmp_path / "j" / "journal.db")
+    database.execute(change)
+    database.commit()
+    database.close()
+    thread = JournalThread(str(tmp_path / "j"))
+    thread.offer(encode_records([record(99)]))
+    thread.mark(1, "star").exception(20)
+    assert thread.written + thread.dropped == 1
+    thread.close()
+    reader = Reader(str(tmp_path / "j"))
+    for query in (None, parse("method:GET"), parse("status:200"), parse("firefox"), parse("age:>1s")):
+        with contextlib.suppress(sqlite3.Error):
+            assert all(row.target == known(row.id).target for row in reader.find(query).rows if row.id <= RECORDS)
     reader.close()
 
 
