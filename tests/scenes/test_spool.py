@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -22,6 +23,7 @@ from typing import Any
 
 import pytest
 from tests.scenes.test_relay_programs import all_of, listening, upper
+from tests.support.certificates import CertificateAuthority
 from tests.support.command import typing
 from tests.support.program import INTERPOSE, Program, children_of, interpose, is_alive, wait_until
 from tests.support.raw_spool import REFUSED, RESUME, STORED, RawSpoolClient, offer
@@ -588,3 +590,90 @@ def test_what_cannot_work_is_refused_before_it_starts(tmp_path: Path, arguments:
     assert done.returncode != 0
     assert says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- the program around it --------------------------------------------------------------------------------------------
+
+
+async def test_a_sink_shows_what_comes_on_a_terminal(tmp_path: Path) -> None:
+    port = free_port()
+    large = tmp_path / "large"
+    large.write_bytes(bytes(48 << 20))
+    command = ["--listen", f"127.0.0.1:{port}", "--state", str(tmp_path / "state"), "--no-console"]
+    async with typing("sink", str(tmp_path / "in"), *command) as person:
+        await person.sees(b"sink listening on")
+        process = await asyncio.create_subprocess_exec(
+            INTERPOSE, "send", str(large), f"127.0.0.1:{port}", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        answer, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S)
+        assert stored(answer)[0] == 48 << 20
+        await person.sees(b"/48.0 MiB")
+        seen = await person.sees(b"stored large from 127.0.0.1:")
+        assert b"Traceback" not in seen
+        person.types(b"\x03")
+        assert await person.ends() == 0
+
+
+def free_port() -> int:
+    """A port that nobody has, for a moment: a terminal's ready line is for people."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def test_a_spool_that_ends_lets_who_waits_go_and_goes_on_later(tmp_path: Path) -> None:
+    with sink(tmp_path) as last:
+        with spool(tmp_path, last, "--hold") as program:
+            client = nc(program.port, b"later\n")
+            held = only(out(tmp_path), State.HELD)
+            program.process.send_signal(signal.SIGTERM)
+            assert answer_of(client) == b""
+            assert program.process.wait(DEADLINE_S) == 0
+        out(tmp_path).release(held.id)
+        with spool(tmp_path, last, "--hold"):
+            only(out(tmp_path), State.CONFIRMED)
+    assert contents(tmp_path / "in") == [b"later\n"]
+
+
+CONFIGURATION = """
+[[listener]]
+address = "127.0.0.1:0"
+role = "spool"
+upstream = "there"
+spool = {{ dir = "{place}/out", hold = {hold} }}
+[[upstream]]
+name = "there"
+servers = ["127.0.0.1:{port}"]
+"""
+
+
+def test_a_reload_that_holds_no_more_keeps_what_is_held_and_lets_the_next_one_pass(tmp_path: Path) -> None:
+    file = tmp_path / "spool.toml"
+    with sink(tmp_path) as last:
+        file.write_text(CONFIGURATION.format(place=tmp_path, hold="true", port=last.port))
+        with Program(tmp_path / "spool", "run", str(file)) as program:
+            waiting = nc(program.port, b"held\n")
+            held = only(out(tmp_path), State.HELD)
+            file.write_text(CONFIGURATION.format(place=tmp_path, hold="false", port=last.port))
+            program.process.send_signal(signal.SIGHUP)
+            program.says("generation 2 serves")
+            assert stored(answer_of(nc(program.port, b"passes\n")))[0] == 7
+            assert out(tmp_path).get(held.id).state is State.HELD
+            out(tmp_path).release(held.id)
+            assert stored(answer_of(waiting))[0] == 5  # it has waited through the reload
+    assert contents(tmp_path / "in") == [b"held\n", b"passes\n"]
+
+
+def test_over_tls_the_framed_form_brings_file_and_answer(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    certificate = authority.issue("localhost", "127.0.0.1")
+    file = tmp_path / "file.txt"
+    file.write_bytes(b"in private\n")
+    trust = ["--ca-file", authority.file]
+    identity = ["--tls-certificate", certificate.certificate, "--tls-key", certificate.key]
+    with sink(tmp_path, *identity) as last:
+        command = ["spool", "--to", f"tls://127.0.0.1:{last.port}", "--dir", str(tmp_path / "out"), *trust]
+        with Program(tmp_path / "spool", *command, "--listen", "127.0.0.1:0", "--form", "framed", *identity) as program:
+            done = interpose("send", "--tls", *trust, str(file), f"127.0.0.1:{program.port}")
+            assert stored(done.stdout.encode()) == (11, sha256(b"in private\n")), done.stderr
+    assert contents(tmp_path / "in") == [b"in private\n"]

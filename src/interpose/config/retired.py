@@ -65,7 +65,9 @@ class Retired:
         for entry in [entry for entry in self._writers if all(log() is None for log in entry[1])]:
             self._writers.remove(entry)
             self._close_writer(entry[0])
-        self._couriers = [courier for courier in self._couriers if courier.is_sending]
+        self._couriers = [courier for courier in self._couriers if courier.is_needed]
+        for courier in self._couriers:
+            courier.tick()
         if self._resolvers and not self._clients and not self._couriers:
             self._close_soon(self._resolvers)
             self._resolvers = []

@@ -67,6 +67,7 @@ class Courier:
         self._is_looking = False
         self._look_again = False
         self._is_closed = False
+        self._is_retired = False
         self._said = ""
 
     def tick(self) -> None:
@@ -94,20 +95,20 @@ class Courier:
         if not waiting:
             self._waiting.pop(id_, None)
 
-    @property
-    def is_sending(self) -> bool:
-        """Whether something is under way to the server."""
-        return bool(self._sending)
-
     def retire(self) -> None:
-        """Begin nothing more. Who waits is let go: their files go on with whoever looks after the directory now."""
+        """Begin to send nothing more: another courier does. Whoever waits here is told as long as it is ticked."""
+        self._is_retired = True
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether something is under way to the server, or somebody waits."""
+        return bool(self._sending or self._waiting)
+
+    async def close(self) -> None:
+        """Give up what is being sent; it is sent anew by whoever looks next. Who waits is let go."""
         self._is_closed = True
         for id_ in list(self._waiting):
             self._told(id_, b"")
-
-    async def close(self) -> None:
-        """Give up what is being sent; it is sent anew by whoever looks next."""
-        self.retire()
         await self._tasks.cancel()
 
     # --- looking ---------------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ class Courier:
 
     def _start(self, due: list[Item]) -> None:
         for item in due:
-            if len(self._sending) >= MOST_AT_ONCE:
+            if len(self._sending) >= MOST_AT_ONCE or self._is_retired:
                 return
             if item.id not in self._sending:
                 self._sending.add(item.id)
