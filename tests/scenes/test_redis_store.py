@@ -20,7 +20,7 @@ from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import Connection, RawOrigin, answering
 from tests.support.redis_server import RedisServer
 
-from interpose import gateway_config
+from interpose import gateway_config, proxy_config
 from interpose.config.load import config_of
 from interpose.config.model import Config
 
@@ -147,6 +147,19 @@ async def test_two_hundred_clients_of_one_key_in_redis_make_one_look(redis: Redi
         assert all("hit" in cache_status(response) for response in answers)
         assert len(origin.requests()) == 2
         assert looks <= 3
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+async def test_a23_the_redis_of_a_cache_is_no_destination(host: str) -> None:
+    async with RawOrigin(answering(answer())) as secret:
+        port = secret.address.rpartition(":")[2]
+        raw = msgspec.to_builtins(proxy_config(LOCAL, cache="16MiB"))
+        raw["cache"][0].update(redis=f"redis://localhost:{port}")
+        async with product(config_of(raw, name="proxy")) as running:
+            for method, target in (("GET", f"http://{host}:{port}/"), ("CONNECT", f"{host}:{port}")):
+                response = await ask(running.address(), get(target, method), method)
+                assert response.status == 403
+        assert not any(b"Host:" in connection.received for connection in secret.connections)
 
 
 async def test_a41_nodes_with_different_keys_share_nothing(redis: RedisServer, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from interpose.config import steps
+from interpose.config.caches import redis_addresses
 from interpose.config.faults import in_words, of_connections
 from interpose.config.kinds import address_of
 from interpose.config.model import (
@@ -216,4 +217,5 @@ def address_policy(config: Config, listener: Listener, addresses: Iterable[str])
         loopback_only=steps.is_loopback_only(listener),
         allow=listener.allow_upstream,
         own=[parse_address(address) for address in addresses],
+        forbidden=redis_addresses(config),
     )

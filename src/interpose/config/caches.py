@@ -15,6 +15,7 @@ from interpose.filters.cache.filter import Cache as CacheFilter
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.cache.options import CacheOptions, CacheRule
 from interpose.filters.cache.pattern import matcher
+from interpose.net.address import SocketAddress, ip_address
 from interpose.protocol.freshness import GATEWAY_TARGETS, Policy
 from interpose.storage.keep_time import seconds_to_keep
 from interpose.storage.memory_store import MemoryStore
@@ -23,6 +24,7 @@ from interpose.storage.store import Store
 from interpose.storage.tiers import Tiers
 
 LEAST_SECRET_BYTES = 16
+REDIS_PORT = 6379
 
 
 def cache_of(config: Config, listener: Listener, route: Route | None) -> Cache | None:
@@ -43,6 +45,15 @@ def cache_in_words(cache: Cache, route: Route | None) -> str:
     rules = len(cache.rules) + (len(route.cache_rules) if route is not None else 0)
     counted = f"; {rules} rule{'s' if rules > 1 else ''}" if rules else ""
     return f"{cache.name}: {room}{counted}"
+
+
+def redis_addresses(config: Config) -> list[SocketAddress]:
+    """Where the caches' servers are, as far as that is written as an address: no client is to be led there."""
+    found: list[SocketAddress] = []
+    for parts in [urlsplit(cache.redis) for cache in config.caches if cache.redis]:
+        hosts = ("127.0.0.1", "::1") if parts.hostname == "localhost" else (parts.hostname or "",)
+        found += [SocketAddress(host, parts.port or REDIS_PORT) for host in hosts if ip_address(host) is not None]
+    return found
 
 
 def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route | None, parts: Parts) -> Filter:

@@ -99,7 +99,8 @@ class NotItself:
 class AddressPolicy:
     """What the clients of one listener may make us reach.
 
-    `own` are the addresses of our listeners (a connection to one is a loop), `forbidden` those of console and control.
+    `own` are the addresses of our listeners (a connection to one is a loop), `forbidden` those of console, control and
+    caches.
     An unspecified address among them (0.0.0.0, ::) stands for every address of this machine.
     """
 
@@ -124,7 +125,7 @@ class AddressPolicy:
     def refusal(self, address: IPAddress, port: int) -> Refusal | None:
         """Why `address` may not be reached at `port`; None when it may."""
         if self._forbidden and _is_among(address, port, self._forbidden):
-            why = f"{address} port {port} belongs to this proxy's own console."
+            why = f"{address} port {port} belongs to this proxy's own console or cache."
             return Refusal("destination_ip_prohibited", "own console", why)
         if self._own and _is_among(address, port, self._own):
             return Refusal("proxy_loop_detected", "own listener", f"{address} port {port} is this proxy itself.")
