@@ -150,7 +150,7 @@ class RedisLink:
                 await self._client.connection_pool.disconnect(inuse_connections=False)
                 await self.ask(_ping)
                 await self._coming_back()
-            except (Away, Refused) as error:
+            except Exception as error:
                 self._complain(error.__cause__ or error)
                 self._tried.set()
                 continue

@@ -11,6 +11,7 @@ Announcements are sealed, like records; what is not sealed right was not said.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,7 @@ class RedisNews:
         self._hear = hear
         self._stream = names.root + "news"
         self._last: bytes | None = None
-        self._client = link.client(WAIT_S + link.options.timeout_s, 1)
+        self._client = link.client(WAIT_S + link.options.timeout_s, 2)
         self._task: asyncio.Task[None] | None = None
 
     async def catch_up(self) -> None:
@@ -71,7 +72,8 @@ class RedisNews:
                 await self._next(self._client, int(WAIT_S * 1000))
             except Exception as error:  # who does not hear what changes must not believe what it has read
                 self._link.lost(error)
-        await self._client.connection_pool.disconnect()
+        with contextlib.suppress(Exception):  # it was broken already
+            await self._client.connection_pool.disconnect()
 
     async def _ends(self, client: Any) -> tuple[bytes, bytes, int]:
         first = await client.xrange(self._stream, count=1)
