@@ -94,15 +94,15 @@ class Piece:
         """See `Subject.number`."""
         match word:
             case "port":
-                return float(self._exchange.attempts[-1].origin.port) if self._exchange.attempts else None
+                return self._exchange.attempts[-1].origin.port if self._exchange.attempts else None
             case "time":
                 return time.time()
             case "status":
                 return math.nan
             case "size":
-                return float(len(self._data))
+                return len(self._data)
             case "request.size" | "response.size":
-                return float(len(self._data)) if word.startswith(self._side) else None
+                return len(self._data) if word.startswith(self._side) else None
         return None
 
     def _content(self) -> str:
