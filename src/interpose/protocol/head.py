@@ -57,7 +57,6 @@ _PASSING_UPGRADES = {b"websocket": "websocket"}
 _SPECIAL_IN_REQUEST = HOP_BY_HOP | {b"expect", b"host"}
 _SPECIAL_IN_RESPONSE = HOP_BY_HOP
 
-
 DEFAULT_LIMITS = HeadLimits()
 
 
@@ -111,6 +110,7 @@ class HeadParser:
         self._lines = Memory()
         self._request_sections: dict[bytes, Section] = {}
         self._response_sections: dict[bytes, Section] = {}
+        self._last_section = b"", Section([], {}, None, None, False, _NO_OPTIONS, b"", b"", b"")
         self._starts: dict[tuple[bytes, bytes | None, str], tuple[str, Target, int]] = {}
         self._status_lines: dict[bytes, tuple[int, int, bytes]] = {}
         self._options: dict[bytes, ConnectionOptions] = {}
@@ -121,10 +121,12 @@ class HeadParser:
         Raises `Failure` with the status to answer. Hop-by-hop fields, Host and framing are taken off the fields.
         """
         first, _, rest = head.partition(b"\r\n")
-        section = self._request_sections.get(rest)
-        if section is None:
-            self._request_line(first)
-            section = self._section(rest, _SPECIAL_IN_REQUEST, self._request_sections)
+        raw, section = self._last_section
+        if rest != raw:  # often it is the same client's again: comparing costs less than hashing
+            if rest not in self._request_sections:
+                self._request_line(first)
+            section = self._request_sections.get(rest) or self._section(rest, _SPECIAL_IN_REQUEST)
+            self._last_section = rest, section
         lines, first_values, host, length, is_chunked, options, upgrade, expect, te = section
         start = self._starts.get((first, host, scheme))
         if start is None:
@@ -157,7 +159,7 @@ class HeadParser:
         section = self._response_sections.get(rest)
         if section is None:
             try:
-                section = self._section(rest, _SPECIAL_IN_RESPONSE, self._response_sections)
+                section = self._section(rest, _SPECIAL_IN_RESPONSE)
             except Failure as failure:
                 raise _as_response(failure) from None
         lines, _, _, length, is_chunked, options, upgrade, _, _ = section
@@ -179,10 +181,10 @@ class HeadParser:
             return response, length, keep_alive
         return response, UNTIL_CLOSE, False
 
-    def _section(self, raw: bytes, special: frozenset[bytes], memory: dict[bytes, Section]) -> Section:
+    def _section(self, raw: bytes, special: frozenset[bytes]) -> Section:
         """The field section `raw`, without the CRLF after its last line. `Failure` 400, 417 or 431.
 
-        It stays in `memory` when none of its lines is new: a section that comes once would only take up room.
+        It is remembered when none of its lines is new: a section that comes once would only take up room.
         """
         raw_lines = raw.split(b"\r\n") if raw else []
         if len(raw_lines) > self.limits.max_fields:
@@ -234,7 +236,8 @@ class HeadParser:
         first_values = {line.key: line.value for line in reversed(kept)}
         section = Section(kept, first_values, host, length, is_chunked, options, upgrade, expect, te)
         if len(known) == known_before:
-            _remember(memory, raw, section)
+            is_request = special is _SPECIAL_IN_REQUEST
+            _remember(self._request_sections if is_request else self._response_sections, raw, section)
         return section
 
     def field(self, raw: bytes) -> FieldLine:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 
-from interpose.core.body import EMPTY
+from interpose.core.body import EMPTY, Body
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import FieldLine, Fields, field_line
@@ -80,7 +80,9 @@ class Cache:
             head = entry.head
             shown = hit_lines(head, freshness_of(head, way.policy), now)
             if asked is PLAIN_GET:
-                return Answered(Response(head.status, Fields.of([*shown]), entry.body(), head.reason))
+                content = entry.content
+                body = Body(content) if isinstance(content, bytes) else entry.body()
+                return Answered(Response(head.status, Fields.of([*shown]), body, head.reason))
             return Answered(answer(asked, head, entry, head.length, shown, now))
         return self._not_a_hit(Job(exchange, request, forward, way, asked, key), entry, decision, now)
 

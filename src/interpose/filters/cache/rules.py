@@ -38,10 +38,15 @@ _OF_THE_CLIENT = frozenset(
 _KEYED = IDENTITY - _OF_THE_CLIENT
 
 
+MOST_KEYS = 1024
+LONGEST_KEY = 2048
+"""Of the keys that are remembered for each way."""
+
+
 class Way:
     """What holds for some requests."""
 
-    __slots__ = ("bypass", "ignored", "is_plain", "key_cookies", "key_fields", "policy", "tag_fields")
+    __slots__ = ("_keys", "bypass", "ignored", "is_plain", "key_cookies", "key_fields", "policy", "tag_fields")
 
     def __init__(self, options: CacheOptions, rule: CacheRule | None = None) -> None:
         rule = rule or CacheRule()
@@ -64,7 +69,21 @@ class Way:
         fields = options.key_fields if rule.key_fields is None else rule.key_fields
         self.key_fields = [(name.lower(), name.lower().encode("latin-1", "replace")) for name in fields]
         self.is_plain = not self.key_cookies and not self.key_fields
+        self._keys: dict[int, tuple[Target, bytes]] = {}
         self.tag_fields = tuple([name.lower().encode("latin-1", "replace") for name in options.tag_fields])
+
+    def key_of(self, target: Target) -> bytes:
+        """The key of a target that needs no more to be told apart. The parser has one object for what is asked for
+        again and again, so the key is found by that: hashing a target costs more than making its key."""
+        known = self._keys.get(id(target))
+        if known is not None and known[0] is target:
+            return known[1]
+        key = key_of(target, (), self.ignored)
+        if len(key) <= LONGEST_KEY:
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            self._keys[id(target)] = target, key
+        return key
 
 
 class Rules:
@@ -92,7 +111,7 @@ class Rules:
         if way.is_plain and not self._trusts:
             came_as_told = not self._is_gateway or (target[1] == "https") is (exchange.tls is not None)
             if came_as_told:
-                return key_of(target, (), way.ignored)
+                return way.key_of(target)
         additions: list[tuple[str, str]] = []
         if not way.is_plain:
             lines = request.fields.lines
