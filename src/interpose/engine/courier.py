@@ -36,6 +36,8 @@ MOST_AT_ONCE = 8
 SETTLE_S = 2.0
 """For how long a file must not have been written to before a delay that is over sends it: an editor may be saving."""
 UNASKED_ANSWER_S = 10.0
+TOLD_TRIES = 3
+"""So many failed tries of an item have their line in the log; after that, only those that fail otherwise."""
 
 
 class Errand(NamedTuple):
@@ -52,6 +54,14 @@ class Errand(NamedTuple):
         return str(self.server).removeprefix("tcp://")
 
 
+class Confirmed(NamedTuple):
+    """What a server has said of an item: its answer, and what becomes of the manifest."""
+
+    answer: bytes | None
+    why: str
+    changes: dict[str, object]
+
+
 class Courier:
     """One for each spool in a worker. `errand` may be swapped at any time; `tick` once a second."""
 
@@ -64,6 +74,7 @@ class Courier:
         self._tasks = Tasks()
         self._sending: set[str] = set()
         self._waiting: dict[str, list[asyncio.Future[bytes]]] = {}
+        self._unwritten: dict[str, Confirmed] = {}
         self._is_looking = False
         self._look_again = False
         self._is_closed = False
@@ -181,6 +192,9 @@ class Courier:
 
     async def _try(self, claim: Claim) -> None:
         """One try. What comes of it is in the manifest afterwards."""
+        if (confirmed := self._unwritten.get(claim.item.id)) is not None:
+            await self._write_down(claim, confirmed)  # the server has it, and then the disk did not take the manifest
+            return
         content = await self._threads(claim.content)
         try:
             item, errand = claim.item, self.errand
@@ -260,9 +274,15 @@ class Courier:
             log.info("spool: %s is stored at %s, and its answer did not come: %s", item.id, item.server, error)
 
     async def _confirm(self, claim: Claim, answer: bytes | None, why: str, **changes: object) -> None:
-        if answer is not None:
-            await self._threads(claim.keep_answer, answer)
-        item = await self._threads(claim.step, State.CONFIRMED, why, problem="", **changes)
+        """The server has it. Until the disk knows that too it is remembered here, lest it be sent again."""
+        self._unwritten[claim.item.id] = confirmed = Confirmed(answer, why, changes)
+        await self._write_down(claim, confirmed)
+
+    async def _write_down(self, claim: Claim, confirmed: Confirmed) -> None:
+        if confirmed.answer is not None:
+            await self._threads(claim.keep_answer, confirmed.answer)
+        item = await self._threads(claim.step, State.CONFIRMED, confirmed.why, problem="", **confirmed.changes)
+        del self._unwritten[item.id]
         edited = f", edited (it came with sha256 {item.sha256})" if item.was_edited else ""
         log.info(
             "spool: %s is confirmed by %s: %d bytes, sha256 %s%s",
@@ -288,7 +308,8 @@ class Courier:
             return
         wait_s = min(MAX_BACKOFF_S, 2.0 ** min(item.tries - 1, 10))
         await self._threads(claim.note, problem=problem, next_try_at=now + wait_s)
-        log.warning("spool: %s is tried again in %g s: %s", item.id, wait_s, problem)
+        if item.problem != problem or item.tries <= TOLD_TRIES:
+            log.warning("spool: %s is tried again in %g s: %s", item.id, wait_s, problem)
 
 
 def last_word(spool: Spool, item: Item) -> bytes | None:

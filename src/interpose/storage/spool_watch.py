@@ -25,7 +25,7 @@ class Watch:
 
     def __init__(self, spool: Spool) -> None:
         self.by_id: set[str] = set()
-        """Servers to which something was sent under its id: what they speak is known after a restart too."""
+        """Servers that have confirmed something under its id: what they speak is known after a restart too."""
         self._spool = spool
         self._read_at: tuple[int, bool] = (-1, False)
         self._known: dict[str, tuple[tuple[int, int], Item]] = {}
@@ -67,7 +67,7 @@ class Watch:
                 self._damaged.add(id_)
                 log.warning("spool: %s is left alone, its manifest cannot be read: %s", path, error)
             return
-        if item is not None and item.by_id:
+        if item is not None and item.by_id and item.state is State.CONFIRMED:
             self.by_id.add(item.server)
         if item is None or item.state in OVER:
             self._known.pop(id_, None)

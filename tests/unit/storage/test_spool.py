@@ -366,6 +366,13 @@ def test_a_watch_sees_what_others_do_and_forgets_what_is_over(spool: Spool) -> N
         assert [one.state for one in watch.look(later)] == [State.FAILED]
     assert spool.release(other.id).state is State.APPROVED
     assert [one.state for one in watch.look(later)] == [State.APPROVED]
+    assert watch.by_id == set()  # it was only tried
+    claim = spool.claim(other.id)
+    assert claim is not None
+    with claim:
+        claim.step(State.SENDING)
+        claim.step(State.CONFIRMED)
+    assert watch.look(later) == []
     assert watch.by_id == {"s:1"}
 
 
