@@ -139,7 +139,7 @@ async def fetch(address: str, target: str, host: str) -> bytes:
         ("check /none.toml", "/none.toml: there is no such file"),
         ("exec", "missing argument 'COMMAND'."),
         ("exec --log /none/x.log true", '--log "/none/x.log": there is no directory /none; make it first'),
-        ("desk", "no such command 'desk'."),
+        ("rewrite", "no such command 'rewrite'."),
         ("status --nme x", "no such option: --nme"),
     ],
 )  # fmt: skip

@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from interpose import __version__
-from interpose.cli import cache, check, connect, execute, faults, get, instance, lab, send, sockets, spool, start
+from interpose.cli import (
+    cache,
+    check,
+    connect,
+    desk,
+    execute,
+    faults,
+    flows,
+    get,
+    instance,
+    lab,
+    send,
+    sockets,
+    spool,
+    start,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +68,8 @@ app.command(rich_help_panel=START)(check.check)
 app.command(rich_help_panel=ASK)(instance.status)
 app.command(rich_help_panel=ASK)(instance.reload)
 app.command(rich_help_panel=ASK)(instance.drain)
+app.add_typer(flows.app, name="flows", rich_help_panel=ASK)
+app.add_typer(desk.app, name="desk", rich_help_panel=ASK)
 app.add_typer(faults.app, name="faults", rich_help_panel=ASK)
 app.add_typer(cache.app, name="cache", rich_help_panel=ASK)
 app.add_typer(lab.lab, name="lab", rich_help_panel=LEARN)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interpose.cli import options
 from interpose.cli.say import Refused
+
+if TYPE_CHECKING:
+    from interpose.cli.control_client import Answer
 
 ANSWER_TIMEOUT_S = 5.0
 RELOAD_TIMEOUT_S = 60.0
@@ -42,41 +46,68 @@ def drain(name: options.WhichName = "", state: options.State = "", as_json: opti
         print("Draining: it accepts no more, finishes what it has begun, and ends.")
 
 
-def ask(name: str, state: str, method: str, path: str, timeout_s: float, content: bytes = b"") -> dict[str, Any]:
+def ask(
+    name: str,
+    state: str,
+    method: str,
+    path: str,
+    timeout_s: float,
+    content: bytes = b"",
+    fields: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """The answer of the instance meant, or a `Refused` that says why there is none."""
+    control = control_of(name, state)
+    answer = answer_of(control, method, path, timeout_s, content, fields)
+    said = answer.content if isinstance(answer.content, dict) else {}
+    if answer.status >= 300:
+        raise refused(control, answer.status, said)
+    return said
+
+
+def answer_of(
+    control: Path,
+    method: str,
+    path: str,
+    timeout_s: float,
+    content: bytes = b"",
+    fields: Mapping[str, str] | None = None,
+) -> Answer:
+    """The answer of one instance, whatever it says, or a `Refused` when there is none."""
     import asyncio
 
+    from interpose.cli import control_client
+
+    try:
+        return asyncio.run(control_client.ask(control, method, path, timeout_s, content, fields))
+    except control_client.NoAnswer as error:
+        raise Refused(f"{control.parent.name}: {error}", status=1) from None
+
+
+def refused(control: Path, status: int, said: Mapping[str, Any]) -> Refused:
+    """What an instance says that does not do what it was asked."""
+    errors = said.get("errors") or [said.get("error") or f"it answered with status {status}."]
+    return Refused(*(f"{control.parent.name}: {error}" for error in errors), status=2 if 400 <= status < 500 else 1)
+
+
+def control_of(name: str, state: str) -> Path:
+    """The control socket of the instance meant, or a `Refused` that says why there is none."""
+    import asyncio
+
+    from interpose.cli.control_client import control_sockets, running_instances
     from interpose.config.load import state_dir
 
-    return asyncio.run(_asked(name, state_dir(state), method, path, timeout_s, content))
-
-
-async def _asked(
-    name: str, directory: Path, method: str, path: str, timeout_s: float, content: bytes
-) -> dict[str, Any]:
-    from interpose.cli import control_client
-    from interpose.cli.control_client import NoAnswer, control_sockets, running_instances
-
-    running = await running_instances(control_sockets(directory))
+    directory = state_dir(state)
+    running = asyncio.run(running_instances(control_sockets(directory)))
     if not running:
         raise Refused(f"no instance is running, going by {directory}; see --state.", status=1)
     if name and name not in running:
         raise Refused(f"no instance named {name!r} is running; running: {', '.join(running)}.", status=1)
     if not name and len(running) > 1:
         raise Refused(f"several instances are running; choose one with --name: {', '.join(running)}.")
-    chosen = name or running[0]
-    try:
-        answer = await control_client.ask(directory / chosen / "control.sock", method, path, timeout_s, content)
-    except NoAnswer as error:
-        raise Refused(f"{chosen}: {error}", status=1) from None
-    said = answer.content if isinstance(answer.content, dict) else {}
-    if answer.status >= 300:
-        errors = said.get("errors") or [said.get("error") or f"it answered with status {answer.status}."]
-        raise Refused(*(f"{chosen}: {error}" for error in errors), status=2 if 400 <= answer.status < 500 else 1)
-    return said
+    return directory / (name or running[0]) / "control.sock"
 
 
-def print_json(answer: dict[str, Any]) -> None:
+def print_json(answer: Any) -> None:
     """Print an answer for programs."""
     import json
 
