@@ -47,12 +47,13 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
 
     async def run() -> int:
         live_faults = LiveFaults(read, plan_of)
+        office, serve_control = _office(config, live_faults, console) if keeps_anything(config) else (NoOffice(), None)
         supervisor = Supervisor(
             plan_of(config),
             command=WORKER_COMMAND,
             load=live_faults.load,
-            serve_control=partial(_serve_control, live_faults),
-            office=_office(config, console) if keeps_anything(config) else NoOffice(),
+            serve_control=serve_control or partial(_serve_control, live_faults),
+            office=office,
             log_format=_log_format(config),
             interactive=interactive,
         )
@@ -67,10 +68,20 @@ def keeps_anything(config: Config) -> bool:
     return bool(config.journal is not None or config.console is not None or config.holds or config.scripts)
 
 
-def _office(config: Config, console: Any) -> Any:
+def _office(config: Config, live_faults: Any, console: Any) -> tuple[Any, Any]:
+    """What keeps, and what serves the control socket."""
     from interpose.config.office import Office
 
-    return Office(config, console)
+    front: Any = None
+
+    def make_front(office: Office) -> Any:
+        from interpose.config.front import Front
+
+        nonlocal front
+        front = Front(office, live_faults, console, _log_format(config))
+        return front
+
+    return Office(config, make_front), lambda instance, sock: front.serve_control(instance, sock)
 
 
 def plan_of(config: Config) -> Plan:

@@ -108,6 +108,9 @@ class Recorder:
             record.parent = exchange.parent.id
         if failure is not None:
             record.failure, record.side, record.detail = failure.kind, failure.side, failure.detail
+        if (notes := record.notes) and ("hold" in notes or "replay_of" in notes):
+            record.held = notes.get("hold", "")
+            record.replay_of = decimal(notes.get("replay_of", "").encode()) or 0
         if exchange.attempts:
             record.attempts = [tried(attempt, started) for attempt in exchange.attempts]
         if seen is not None:

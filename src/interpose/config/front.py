@@ -1,0 +1,147 @@
+"""What people see of an instance: the API on its control socket, and the console on its port."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from interpose.config.cache_questions import LiveCaches
+from interpose.config.console_place import ConsolePlace, token_of
+from interpose.config.deliveries import Delivered, Order
+from interpose.config.live_faults import LiveFaults
+from interpose.config.office import Office
+from interpose.console.access import Access
+from interpose.console.application import application
+from interpose.console.control import ControlServer, serve_services
+from interpose.console.events import Events
+from interpose.console.news import HoldNews, SpoolNews
+from interpose.console.overview import Overview
+from interpose.console.services import Records, Services
+from interpose.core.hold import HeldMessage
+from interpose.core.journal import Summary
+from interpose.engine.supervisor import say_ready
+from interpose.net.address import parse_address
+from interpose.storage.desk.review import Review
+from interpose.storage.desk.views import HoldRow
+from interpose.storage.spool import Spool
+
+STOP_S = 1.5
+
+
+class Front:
+    """See the module, and `config.office.Front`. `console` is where the console listens, None without one."""
+
+    def __init__(self, office: Office, live_faults: LiveFaults, console: ConsolePlace | None, log_format: str) -> None:
+        self._office = office
+        self._live_faults = live_faults
+        self._console = console
+        self._log_format = log_format
+        self._events = Events()
+        self._holds = HoldNews(self._events)
+        self._overview: Overview | None = None
+        self._services: Services | None = None
+        self._server: ControlServer | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._access: Access | None = None
+        if console is not None:
+            config = office.config
+            port = parse_address(console.address).port
+            self._access = Access(token_of(config), port=port, hosts=console.hosts, instance=config.process.name)
+
+    def services(self, instance: Any) -> Services:
+        """What the API of `instance` shows and moves: the same each time."""
+        if self._services is None:
+            office = self._office
+            records = None
+            if office.journal is not None:
+                self._overview = Overview(
+                    instance.status, self._events, journal=office.journal, waiting=lambda: self._holds.waiting
+                )
+                records = Records(office.journal, *office.readers)
+            self._services = Services(
+                instance=instance,
+                faults=self._live_faults,
+                caches=LiveCaches(instance.ask_workers),
+                records=records,
+                replay=self._replay,
+                review=None if office.desk is None else Review(office.desk),
+                spools=[Spool(one.spool.dir) for one in office.config.listeners if one.spool is not None],
+                overview=self._overview,
+                events=self._events,
+                links=self._links if self._console is not None else None,
+            )
+        return self._services
+
+    def serve_control(self, instance: Any, sock: Any) -> ControlServer:
+        """What serves the control socket of `instance`."""
+        return serve_services(self.services(instance), sock)
+
+    async def begin(self, instance: Any) -> None:
+        """See `config.office.Front`."""
+        services = self.services(instance)
+        if self._console is not None:
+            served = application(services, self._access)
+            self._server = ControlServer(served, self._console.socket, services.events)
+            self._serving = asyncio.get_running_loop().create_task(self._server.serve())
+            say_ready("console", "console", self._console.address, self._links()["admin"], self._log_format, at="at")
+        if services.review is not None:
+            self._holds.known((await services.review.listed(limit=1000)).holds)
+        if self._overview is not None:
+            self._run(self._overview.run())
+        if services.spools:
+            self._run(SpoolNews(services.spools, self._events).run())
+
+    async def end(self) -> None:
+        """See `config.office.Front`."""
+        self._events.close()
+        if self._server is not None and self._serving is not None:
+            self._server.stop()
+            await asyncio.wait([self._serving], timeout=STOP_S)
+            self._tasks.add(self._serving)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._console is not None:
+            self._console.socket.close()
+
+    def flows(self, rows: list[Summary]) -> None:
+        """See `config.office.Front`."""
+        if self._overview is not None:
+            self._overview.take(rows)
+
+    def hold(self, row: HoldRow) -> None:
+        """See `config.office.Front`."""
+        self._holds.changed(row)
+
+    def new_hold(self, row: HoldRow) -> None:
+        """See `config.office.Front`. Where somebody is at the terminal, it rings."""
+        if sys.stderr is not None and sys.stderr.isatty():
+            what = f"{row.method} {row.url}" if row.method else row.url
+            sys.stderr.write(f"\ainterpose: {row.id} waits for a decision: {what}\n")
+            sys.stderr.flush()
+
+    async def _replay(self, message: HeldMessage, summary: Summary) -> Delivered:
+        return await self._office.send(
+            Order(
+                message=message,
+                listener=summary.listener,
+                route=summary.route,
+                client=(summary.client, summary.client_port),
+                user=summary.user,
+                replay_of=summary.id,
+            )
+        )
+
+    def _links(self) -> dict[str, str]:
+        assert self._access is not None
+        assert self._console is not None
+        return self._access.links(self._console.address)
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
