@@ -8,7 +8,7 @@ import { Deadline, HoldDetail } from './hold_detail.js';
 import { classes, html, useEffect, useRef } from './html.js';
 import { useKeys } from './keys.js';
 import { Choice, CommandLine, Empty, useNow } from './parts.js';
-import { go, link } from './route.js';
+import { go, link, route } from './route.js';
 import { useStore } from './store.js';
 import { size, span } from './words.js';
 
@@ -43,7 +43,8 @@ function Queue({ chosen }) {
     const at = rows.findIndex((row) => row.id === id);
     const next = rows[at + 1] || rows[at - 1];
     load();
-    if (state === 'waiting') choose(next && next.id !== id ? next.id : null);
+    const { view, parts } = route.get();
+    if (state === 'waiting' && view === 'desk' && parts[0] === id) choose(next && next.id !== id ? next.id : null);
   };
   return html`
     <div class=${classes('split', 'desk', chosen && 'open')}>

@@ -14,7 +14,7 @@ import { count, duration, moment, size, statusClass } from './words.js';
 
 let lastTab = 'summary';
 
-/** `actions`: {replay, edit, mark, compare, curl, close}. */
+/** `actions`: {replay, edit, mark, compare, curl, close, changed}; the last is told of the flow's new row. */
 export function FlowDetail({ id, actions, compared }) {
   const { value: flow, problem, reload } = useLoaded((signal) => get(['flows', id], {}, signal), [id]);
   const [tab, setTab] = useState(lastTab);
@@ -56,7 +56,7 @@ export function FlowDetail({ id, actions, compared }) {
         </div>
       </header>
       <${Tabs} tabs=${tabs} chosen=${chosen} onChoose=${choose} label="Parts of the flow">
-        ${chosen === 'summary' ? html`<${Summary} flow=${flow} onComment=${reload} />` : null}
+        ${chosen === 'summary' ? html`<${Summary} flow=${flow} onComment=${(row) => { actions.changed(row); reload(); }} />` : null}
         ${chosen === 'request' ? html`<${FlowPart} key="request" flow=${flow} side="request" />` : null}
         ${chosen === 'response' ? html`<${FlowPart} key="response" flow=${flow} side="response" />` : null}
         ${chosen === 'messages' ? html`<${FlowMessages} flow=${flow} />` : null}

@@ -70,7 +70,7 @@ export default function Flows({ place }) {
 
   if (!source) return null;
   if (isComparing) return html`<${FlowCompare} first=${place.parts[1]} second=${place.parts[2]} back=${link('flows', [], { q: query })} />`;
-  const actions = { replay, mark, compare, edit: setReplaying, curl: copyCurl, close: () => choose(null) };
+  const actions = { replay, mark, compare, edit: setReplaying, curl: copyCurl, close: () => choose(null), changed: (row) => source.add(row) };
   return html`
     <div class=${classes('split', chosen && 'open')}>
       <section class="list" aria-label="Flows">
