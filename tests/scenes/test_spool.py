@@ -43,6 +43,12 @@ with socket.create_connection((host, int(port))) as client:
 """
 
 
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose path is short enough for a Unix socket."""
+    return tmp_path_factory.mktemp("s")
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -128,122 +134,122 @@ def stored(answer: bytes) -> tuple[int, str]:
 # --- the exercise -----------------------------------------------------------------------------------------------------
 
 
-def test_the_sink_holds_what_a_hand_has_made_of_the_file_and_nc_gets_its_answer(tmp_path: Path) -> None:
-    with sink(tmp_path) as last, spool(tmp_path, last, "--hold") as program:
+def test_the_sink_holds_what_a_hand_has_made_of_the_file_and_nc_gets_its_answer(place: Path) -> None:
+    with sink(place) as last, spool(place, last, "--hold") as program:
         client = nc(program.port, b"draft\n")
-        held = only(out(tmp_path), State.HELD)
+        held = only(out(place), State.HELD)
         program.says(f"interpose desk release {held.id}")
-        Path(out(tmp_path).path(held.id)).write_bytes(b"final version\n")
-        out(tmp_path).release(held.id, who="a test")
+        Path(out(place).path(held.id)).write_bytes(b"final version\n")
+        out(place).release(held.id, who="a test")
         assert stored(answer_of(client)) == (14, sha256(b"final version\n"))
-        item = out(tmp_path).get(held.id)
-    assert contents(tmp_path / "in") == [b"final version\n"]
+        item = out(place).get(held.id)
+    assert contents(place / "in") == [b"final version\n"]
     assert (item.sha256, item.sent_sha256) == (sha256(b"draft\n"), sha256(b"final version\n"))
     assert [event.state for event in item.events] == ["held", "approved", "sending", "confirmed"]
 
 
-def test_an_editor_that_saves_by_renaming_is_followed(tmp_path: Path) -> None:
-    with sink(tmp_path) as last, spool(tmp_path, last, "--hold") as program:
+def test_an_editor_that_saves_by_renaming_is_followed(place: Path) -> None:
+    with sink(place) as last, spool(place, last, "--hold") as program:
         client = nc(program.port, b"draft\n")
-        held = only(out(tmp_path), State.HELD)
-        path = Path(out(tmp_path).path(held.id))
+        held = only(out(place), State.HELD)
+        path = Path(out(place).path(held.id))
         path.with_name("content~").write_bytes(b"renamed\n")
         path.with_name("content~").rename(path)
-        out(tmp_path).release(held.id)
+        out(place).release(held.id)
         assert stored(answer_of(client)) == (8, sha256(b"renamed\n"))
 
 
-def test_a40_what_is_edited_after_its_release_is_held_again(tmp_path: Path) -> None:
+def test_a40_what_is_edited_after_its_release_is_held_again(place: Path) -> None:
     """Released while the server is down, then changed: nothing of it is sent before it is released anew."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = int(reserved.getsockname()[1])
-        with spool(tmp_path, port, "--hold") as program:
+        with spool(place, port, "--hold") as program:
             client = nc(program.port, b"draft\n")
-            held = only(out(tmp_path), State.HELD)
-            out(tmp_path).release(held.id)
-            wait_until(lambda: bool(out(tmp_path).get(held.id).problem), "a first try fails")
-            path = Path(out(tmp_path).path(held.id))
+            held = only(out(place), State.HELD)
+            out(place).release(held.id)
+            wait_until(lambda: bool(out(place).get(held.id).problem), "a first try fails")
+            path = Path(out(place).path(held.id))
             path.write_bytes(b"swapped\n")
-            again = only(out(tmp_path), State.HELD)
+            again = only(out(place), State.HELD)
             assert again.events[-1].why == "changed after it was released"
-            out(tmp_path).drop(held.id)
+            out(place).drop(held.id)
             assert answer_of(client).startswith(b"dropped: ")
 
 
 @pytest.mark.parametrize("end", ["idle:0.3", "half-close"])
-def test_the_ten_line_client_that_waits_without_ending_its_side(tmp_path: Path, end: str) -> None:
+def test_the_ten_line_client_that_waits_without_ending_its_side(place: Path, end: str) -> None:
     """With --end idle:S it gets its answer; without, the log says what is waited for, and names the option."""
-    file = tmp_path / "file"
+    file = place / "file"
     file.write_bytes(b"ten lines\n" * 1000)
-    with sink(tmp_path, "--end", end) as last, spool(tmp_path, last, "--end", end) as program:
+    with sink(place, "--end", end) as last, spool(place, last, "--end", end) as program:
         command = [sys.executable, "-c", TEN_LINES, "127.0.0.1", str(program.port), str(file)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
             try:
                 if end == "half-close":
                     program.says("has sent 10000 bytes and nothing for 3 s; a file ends when its client ends its side")
                     program.says("start with --end idle:2")
-                    assert contents(tmp_path / "out") == []
+                    assert contents(place / "out") == []
                 else:
                     assert stored(client.communicate(timeout=DEADLINE_S)[0]) == (10_000, sha256(file.read_bytes()))
             finally:
                 client.kill()
     if end == "half-close":  # the kernel ends the side of a client that is gone: that is the end of its file
-        assert contents(tmp_path / "out") == [file.read_bytes()]
+        assert contents(place / "out") == [file.read_bytes()]
 
 
-def test_with_a_delay_the_file_can_be_edited_until_it_is_over(tmp_path: Path) -> None:
-    with sink(tmp_path) as last, spool(tmp_path, last, "--delay", "1.5") as program:
+def test_with_a_delay_the_file_can_be_edited_until_it_is_over(place: Path) -> None:
+    with sink(place) as last, spool(place, last, "--delay", "1.5") as program:
         client = nc(program.port, b"draft\n")
-        item = only(out(tmp_path), State.RECEIVED)
+        item = only(out(place), State.RECEIVED)
         program.says("is sent in 1.5 s as it is then")
-        Path(out(tmp_path).path(item.id)).write_bytes(b"edited\n")
+        Path(out(place).path(item.id)).write_bytes(b"edited\n")
         assert stored(answer_of(client)) == (7, sha256(b"edited\n"))
-        sent = next(e for e in out(tmp_path).get(item.id).events if e.state is State.SENDING)
+        sent = next(e for e in out(place).get(item.id).events if e.state is State.SENDING)
     assert sent.at >= item.received_at + 1.5
-    edited_at = Path(out(tmp_path).path(item.id)).stat().st_mtime
+    edited_at = Path(out(place).path(item.id)).stat().st_mtime
     assert sent.at >= edited_at + 1.9, "somebody may still have been saving"
 
 
-def test_a_file_that_was_dropped_is_not_sent_and_its_client_is_told(tmp_path: Path) -> None:
-    with sink(tmp_path) as last, spool(tmp_path, last, "--hold") as program:
+def test_a_file_that_was_dropped_is_not_sent_and_its_client_is_told(place: Path) -> None:
+    with sink(place) as last, spool(place, last, "--hold") as program:
         client = nc(program.port, b"secret\n")
-        held = only(out(tmp_path), State.HELD)
-        out(tmp_path).drop(held.id, "a reviewer")
+        held = only(out(place), State.HELD)
+        out(place).drop(held.id, "a reviewer")
         assert answer_of(client) == f"dropped: {held.id} is not sent on; somebody decided so\n".encode()
-    assert contents(tmp_path / "in") == []
+    assert contents(place / "in") == []
 
 
-def test_an_empty_connection_is_no_file_and_an_empty_file_is_one(tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    with sink(tmp_path) as last, spool(tmp_path, last) as program:
+def test_an_empty_connection_is_no_file_and_an_empty_file_is_one(place: Path) -> None:
+    (place / "empty").touch()
+    with sink(place) as last, spool(place, last) as program:
         assert answer_of(nc(program.port, b"")).startswith(b"not stored: no byte came")
-        done = interpose("send", str(tmp_path / "empty"), f"127.0.0.1:{program.port}")
+        done = interpose("send", str(place / "empty"), f"127.0.0.1:{program.port}")
         assert stored(done.stdout.encode()) == (0, sha256(b""))
-    assert contents(tmp_path / "in") == [b""]
+    assert contents(place / "in") == [b""]
 
 
 # --- other people's servers -------------------------------------------------------------------------------------------
 
 
-def test_any_server_is_sent_the_bytes_and_their_end_and_its_answer_comes_back(tmp_path: Path) -> None:
-    with listening(upper) as server, spool(tmp_path, server) as program:
+def test_any_server_is_sent_the_bytes_and_their_end_and_its_answer_comes_back(place: Path) -> None:
+    with listening(upper) as server, spool(place, server) as program:
         for text in (b"foobar\n", b"once more\n"):
             assert answer_of(nc(program.port, text)) == text.upper()
 
 
-def test_a_server_that_answers_while_it_is_sent_to_does_not_stop_the_sending(tmp_path: Path) -> None:
+def test_a_server_that_answers_while_it_is_sent_to_does_not_stop_the_sending(place: Path) -> None:
     """Each side would wait for the other to read. The answer is passed back as far as it is kept: 1 MiB."""
     data = random.Random(3).randbytes(8 << 20)
     with (
-        Program(tmp_path / "upper", "echo", "-q", "--listen", "127.0.0.1:0") as server,
-        spool(tmp_path, server) as program,
+        Program(place / "upper", "echo", "-q", "--listen", "127.0.0.1:0") as server,
+        spool(place, server) as program,
     ):
         assert answer_of(nc(program.port, data)) == data[: 1 << 20]
-        assert only(out(tmp_path), State.CONFIRMED).size == len(data)
+        assert only(out(place), State.CONFIRMED).size == len(data)
 
 
-def test_a_server_that_never_ends_its_answer_is_done_when_it_is_silent(tmp_path: Path) -> None:
+def test_a_server_that_never_ends_its_answer_is_done_when_it_is_silent(place: Path) -> None:
     release = threading.Event()
 
     def answer_and_wait(connection: socket.socket) -> None:
@@ -252,18 +258,18 @@ def test_a_server_that_never_ends_its_answer_is_done_when_it_is_silent(tmp_path:
         release.wait(DEADLINE_S)
 
     try:
-        with listening(answer_and_wait) as server, spool(tmp_path, server, "--end", "idle:0.3") as program:
+        with listening(answer_and_wait) as server, spool(place, server, "--end", "idle:0.3") as program:
             assert answer_of(nc(program.port, b"12345")) == b"got 5\n"
             release.set()
     finally:
         release.set()
 
 
-def test_f26_a_server_that_is_down_is_tried_until_it_is_there_and_the_client_gets_its_answer(tmp_path: Path) -> None:
+def test_f26_a_server_that_is_down_is_tried_until_it_is_there_and_the_client_gets_its_answer(place: Path) -> None:
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
-        with spool(tmp_path, int(reserved.getsockname()[1])) as program:
+        with spool(place, int(reserved.getsockname()[1])) as program:
             client = nc(program.port, b"patience\n")
             program.says("is tried again in 1 s")
             reserved.listen()
@@ -273,47 +279,47 @@ def test_f26_a_server_that_is_down_is_tried_until_it_is_there_and_the_client_get
                 connection.settimeout(DEADLINE_S)
                 upper(connection)
             assert answer_of(client) == b"PATIENCE\n"
-            assert only(out(tmp_path), State.CONFIRMED).tries >= 2
+            assert only(out(place), State.CONFIRMED).tries >= 2
 
 
-def test_f26_a_client_that_cannot_wait_leaves_and_its_file_goes_on(tmp_path: Path) -> None:
-    with sink(tmp_path) as last, spool(tmp_path, last, "--delay", "1") as program:
+def test_f26_a_client_that_cannot_wait_leaves_and_its_file_goes_on(place: Path) -> None:
+    with sink(place) as last, spool(place, last, "--delay", "1") as program:
         client = nc(program.port, b"in a hurry\n")
-        only(out(tmp_path), State.RECEIVED)
+        only(out(place), State.RECEIVED)
         client.kill()
         client.communicate(timeout=DEADLINE_S)
-        only(out(tmp_path), State.CONFIRMED)
-    assert contents(tmp_path / "in") == [b"in a hurry\n"]
+        only(out(place), State.CONFIRMED)
+    assert contents(place / "in") == [b"in a hurry\n"]
 
 
-def test_f26_a_client_that_breaks_off_has_sent_nothing(tmp_path: Path) -> None:
-    with sink(tmp_path) as program:
+def test_f26_a_client_that_breaks_off_has_sent_nothing(place: Path) -> None:
+    with sink(place) as program:
         client = RawSpoolClient(program.port)
         client.say(b"half of a fi")
         client.reset()
         program.says("The client broke the connection off.")
-    assert contents(tmp_path / "in") == []
-    assert list((tmp_path / "in" / ".incoming").iterdir()) == []
+    assert contents(place / "in") == []
+    assert list((place / "in" / ".incoming").iterdir()) == []
 
 
 # --- send, and the framed form ----------------------------------------------------------------------------------------
 
 
-def test_send_gives_name_and_answer_and_leaves_when_told_not_to_wait(tmp_path: Path) -> None:
-    file = tmp_path / "report.txt"
+def test_send_gives_name_and_answer_and_leaves_when_told_not_to_wait(place: Path) -> None:
+    file = place / "report.txt"
     file.write_bytes(b"figures\n")
-    with sink(tmp_path) as last, spool(tmp_path, last, "--form", "framed", "--hold") as program:
+    with sink(place) as last, spool(place, last, "--form", "framed", "--hold") as program:
         where = f"127.0.0.1:{program.port}"
         done = interpose("send", "--no-wait", str(file), where)
         assert (done.returncode, done.stderr) == (0, "")
-        held = only(out(tmp_path), State.HELD)
+        held = only(out(place), State.HELD)
         assert done.stdout == f"stored as {held.id} 8 bytes sha256 {sha256(b'figures' + bytes([10]))}\n"
         assert held.name == "report.txt"
-        out(tmp_path).release(held.id)
+        out(place).release(held.id)
         done = interpose("send", "--id", held.id, str(file), where)
         assert stored(done.stdout.encode()) == (8, sha256(b"figures\n"))
         assert done.stdout.startswith("stored report.txt ")
-    assert contents(tmp_path / "in") == [b"figures\n"]
+    assert contents(place / "in") == [b"figures\n"]
 
 
 @pytest.mark.parametrize(
@@ -325,40 +331,40 @@ def test_send_gives_name_and_answer_and_leaves_when_told_not_to_wait(tmp_path: P
         (["{place}/file", "127.0.0.1"], 2, "has no port"),
     ],
 )
-def test_send_says_what_is_wrong(tmp_path: Path, arguments: list[str], status: int, says: str) -> None:
-    (tmp_path / "file").write_bytes(b"x")
-    done = interpose("send", *[argument.format(place=tmp_path) for argument in arguments])
+def test_send_says_what_is_wrong(place: Path, arguments: list[str], status: int, says: str) -> None:
+    (place / "file").write_bytes(b"x")
+    done = interpose("send", *[argument.format(place=place) for argument in arguments])
     assert done.returncode == status
     assert says in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_send_tells_a_server_of_another_kind_apart(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"foobar\n")
-    with Program(tmp_path / "echo", "echo", "-q", "--listen", "127.0.0.1:0") as server:
+def test_send_tells_a_server_of_another_kind_apart(place: Path) -> None:
+    (place / "file").write_bytes(b"foobar\n")
+    with Program(place / "echo", "echo", "-q", "--listen", "127.0.0.1:0") as server:
         where = f"127.0.0.1:{server.port}"
-        done = interpose("send", str(tmp_path / "file"), where)
+        done = interpose("send", str(place / "file"), where)
         assert (done.returncode, "is no spool or sink; `--plain`" in done.stderr) == (1, True)
-        assert interpose("send", "--plain", str(tmp_path / "file"), where).stdout == "foobar\n"
+        assert interpose("send", "--plain", str(place / "file"), where).stdout == "foobar\n"
 
 
-async def test_send_shows_its_progress_on_a_terminal(tmp_path: Path) -> None:
-    file = tmp_path / "large"
+async def test_send_shows_its_progress_on_a_terminal(place: Path) -> None:
+    file = place / "large"
     file.write_bytes(bytes(32 << 20))
-    with sink(tmp_path) as program:
+    with sink(place) as program:
         async with typing("send", str(file), f"127.0.0.1:{program.port}") as person:
             await person.sees(b"MiB")
             await person.sees(b"stored large 33554432 bytes")
 
 
-def test_f26_an_upload_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+def test_f26_an_upload_goes_on_where_it_was_broken_off(place: Path) -> None:
     data = random.Random(1).randbytes(3 << 20)
-    with sink(tmp_path) as program:
+    with sink(place) as program:
         first = RawSpoolClient(program.port)
         first.say(offer(b"0123456789", data, "large"))
         assert first.hear() == (RESUME, bytes(8))
         first.say(data[: 2 << 20])
-        part = tmp_path / "in" / ".incoming"
+        part = place / "in" / ".incoming"
         wait_until(lambda: sum(p.stat().st_size for p in part.glob("*/content")) == 2 << 20, "two thirds are there")
         first.reset()
         program.says("The client broke the connection off.")
@@ -368,7 +374,7 @@ def test_f26_an_upload_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
             second.ends()
         with RawSpoolClient(program.port) as third:
             assert third.send(b"0123456789", data, "large") == (-1, answer)
-    assert contents(tmp_path / "in") == [data]
+    assert contents(place / "in") == [data]
 
 
 @pytest.mark.parametrize(
@@ -380,30 +386,30 @@ def test_f26_an_upload_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
         (b"\x89SPOOL\r\n\x01\x01\xff\xff\xff\xff", b"4294967295 octets"),
     ],
 )
-def test_what_is_not_of_the_framed_form_is_refused_with_the_reason(tmp_path: Path, said: bytes, why: bytes) -> None:
-    with sink(tmp_path) as program, RawSpoolClient(program.port) as client:
+def test_what_is_not_of_the_framed_form_is_refused_with_the_reason(place: Path, said: bytes, why: bytes) -> None:
+    with sink(place) as program, RawSpoolClient(program.port) as client:
         client.say(said)
         heard = client.hear()
         if heard.kind == RESUME:
             heard = client.hear()
         assert heard.kind == REFUSED
         assert why in heard.payload
-    assert contents(tmp_path / "in") == []
+    assert contents(place / "in") == []
 
 
-def test_an_answer_passes_a_row_of_spools_back(tmp_path: Path) -> None:
-    file = tmp_path / "file.txt"
+def test_an_answer_passes_a_row_of_spools_back(place: Path) -> None:
+    file = place / "file.txt"
     file.write_bytes(b"along the row\n")
     with (
-        sink(tmp_path) as last,
-        spool(tmp_path / "b", last, "--form", "framed", "--hold") as second,
-        spool(tmp_path / "a", second, "--form", "framed") as first,
+        sink(place) as last,
+        spool(place / "b", last, "--form", "framed", "--hold") as second,
+        spool(place / "a", second, "--form", "framed") as first,
         ThreadPoolExecutor(1) as other,
     ):
         sending = other.submit(interpose, "send", str(file), f"127.0.0.1:{first.port}")
-        held = only(out(tmp_path / "b"), State.HELD)
-        assert only(out(tmp_path / "a"), State.CONFIRMED).id == held.id
-        out(tmp_path / "b").release(held.id)
+        held = only(out(place / "b"), State.HELD)
+        assert only(out(place / "a"), State.CONFIRMED).id == held.id
+        out(place / "b").release(held.id)
         done = sending.result(DEADLINE_S)
         assert done.stdout.startswith("stored file.txt 14 bytes ")
         assert done.stdout.endswith(f" as {held.id}\n")
@@ -413,18 +419,18 @@ def test_an_answer_passes_a_row_of_spools_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["sink", "spool"])
-def test_f6_a_full_disk_is_told_and_nothing_is_left_and_smaller_files_go_on(tmp_path: Path, role: str) -> None:
+def test_f6_a_full_disk_is_told_and_nothing_is_left_and_smaller_files_go_on(place: Path, role: str) -> None:
     limited = ("bash", "-c", 'ulimit -f 512; exec "$0" "$@"', INTERPOSE)  # 512 KiB for any file
     large, small = random.Random(2).randbytes(3 << 20), b"small\n"
-    (tmp_path / "large").write_bytes(large)
+    (place / "large").write_bytes(large)
     with contextlib.ExitStack() as stack:
-        kept = tmp_path / ("in" if role == "sink" else "out")
+        kept = place / ("in" if role == "sink" else "out")
         if role == "sink":
-            program = stack.enter_context(sink(tmp_path, command=limited))
+            program = stack.enter_context(sink(place, command=limited))
         else:
-            program = stack.enter_context(spool(tmp_path, stack.enter_context(sink(tmp_path)), command=limited))
+            program = stack.enter_context(spool(place, stack.enter_context(sink(place)), command=limited))
         assert answer_of(nc(program.port, large)) == b"not stored: file too large\n"
-        done = interpose("send", "--retry", "0", str(tmp_path / "large"), f"127.0.0.1:{program.port}")
+        done = interpose("send", "--retry", "0", str(place / "large"), f"127.0.0.1:{program.port}")
         assert done.returncode == 1
         assert "does not take it: file too large" in done.stderr
         assert done.stdout == ""
@@ -433,17 +439,17 @@ def test_f6_a_full_disk_is_told_and_nothing_is_left_and_smaller_files_go_on(tmp_
         assert stored(answer_of(nc(program.port, small))) == (6, sha256(small))
 
 
-def test_a_sink_that_could_not_store_is_not_taken_for_one_that_has(tmp_path: Path) -> None:
+def test_a_sink_that_could_not_store_is_not_taken_for_one_that_has(place: Path) -> None:
     """In the plain form a refusal is a line like any answer; a spool knows it, and goes on trying."""
     limited = ("bash", "-c", 'ulimit -f 64; exec "$0" "$@"', INTERPOSE)
-    with sink(tmp_path, command=limited) as last, spool(tmp_path, last) as program:
+    with sink(place, command=limited) as last, spool(place, last) as program:
         client = nc(program.port, bytes(100_000))
         program.says("the server does not take it: file too large")
-        [item] = out(tmp_path).items()
+        [item] = out(place).items()
         assert item.state is State.SENDING
-        drop(out(tmp_path), item.id)
+        drop(out(place), item.id)
         assert answer_of(client).startswith(b"dropped: ")
-    assert contents(tmp_path / "in") == []
+    assert contents(place / "in") == []
 
 
 def kill_all(program: Program) -> None:
@@ -470,47 +476,47 @@ def killed(scene: Any) -> Iterator[Program]:
 
 
 @pytest.mark.parametrize("state", [State.RECEIVED, State.HELD, State.APPROVED, State.SENDING])
-def test_f26_f9_whatever_was_acknowledged_goes_on_after_everything_was_killed(tmp_path: Path, state: State) -> None:
+def test_f26_f9_whatever_was_acknowledged_goes_on_after_everything_was_killed(place: Path, state: State) -> None:
     """Killed in this state; a new spool on the same directory brings the file to the sink, once."""
     options = {State.RECEIVED: ["--delay", "5"], State.SENDING: []}.get(state, ["--hold"])
-    with sink(tmp_path) as last, socket.socket() as deaf:
+    with sink(place) as last, socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         if state is State.SENDING:
             deaf.listen()  # accepts in the kernel, and says nothing
         nowhere = int(deaf.getsockname()[1])
         with (
-            killed(spool(tmp_path, nowhere, "--form", "framed", *options)) as program,
+            killed(spool(place, nowhere, "--form", "framed", *options)) as program,
             RawSpoolClient(program.port) as client,
         ):
             client.say(offer(b"0123456789", b"survives\n", "s") + b"survives\n")
             assert [client.hear().kind, client.hear().kind] == [RESUME, STORED]  # from here on it is the spool's
-            item = only(out(tmp_path), State.HELD if state is State.APPROVED else state)
+            item = only(out(place), State.HELD if state is State.APPROVED else state)
             if state is State.APPROVED:
-                out(tmp_path).release(item.id)
+                out(place).release(item.id)
             kill_all(program)
-        with spool(tmp_path, last, "--form", "framed") as again:
+        with spool(place, last, "--form", "framed") as again:
             if state is State.HELD:
-                out(tmp_path).release(item.id)
-            only(out(tmp_path), State.CONFIRMED)
+                out(place).release(item.id)
+            only(out(place), State.CONFIRMED)
             with RawSpoolClient(again.port) as client:
                 wanted, answer = client.send(b"0123456789", b"survives\n", "s")
                 assert (wanted, stored(answer)[0]) == (-1, 9)
-        assert contents(tmp_path / "in") == [b"survives\n"]
+        assert contents(place / "in") == [b"survives\n"]
 
 
-def test_f26_a_part_of_an_upload_outlives_the_spool(tmp_path: Path) -> None:
+def test_f26_a_part_of_an_upload_outlives_the_spool(place: Path) -> None:
     data = random.Random(4).randbytes(1 << 20)
-    with killed(sink(tmp_path)) as program, RawSpoolClient(program.port) as client:
+    with killed(sink(place)) as program, RawSpoolClient(program.port) as client:
         client.say(offer(b"0123456789", data))
         assert client.hear().kind == RESUME
         client.say(data[:500_000])
-        part = tmp_path / "in" / ".incoming"
+        part = place / "in" / ".incoming"
         wait_until(lambda: sum(p.stat().st_size for p in part.glob("*/content")) == 500_000, "half is there")
-    with sink(tmp_path) as program, RawSpoolClient(program.port) as client:
-        assert contents(tmp_path / "in") == []
+    with sink(place) as program, RawSpoolClient(program.port) as client:
+        assert contents(place / "in") == []
         wanted, _ = client.send(b"0123456789", data)
         assert wanted == 500_000
-    assert contents(tmp_path / "in") == [data]
+    assert contents(place / "in") == [data]
 
 
 @pytest.fixture
@@ -583,10 +589,10 @@ def peak_kib(pid: int) -> int:
         (["sink", "{place}/file/below"], "no files can be kept here"),
     ],
 )
-def test_what_cannot_work_is_refused_before_it_starts(tmp_path: Path, arguments: list[str], says: str) -> None:
-    (tmp_path / "file").touch()
-    command = [argument.format(place=tmp_path) for argument in arguments]
-    done = interpose(*command, "--state", str(tmp_path / "state"), cwd=tmp_path)
+def test_what_cannot_work_is_refused_before_it_starts(place: Path, arguments: list[str], says: str) -> None:
+    (place / "file").touch()
+    command = [argument.format(place=place) for argument in arguments]
+    done = interpose(*command, "--state", str(place / "state"), cwd=place)
     assert done.returncode != 0
     assert says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
@@ -595,12 +601,12 @@ def test_what_cannot_work_is_refused_before_it_starts(tmp_path: Path, arguments:
 # --- the program around it --------------------------------------------------------------------------------------------
 
 
-async def test_a_sink_shows_what_comes_on_a_terminal(tmp_path: Path) -> None:
+async def test_a_sink_shows_what_comes_on_a_terminal(place: Path) -> None:
     port = free_port()
-    large = tmp_path / "large"
+    large = place / "large"
     large.write_bytes(bytes(48 << 20))
-    command = ["--listen", f"127.0.0.1:{port}", "--state", str(tmp_path / "state"), "--no-console"]
-    async with typing("sink", str(tmp_path / "in"), *command) as person:
+    command = ["--listen", f"127.0.0.1:{port}", "--state", str(place / "state"), "--no-console"]
+    async with typing("sink", str(place / "in"), *command) as person:
         await person.sees(b"sink listening on")
         process = await asyncio.create_subprocess_exec(
             INTERPOSE, "send", str(large), f"127.0.0.1:{port}", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -621,18 +627,60 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def test_a_spool_that_ends_lets_who_waits_go_and_goes_on_later(tmp_path: Path) -> None:
-    with sink(tmp_path) as last:
-        with spool(tmp_path, last, "--hold") as program:
+def test_a_spool_that_ends_lets_who_waits_go_and_goes_on_later(place: Path) -> None:
+    with sink(place) as last:
+        with spool(place, last, "--hold") as program:
             client = nc(program.port, b"later\n")
-            held = only(out(tmp_path), State.HELD)
+            held = only(out(place), State.HELD)
             program.process.send_signal(signal.SIGTERM)
             assert answer_of(client) == b""
             assert program.process.wait(DEADLINE_S) == 0
-        out(tmp_path).release(held.id)
-        with spool(tmp_path, last, "--hold"):
-            only(out(tmp_path), State.CONFIRMED)
-    assert contents(tmp_path / "in") == [b"later\n"]
+        out(place).release(held.id)
+        with spool(place, last, "--hold"):
+            only(out(place), State.CONFIRMED)
+    assert contents(place / "in") == [b"later\n"]
+
+
+def test_a_file_that_is_larger_than_is_taken_here_is_refused_in_both_forms(place: Path) -> None:
+    file, large = place / "sink.toml", place / "large"
+    table = f'dir = "{place}/in", max_file_bytes = 100000'
+    file.write_text(f'[[listener]]\naddress = "127.0.0.1:0"\nrole = "sink"\nspool = {{ {table} }}\n')
+    large.write_bytes(bytes(100_001))
+    with Program(place / "sink", "run", str(file)) as program:
+        why = "the file is larger than 100000 bytes, which is the most that is taken here"
+        assert answer_of(nc(program.port, large.read_bytes())) == f"not stored: {why}\n".encode()
+        done = interpose("send", str(large), f"127.0.0.1:{program.port}")
+        assert (done.returncode, why in done.stderr, "Going on" in done.stderr) == (1, True, False)
+        assert stored(answer_of(nc(program.port, bytes(100_000))))[0] == 100_000
+    assert contents(place / "in") == [bytes(100_000)]
+
+
+def test_f18_what_is_being_sent_as_the_end_begins_is_sent_and_answered(place: Path) -> None:
+    is_there, may_answer = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        data = all_of(connection)
+        is_there.set()
+        may_answer.wait(DEADLINE_S)
+        connection.sendall(data.upper())
+
+    with listening(slow) as server, spool(place, server) as program:
+        client = nc(program.port, b"in time\n")
+        assert is_there.wait(DEADLINE_S)
+        program.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not accepts(program.port), "it accepts no more")
+        may_answer.set()
+        assert answer_of(client) == b"IN TIME\n"
+        assert program.process.wait(DEADLINE_S) == 0
+    assert only(out(place), State.CONFIRMED).tries == 1
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 CONFIGURATION = """
@@ -647,33 +695,33 @@ servers = ["127.0.0.1:{port}"]
 """
 
 
-def test_a_reload_that_holds_no_more_keeps_what_is_held_and_lets_the_next_one_pass(tmp_path: Path) -> None:
-    file = tmp_path / "spool.toml"
-    with sink(tmp_path) as last:
-        file.write_text(CONFIGURATION.format(place=tmp_path, hold="true", port=last.port))
-        with Program(tmp_path / "spool", "run", str(file)) as program:
+def test_a_reload_that_holds_no_more_keeps_what_is_held_and_lets_the_next_one_pass(place: Path) -> None:
+    file = place / "spool.toml"
+    with sink(place) as last:
+        file.write_text(CONFIGURATION.format(place=place, hold="true", port=last.port))
+        with Program(place / "spool", "run", str(file)) as program:
             waiting = nc(program.port, b"held\n")
-            held = only(out(tmp_path), State.HELD)
-            file.write_text(CONFIGURATION.format(place=tmp_path, hold="false", port=last.port))
+            held = only(out(place), State.HELD)
+            file.write_text(CONFIGURATION.format(place=place, hold="false", port=last.port))
             program.process.send_signal(signal.SIGHUP)
             program.says("generation 2 serves")
             assert stored(answer_of(nc(program.port, b"passes\n")))[0] == 7
-            assert out(tmp_path).get(held.id).state is State.HELD
-            out(tmp_path).release(held.id)
+            assert out(place).get(held.id).state is State.HELD
+            out(place).release(held.id)
             assert stored(answer_of(waiting))[0] == 5  # it has waited through the reload
-    assert contents(tmp_path / "in") == [b"held\n", b"passes\n"]
+    assert contents(place / "in") == [b"held\n", b"passes\n"]
 
 
-def test_over_tls_the_framed_form_brings_file_and_answer(tmp_path: Path) -> None:
-    authority = CertificateAuthority(tmp_path)
+def test_over_tls_the_framed_form_brings_file_and_answer(place: Path) -> None:
+    authority = CertificateAuthority(place)
     certificate = authority.issue("localhost", "127.0.0.1")
-    file = tmp_path / "file.txt"
+    file = place / "file.txt"
     file.write_bytes(b"in private\n")
     trust = ["--ca-file", authority.file]
     identity = ["--tls-certificate", certificate.certificate, "--tls-key", certificate.key]
-    with sink(tmp_path, *identity) as last:
-        command = ["spool", "--to", f"tls://127.0.0.1:{last.port}", "--dir", str(tmp_path / "out"), *trust]
-        with Program(tmp_path / "spool", *command, "--listen", "127.0.0.1:0", "--form", "framed", *identity) as program:
+    with sink(place, *identity) as last:
+        command = ["spool", "--to", f"tls://127.0.0.1:{last.port}", "--dir", str(place / "out"), *trust]
+        with Program(place / "spool", *command, "--listen", "127.0.0.1:0", "--form", "framed", *identity) as program:
             done = interpose("send", "--tls", *trust, str(file), f"127.0.0.1:{program.port}")
             assert stored(done.stdout.encode()) == (11, sha256(b"in private\n")), done.stderr
-    assert contents(tmp_path / "in") == [b"in private\n"]
+    assert contents(place / "in") == [b"in private\n"]

@@ -50,7 +50,7 @@ class Retired:
             elif isinstance(part, Keeper):
                 self._keepers.append(part)
             elif isinstance(part, Courier):
-                part.retire()
+                part.begin_drain()
                 self._couriers.append(part)
 
     @property

@@ -322,16 +322,17 @@ class WorkerRuntime:
         end = began + grace_s
         idle_end = end if keep_idle else began + min(grace_s * IDLE_SHARE, MOST_IDLE_S)
         running = self._all
-        for one in running:
-            one.begin_drain()
+        ending: list[AtWork | Courier] = [*running, *self._parts.every(Courier)]
+        for part in ending:
+            part.begin_drain()
         while loop.time() < min(end, began + QUEUE_S) and any(one.has_waiting for one in running):  # noqa: ASYNC110
             await asyncio.sleep(0)  # a turn of the loop accepts one of each queue
         for one in running:
             one.close()
-        while (now := loop.time()) < end and not all(one.is_empty for one in running):
+        while (now := loop.time()) < end and not all(part.is_empty for part in ending):
             if now >= idle_end:
                 self._close_idle()
-                if not len(self._open_tunnels()) and not any(one.connections for one in running):
+                if not len(self._open_tunnels()) and not any(part.connections for part in ending):
                     break  # what is left has not even shaken hands
             await asyncio.sleep(DRAIN_LOOK_S)
         self._close_idle()

@@ -11,12 +11,13 @@ from interpose.config.model import Config, Listener
 from interpose.config.progress import Bars
 from interpose.core.target import Origin
 from interpose.engine.conversations import Serve
-from interpose.engine.courier import Courier, Errand
+from interpose.engine.courier import Courier
 from interpose.engine.sink import Sink
 from interpose.engine.spool import Spooling
 from interpose.engine.spool_options import SpoolOptions
 from interpose.engine.spool_reaper import Reaper
 from interpose.engine.spool_reception import Reception, Terms
+from interpose.engine.spool_sender import Errand
 from interpose.engine.spool_work import UNSEEN, Meter, Tasks, Threads
 from interpose.storage.spool import Spool
 from interpose.storage.spool_item import State

@@ -21,10 +21,13 @@ class Conversation:
     """One connection. A role adds to `bytes_in` what it received; a tunnel that takes over counts by itself.
 
     `idle_timeout_s` None: somebody else keeps time (a tunnel does). `answers_at_once` says that nothing is left to do
-    once all is sent, so that a drain need not wait for the client.
+    once all is sent, so that a drain need not wait for the client; `may_leave` is asked where that changes.
     """
 
-    __slots__ = ("_pace", "_server", "answers_at_once", "bytes_in", "exchange", "failure", "idle_timeout_s", "stream")
+    __slots__ = (
+        "_pace", "_server", "answers_at_once", "bytes_in", "exchange", "failure", "idle_timeout_s", "may_leave",
+        "stream",
+    )  # fmt: skip
 
     def __init__(self, server: ConversationServer, stream: Stream, exchange: Exchange) -> None:
         self._server = server
@@ -35,6 +38,7 @@ class Conversation:
         self.failure: Failure | None = None
         self.idle_timeout_s: float | None = server.idle_timeout_s
         self.answers_at_once = False
+        self.may_leave: Callable[[], bool] | None = None
 
     def fail(self, failure: Failure) -> None:
         """Break off, and have the log say why."""
@@ -50,7 +54,8 @@ class Conversation:
     @property
     def is_busy(self) -> bool:
         """Whether there is more to do than wait for the client."""
-        return not self.answers_at_once or self.stream.unsent_bytes > 0
+        is_done = self.answers_at_once if self.may_leave is None else self.may_leave()
+        return not is_done or self.stream.unsent_bytes > 0
 
     def tick(self, now: float) -> None:
         """Judge the deadlines: for saying something, and, much shorter, for taking what we have for the client."""

@@ -41,7 +41,8 @@ class Spooling:
         conversation.exchange.asked = f"SPOOL {item.id}"
         self._tell(item, is_new)
         patience_s, conversation.idle_timeout_s = conversation.idle_timeout_s, None  # what follows takes its time
-        conversation.answers_at_once = True  # a drain need not wait: the file is safe, and goes on by itself
+        # A drain waits for what is being sent. The client of anything else may go: the file is safe, and goes on.
+        conversation.may_leave = lambda: not self._courier.is_sending(item.id)
         outcome = self._courier.outcome(item.id)
         conversation.stream.when_lost(lambda failure: _cancel(outcome))
         await voice.stored(item.size, item.sha256)
@@ -50,6 +51,7 @@ class Spooling:
             answer = await outcome
         finally:
             outcome.cancel()
+        conversation.may_leave = None
         conversation.idle_timeout_s = patience_s
         await voice.answer(answer)
 

@@ -72,6 +72,16 @@ class Spool:
                 found.append(self._item(id_))
         return sorted(found, key=lambda item: (item.received_at, item.id))
 
+    def incoming(self) -> list[tuple[Item, int]]:
+        """What is being received, or was and may be gone on with, and how much of it there is."""
+        found = []
+        with contextlib.suppress(FileNotFoundError), _directory(os.path.join(self.directory, INCOMING)) as incoming:
+            for name in filter(is_id, os.listdir(incoming)):
+                with contextlib.suppress(OSError, ValueError):
+                    status = os.stat(f"{name}/{CONTENT}", dir_fd=incoming, follow_symlinks=False)
+                    found.append((stored_item(incoming, name), status.st_size))
+        return found
+
     def get(self, start: str) -> Item:
         """The item whose id is `start` or begins so. `Unknown` when there is none, or more than one."""
         matches = [id_ for id_ in self.ids() if id_.startswith(start)] if start else []

@@ -16,8 +16,9 @@ from tests.support.raw_spool import OPENING, THEIR_OPENING
 from interpose.core.exchange import Attempt
 from interpose.core.failure import Failure, Side
 from interpose.core.target import Origin
-from interpose.engine.courier import Courier, Errand
+from interpose.engine.courier import Courier
 from interpose.engine.spool_options import SpoolOptions
+from interpose.engine.spool_sender import Errand
 from interpose.engine.spool_work import UNSEEN, Threads
 from interpose.storage.spool import Spool
 from interpose.storage.spool_claim import Claim

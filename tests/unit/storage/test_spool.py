@@ -92,6 +92,7 @@ def test_what_is_being_received_is_seen_by_nobody_and_belongs_to_its_owner_alone
     upload = begun(spool, id_=new_id())
     upload.write(b"hel")
     assert spool.items() == []
+    assert [(item.id, item.state, size) for item, size in spool.incoming()] == [(upload.item.id, State.RECEIVING, 3)]
     directory = Path(spool.directory, ".incoming", upload.item.id)
     assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
     assert directory.stat().st_mode & 0o777 == 0o700
