@@ -89,7 +89,7 @@ _TEXTS: Final[dict[str, tuple[str, Callable[[Any], Recorded]]]] = {
     "request.type": (_media_type("request_type"), lambda value: _recorded(request=_typed(value))),
     "response.type": (_media_type("response_type"), lambda value: _recorded(response=_typed(value))),
     "comment": ("comment", lambda value: Recorded(Record(exchange="", started=0.0), now=0.0, comment=value)),
-    "time": ("started", _of("started")),
+    "time": ("CAST(started AS INTEGER) / 60 * 60", _of("started")),  # windows begin and end with a minute
 }
 _ALWAYS_JUDGED: Final = ("path", "query", "time")
 _NUMBERS: Final = {
@@ -152,7 +152,7 @@ class Compiler:
         column, record = _FEW[term.word]
         if term.word == "host" and all(isinstance(value, Exact) for value in term.values):
             return self._one_of(column, [value.text for value in term.values if isinstance(value, Exact)])
-        judge = _remembering(_judge(term, record))
+        judge = _judge(term, record)
         values = self._values(column)
         wanted = [value for value in values if judge(value)] if values is not None else None
         if wanted is not None and len(wanted) <= _MOST_LISTED:
@@ -201,7 +201,7 @@ class Compiler:
         return _narrowed(term, judged) if word.word == "path" else judged
 
     def _judged(self, column: str, judge: Judge) -> Condition:
-        self.judges.append(judge)
+        self.judges.append(_remembering(judge))
         return Condition(f"judge({len(self.judges) - 1}, {column})")
 
 

@@ -54,7 +54,7 @@ class JournalWriter:
             self._database = open_database(directory)
             try:
                 self._begin()
-            except (sqlite3.Error, TypeError) as error:
+            except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:
                 if isinstance(error, sqlite3.Error) and not is_damage(error):
                     raise
                 self.begin_anew(str(error))

@@ -32,8 +32,11 @@ _STEPS = 100_000
 _PARTS = ("", "-wal", "-shm")
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the database is to blame, and not the disk, a lock or a mistake of ours."""
+def is_damage(error: Exception) -> bool:
+    """Whether the database is to blame, and not the disk, a lock or a mistake of ours. (Python cannot even say what
+    SQLite complains about when a damaged schema is not UTF-8.)"""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -73,7 +76,7 @@ def open_database(directory: str) -> sqlite3.Connection:
         return database
     except schema.NewerSchema as error:
         _rename(path, f".version-{error.version}-{int(time.time())}", str(error))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         if not _is_hopeless(error, path):
             raise
         set_aside(path, str(error))
@@ -115,7 +118,7 @@ def _check(database: sqlite3.Connection) -> None:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             database.close()
             raise
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         database.close()
         raise
     finally:
@@ -130,7 +133,7 @@ def damaged(found: str) -> sqlite3.DatabaseError:
     return error
 
 
-def _is_hopeless(error: sqlite3.Error, path: str) -> bool:
+def _is_hopeless(error: Exception, path: str) -> bool:
     """Whether what is there will never open: it is damaged, or it is a database of something else (tables missing, or
     there that should not be). A disk that is full or broken is another matter."""
     if is_damage(error):

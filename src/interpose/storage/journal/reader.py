@@ -38,7 +38,7 @@ class Reader:
         self.contents = Contents(os.path.join(directory, "contents"))
         self._path = os.path.join(directory, DATABASE)
         self._wall = wall
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
         self._inode = 0
 
@@ -117,9 +117,14 @@ class Reader:
                     return ask(database)
                 finally:
                     database.execute("ROLLBACK")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                is_text = isinstance(error, sqlite3.OperationalError) and not code  # which is not UTF-8 any more
+                if is_text and self._database is not None and self._database.text_factory is str:
+                    self._database.text_factory = schema.tolerant
+                    return self._ask(ask)
                 self._close()
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _UNREADABLE:
+                if isinstance(error, sqlite3.Error) and not is_text and code not in _UNREADABLE:
                     raise
                 return None
 

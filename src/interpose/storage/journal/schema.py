@@ -109,6 +109,7 @@ def open_writer(path: str) -> sqlite3.Connection:
         database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         database.execute("PRAGMA temp_store = MEMORY")
+        database.text_factory = tolerant
         _migrate(database)
     except BaseException:
         database.close()
@@ -124,6 +125,11 @@ def open_reader(path: str) -> sqlite3.Connection:
     database.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
     database.execute("PRAGMA query_only = ON")
     return database
+
+
+def tolerant(data: bytes) -> str:
+    """Text that may not be UTF-8 any more. (As a `text_factory`; SQLite's own is faster and raises.)"""
+    return data.decode("utf-8", "replace")
 
 
 def _escaped(path: str) -> str:

@@ -207,7 +207,7 @@ class JournalThread:
             return
         try:
             future.set_result(do(self._opened()))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._stumble(error)
             future.set_exception(OSError(f"the journal cannot be used now: {error}"))
         except Exception as error:
@@ -284,7 +284,7 @@ class JournalThread:
             try:
                 act()
                 return True
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 if not self._stumble(error):
                     return False
             except Exception as error:
@@ -296,7 +296,7 @@ class JournalThread:
     def _stumble(self, error: Exception) -> bool:
         """Something went wrong; whether it is worth trying again at once, on a new database."""
         self.failures += 1
-        if isinstance(error, sqlite3.Error) and is_damage(error) and self._writer is not None:
+        if is_damage(error) and self._writer is not None:
             try:
                 self._writer.begin_anew(str(error))
                 self._commits.clear()

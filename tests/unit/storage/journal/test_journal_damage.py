@@ -49,6 +49,18 @@ def test_f8_a_damaged_journal_opens_and_says_nothing_wrong(filled: Path, tmp_pat
     assert any(count > 0 for count in counts)
 
 
+def test_f8_text_that_is_none_any_more_costs_its_record_only(filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled, tmp_path / "j")
+    database = tmp_path / "j" / "journal.db"
+    database.write_bytes(
+        database.read_bytes().replace(b"https://shop.example/item/7?", b"https://sho\xff.example/item/7?")
+    )
+    reader = Reader(str(tmp_path / "j"))
+    assert [row.id for row in reader.find(limit=1000).rows] == [id for id in range(RECORDS, 0, -1) if id != 7]
+    assert reader.get(7) is None
+    reader.close()
+
+
 def test_f8_an_octet_changed_in_a_record_is_noticed(filled: Path, tmp_path: Path) -> None:
     shutil.copytree(filled, tmp_path / "j")
     database = tmp_path / "j" / "journal.db"
@@ -108,6 +120,18 @@ def test_f8_a_database_of_something_else_is_set_aside(tmp_path: Path) -> None:
     other.close()
     assert check(tmp_path) == 0
     assert len([path for path in tmp_path.iterdir() if ".corrupt-" in path.name]) == 1
+
+
+def test_f8_a_schema_that_is_not_even_text_is_damage(filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled, tmp_path / "j")
+    database = tmp_path / "j" / "journal.db"
+    data = database.read_bytes()
+    assert b"CREATE TABLE flow (" in data
+    database.write_bytes(data.replace(b"CREATE TABLE flow (", b"CREATE TABLE \xc9low ("))
+    reader = Reader(str(tmp_path / "j"))
+    assert reader.find().rows == []
+    reader.close()
+    assert check(tmp_path / "j") == 0
 
 
 def test_f8_a_newer_journal_is_set_aside_and_not_changed(filled: Path, tmp_path: Path) -> None:

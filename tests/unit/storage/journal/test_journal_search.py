@@ -252,13 +252,13 @@ queries = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=queries)
 def test_any_query_finds_what_its_matcher_matches(library: Library, query: Query) -> None:
     assert library.found(query) == library.matching(query)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(query=queries, limit=st.integers(1, 30))
 def test_pages_together_are_all_that_is_found(library: Library, query: Query, limit: int) -> None:
     assert library.found(query, limit) == library.matching(query)
