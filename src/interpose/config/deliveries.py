@@ -100,8 +100,10 @@ class Deliveries:
             if order.listener not in own:
                 raise ValueError(f"there is no listener {order.listener!r} (any more) that speaks HTTP")
             return own[order.listener]
-        for hold in holds:
-            if (hold.listener, hold.route) == (order.listener, order.route):
+        here = [hold for hold in holds if hold.listener == order.listener]
+        for hold in here:
+            # Where a listener has one route only, no router says its name.
+            if hold.route == order.route or (not order.route and len(here) == 1):
                 return hold.deliver
         raise ValueError(f"the route {order.route or order.listener!r} that it was held on does not exist any more")
 
