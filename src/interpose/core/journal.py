@@ -57,7 +57,7 @@ class Summary(msgspec.Struct, array_like=True, frozen=True):
     comment: str = ""
 
 
-TRAITS: dict[str, int] = {trait.name.lower(): int(trait) for trait in Trait if trait.name}
+TRAITS: dict[str, int] = {trait.name.lower(): trait.value for trait in Trait if trait.name}
 
 
 def states_of(summary: Summary) -> list[str]:
