@@ -1,7 +1,8 @@
 """The desk's database: its schema, and transactions that are on the disk when they have ended.
 
 `holds` has what lists show of each hold; `messages` its messages: version 1 as it came, the current version, and 0 for
-an answer that somebody gave by hand. `audit` only grows, which the database itself sees to.
+an answer that somebody gave by hand. `taken` has the octets of all contents, kept up to date by the database itself,
+which also sees to it that `audit` only grows.
 """
 
 from __future__ import annotations
@@ -65,8 +66,12 @@ CREATE TABLE messages (
     message BLOB NOT NULL,
     PRIMARY KEY (hold, version)
 ) STRICT;
-CREATE INDEX messages_by_size ON messages (size);
 CREATE INDEX messages_by_file ON messages (file) WHERE file != '';
+
+CREATE TABLE taken (bytes INTEGER NOT NULL) STRICT;
+INSERT INTO taken VALUES (0);
+CREATE TRIGGER room_is_taken AFTER INSERT ON messages BEGIN UPDATE taken SET bytes = bytes + NEW.size; END;
+CREATE TRIGGER room_is_given_back AFTER DELETE ON messages BEGIN UPDATE taken SET bytes = bytes - OLD.size; END;
 
 CREATE TABLE rules (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -100,12 +100,15 @@ class Store:
 
     def holds(self, states: tuple[State, ...], limit: int) -> list[Kept]:
         """Holds in these states, the newest first."""
+        if len(states) == 1:
+            return self._all("state = ? ORDER BY n DESC LIMIT ?", states[0], limit)
+        # Of more than one the index of states would have all to be sorted; from the newest on, most are meant.
         marks = ", ".join("?" * len(states))
-        return self._all(f"state IN ({marks}) ORDER BY n DESC LIMIT ?", *states, limit)
+        return self._all(f"+state IN ({marks}) ORDER BY n DESC LIMIT ?", *states, limit)
 
     def unsettled(self) -> list[Kept]:
         """All that is not over."""
-        return self._all("state != ?", State.SETTLED)
+        return self._all("state IN (?, ?)", State.WAITING, State.DECIDED)
 
     def waiting(self) -> int:
         """How many wait for a decision."""
@@ -368,10 +371,12 @@ class Store:
         self.audit.add(now, "interpose", "client left", hold.id, hold.version, hold.digest, why)
 
     def _make_sure_of_room(self, size: int, holds: int) -> None:
-        open_holds = self._database.number("SELECT COUNT(*) FROM holds WHERE state != ?", State.SETTLED)
+        open_holds = self._database.number(
+            "SELECT COUNT(*) FROM holds WHERE state IN (?, ?)", State.WAITING, State.DECIDED
+        )
         if open_holds + holds > self._room.max_holds:
             raise Full(503, f"{open_holds} messages wait at the desk already, which is the most that it takes.")
-        taken = self._database.number("SELECT COALESCE(SUM(size), 0) FROM messages")
+        taken = self._database.number("SELECT bytes FROM taken")
         if taken + size > self._room.max_bytes:
             raise Full(507, f"The desk keeps {taken} octets already; with {size} more it would be above its limit of "
                        f"{self._room.max_bytes}.")  # fmt: skip

@@ -364,6 +364,25 @@ def test_f6_a_disk_without_room_leaves_nothing_half(
     assert store.audit.is_sound()
 
 
+def test_the_room_that_is_taken_is_that_of_all_contents(store: Store, tmp_path: Path) -> None:
+    def taken() -> tuple[int, int]:
+        number = store._database.number
+        return number("SELECT bytes FROM taken"), number("SELECT COALESCE(SUM(size), 0) FROM messages")
+
+    hold = store.put(held(request(b"1" * 100)))
+    other = store.put(long_held(tmp_path / "desk"))
+    assert taken() == (100 + len(LONG), 100 + len(LONG))
+    store.edit(hold.id, 1, lambda before: request(b"2" * 1000), "ann", 0.0)
+    store.edit(hold.id, 2, lambda before: request(b"3" * 10), "ann", 0.0)
+    assert taken() == (110 + len(LONG), 110 + len(LONG))
+    for id in (hold.id, other.id):
+        store.decide(id, Verdict.DROP, None, "ann", 1.0)
+        store.settle(id, Settled(failure="dropped"), "ann", 2.0)
+    assert taken() == (10 + len(LONG), 10 + len(LONG))
+    store.purge(3.0, 0.0, 4.0)
+    assert taken() == (0, 0)
+
+
 def test_short_content_stays_in_the_database(store: Store, tmp_path: Path) -> None:
     store.put(held(request(b"x" * INLINE_BYTES)))
     assert list((tmp_path / "desk" / "contents").iterdir()) == []
