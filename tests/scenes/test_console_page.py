@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from tests.support.background import in_background
 from tests.support.desk_conformance import held, request
 from tests.support.journal_records import record
 from tests.support.page_watch import Watch
+from tests.support.program import Program
+from tests.support.raw_origin import OK, RawOrigin, answering
 from tests.support.served_console import Served, served_console
 
 from interpose.core.hold import Content, Verdict
@@ -278,3 +283,34 @@ def test_the_page_goes_on_after_the_console_was_away(page: Page, tmp_path: Path)
     with served_console(tmp_path / "one") as served:
         enter(page, served)
     expect(page.get_by_text("not connected")).to_be_visible()
+
+
+def test_a_post_from_curl_is_held_edited_on_the_page_and_answered(page: Page, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        origin = stack.enter_context(in_background(lambda: RawOrigin(answering(OK))))
+        options = ("--console", "127.0.0.1:0", "--hold", "method:POST", "--allow-upstream", "127.0.0.0/8")
+        program = stack.enter_context(Program(tmp_path, "proxy", *options, listeners=2))
+        page.goto(program.urls["console"])
+        expect(page.locator(".command code")).to_have_text(f"curl -x {program.url} http://example.com/")
+        url = f"http://{origin.address}/orders"
+        client = subprocess.Popen(
+            ["curl", "--silent", "--max-time", "50", "--proxy", program.url, "--json", '{"amount": 100}', url],
+            stdout=subprocess.PIPE,
+        )
+        stack.callback(client.kill)
+        expect(page.get_by_label("1 waiting")).to_be_visible()
+        page.keyboard.press("2")
+        page.locator(".hold").click()
+        page.get_by_label("Content", exact=True).fill('{"amount": 1000000}')
+        page.get_by_role("button", name="Save and release").click()
+        assert client.communicate(timeout=20)[0] == b"ok"
+        [connection] = origin.connections
+        head, _, content = connection.received.partition(b"\r\n\r\n")
+        assert content == b'{"amount": 1000000}'
+        assert b"\r\ncontent-length: 19" in head.lower()
+        page.keyboard.press("1")
+        page.locator(".flow-table .row[id]").click()
+        expect(page.locator(".detail .facts")).to_contain_text("edited")
+        page.get_by_role("tab", name="Upstream").click()
+        expect(page.locator(".attempt")).to_contain_text("POST /orders HTTP/1.1")
+        page.goto("about:blank")  # what listens to events counts as a connection of nobody's

@@ -57,7 +57,8 @@ class Program:
         self.status_at_end: int | None = None
         self._has_ended = False
         self._listeners = listeners
-        common = ["--no-console", "--name", NAME, "--state", str(self.state), "--log-format", "json"]
+        common = [] if "--console" in arguments else ["--no-console"]
+        common += ["--name", NAME, "--state", str(self.state), "--log-format", "json"]
         if arguments[0] in ("proxy", "gateway"):
             common += ["--log", str(self.log_file)]
             if "--listen" not in arguments:

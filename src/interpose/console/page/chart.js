@@ -3,6 +3,7 @@
 import { html, useEffect, useRef } from './html.js';
 import { useStore } from './store.js';
 import { colour, theme } from './theme.js';
+import { clock } from './words.js';
 import uPlot from './vendor/uplot-1.6.32.js';
 
 const HEIGHT_PX = 170;
@@ -16,13 +17,14 @@ export function Chart({ title, at, series, format }) {
   const latest = useRef(data);
   latest.current = data;
   useEffect(() => {
+    const place = box.current;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(box.current.clientWidth, series, format), latest.current, box.current);
+      plot.current = new uPlot(options(place.clientWidth, series, format), latest.current, place);
     };
     draw();
-    const watch = new ResizeObserver(() => plot.current.setSize({ width: box.current.clientWidth, height: HEIGHT_PX }));
-    watch.observe(box.current);
+    const watch = new ResizeObserver(() => plot.current?.setSize({ width: place.clientWidth, height: HEIGHT_PX }));
+    watch.observe(place);
     const scheme = matchMedia('(prefers-color-scheme: dark)');
     scheme.addEventListener('change', draw);
     return () => {
@@ -46,7 +48,8 @@ export function Chart({ title, at, series, format }) {
 function options(width, series, format) {
   const line = colour('--line');
   const axis = { stroke: colour('--dim'), grid: { stroke: line, width: 1 }, ticks: { show: false }, font: '11px system-ui, sans-serif' };
-  const time = (u, seconds) => seconds.map((one) => new Date(one * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' }));
+  // With seconds while there is less than a few minutes to show, or marks would repeat.
+  const time = (u, seconds, axisAt, space, step) => seconds.map((one) => clock(one).slice(0, step < 60 ? 8 : 5));
   return {
     width,
     height: HEIGHT_PX,

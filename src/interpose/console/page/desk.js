@@ -9,6 +9,7 @@ import { classes, html, useEffect, useRef } from './html.js';
 import { useKeys } from './keys.js';
 import { Choice, CommandLine, Empty, useNow } from './parts.js';
 import { go, link, route } from './route.js';
+import { othersAt } from './session.js';
 import { useStore } from './store.js';
 import { size, span } from './words.js';
 
@@ -67,12 +68,13 @@ function Queue({ chosen }) {
 function HoldRow({ row, isChosen }) {
   const isWaiting = row.state === 'waiting';
   const now = useNow(isWaiting);
+  const others = othersAt(row);
   const said = [row.rule, row.user || row.client, size(row.size)].filter(Boolean).join(' · ');
   return html`
     <li><a class=${classes('hold', row.state)} href=${link('desk', [row.id])} aria-current=${isChosen ? 'true' : null}>
       <span class="hold-title"><b>${row.method || row.what}</b> <span class="code">${row.url}</span></span>
       <span class="hold-facts"><span class="dim">${said}</span>
-        ${row.reviewers?.length ? html`<span class="tag">${row.reviewers.join(', ')} looks</span>` : null}
+        ${others.length ? html`<span class="tag looks">${others.join(', ')} ${others.length > 1 ? 'look' : 'looks'}</span>` : null}
         <span class="grow"></span>
         ${isWaiting
           ? row.deadline ? html`<${Deadline} hold=${row} />` : html`<span class="dim">waits ${span(Math.max(0, now - row.at))}</span>`

@@ -23,6 +23,7 @@ export class FlowRows {
     this.changed = changed;
     this.query = '';
     this.isFollowing = true;
+    this.late = []; // what came while the journal was asked, and may not be in its answer
     this.stop = new AbortController();
     this.clear();
   }
@@ -51,6 +52,7 @@ export class FlowRows {
     const { signal } = this.stop;
     this.query = query;
     this.isLoading = true;
+    this.late = [];
     this.problem = null;
     this.changed();
     try {
@@ -68,6 +70,7 @@ export class FlowRows {
       this.isExact = !page.more || counted.exact;
       this.newest = this.rows[0]?.id ?? 0;
       this.newestSeen = this.newest;
+      for (const row of this.late) this.add(row);
     } catch (error) {
       if (signal.aborted) return;
       this.isLoading = false;
@@ -222,6 +225,7 @@ export class FlowRows {
       this.changed();
       return;
     }
+    if (this.isLoading) this.late.push(row);
     if (row.id <= this.newestSeen || this.isLoading) return;
     if (this.query) this.lookAgain();
     else this.insert([row]);

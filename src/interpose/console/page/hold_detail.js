@@ -14,7 +14,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { useKeys } from './keys.js';
 import { editOf, isEdited, MessageEditor, problemIn } from './message_editor.js';
 import { Tabs, useNow } from './parts.js';
-import { session } from './session.js';
+import { othersAt } from './session.js';
 import { countdown } from './words.js';
 
 const STILL_HERE_MS = 15_000;
@@ -125,7 +125,7 @@ export function HoldDetail({ id, onDecided, onClose }) {
   if (!hold) return html`<aside class="detail" aria-busy="true"><${Close} close=${onClose} /><p class="dim pad">Reading…</p></aside>`;
   const isResponse = hold.what === 'response';
   const hasHead = hold.what === 'request' || isResponse;
-  const others = (hold.reviewers || []).filter((name) => name !== session.get()?.reviewer);
+  const others = othersAt(hold);
   const reshape = (shape) => {
     try {
       setDraft(reshaped(draft, shape));

@@ -8,13 +8,12 @@ const layers = [];
 /** `bindings`: [{keys: ["j", "ArrowDown"], about: "Next row", run: (event) => …, evenTyping: false}, …]. */
 export function useKeys(bindings, isOn = true) {
   const current = useRef(bindings);
-  current.current = bindings;
+  current.current = isOn ? bindings : [];
   useEffect(() => {
-    if (!isOn) return undefined;
     const layer = () => current.current;
     layers.push(layer);
     return () => layers.splice(layers.indexOf(layer), 1);
-  }, [isOn]);
+  }, []);
 }
 
 /** What the keys do now, for whoever asks with "?". */

@@ -1,8 +1,8 @@
 // The overview: how much passes, how fast, what is wrong.
 
 import { Chart } from './chart.js';
-import { html } from './html.js';
-import { overview } from './overview_data.js';
+import { html, useEffect } from './html.js';
+import { load, overview } from './overview_data.js';
 import { CommandLine, useNow } from './parts.js';
 import { link } from './route.js';
 import { exampleLine } from './session.js';
@@ -13,6 +13,9 @@ const perSecond = (octets) => `${size(octets)}/s`;
 
 export default function Overview() {
   const all = useStore(overview);
+  useEffect(() => {
+    load();
+  }, []);
   if (!all) return html`<section class="page" aria-busy="true"><p class="dim">Reading…</p></section>`;
   const { now, series } = all;
   return html`

@@ -6,6 +6,9 @@ import { store } from './store.js';
 export const session = store(null);
 export const instance = store({ name: '', version: '', listeners: [] });
 
+/** Who besides oneself looks at a held message. */
+export const othersAt = (hold) => (hold.reviewers || []).filter((name) => name !== session.get()?.reviewer);
+
 /** A line to type in a terminal that sends something through this instance. */
 export function exampleLine() {
   const listeners = instance.get().listeners || [];
