@@ -46,7 +46,8 @@ class Asgi:
         async def receive() -> dict[str, Any]:
             if waiting:
                 return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()  # the client stays until it has its answer
+            raise AssertionError
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)

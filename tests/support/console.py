@@ -115,18 +115,19 @@ class Console:
 
     async def page(self, role: str = "admin") -> Asgi:
         """A browser that has opened the link, and its page."""
-        link = self.access.links(HOST)[role]
-        browser = Asgi(self.application, fields={"Host": HOST})
-        answer = await browser.get(link.partition(HOST)[2])
-        assert (answer.status, answer.fields["location"]) == (303, "/")
-        cookie = answer.fields["set-cookie"].partition(";")[0]
-        browser = Asgi(
-            self.application, CONSOLE,
-            {"Host": HOST, "Cookie": cookie, "Origin": f"http://{HOST}", "Sec-Fetch-Site": "same-origin"},
-        )  # fmt: skip
-        session = (await browser.get("/session")).json
-        browser.fields["Interpose-Token"] = session["token"]
-        return browser
+        return await page_of(self.application, self.access, role)
+
+
+async def page_of(served: Any, access: Access, role: str = "admin") -> Asgi:
+    """A browser that has opened the link of `access` to what it guards, and its page."""
+    browser = Asgi(served, fields={"Host": HOST})
+    answer = await browser.get(access.links(HOST)[role].partition(HOST)[2])
+    assert (answer.status, answer.fields["location"]) == (303, "/")
+    cookie = answer.fields["set-cookie"].partition(";")[0]
+    own = {"Host": HOST, "Cookie": cookie, "Origin": f"http://{HOST}", "Sec-Fetch-Site": "same-origin"}
+    browser = Asgi(served, CONSOLE, own)
+    browser.fields["Interpose-Token"] = (await browser.get("/session")).json["token"]
+    return browser
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ def _how_it_went(flow: Mapping[str, Any]) -> Iterator[str]:
     if flow["failure"]:
         yield f"Failed: {_shown(flow['failure'])} ({_shown(flow['side'])}). {_shown(flow['detail'])}"
     if flow["is"]:
-        yield f"It was {', '.join(flow['is'])}."
+        yield f"What was done: {', '.join(flow['is'])}."
     if flow["mark"] or flow["comment"]:
         yield f"Marked {_shown(flow['mark']) or 'with nothing'}. {_shown(flow['comment'])}".rstrip()
     for name, value in flow["notes"].items():
@@ -91,9 +91,13 @@ def _how_it_went(flow: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _attempt(attempt: Mapping[str, Any]) -> Iterator[str]:
-    how = "on a connection that was open" if attempt["reused"] else f"connected after {took(attempt['connected_ms'])}"
+    if attempt["reused"]:
+        how = "on a connection that was open"
+    else:
+        how = f"connected after {took(attempt['connected_ms'])}" if attempt["connected_ms"] else "not connected"
+    peer = f" ({_shown(attempt['peer'])})" if attempt["peer"] else ""
     end = f"status {attempt['status']}" if attempt["status"] else attempt["failure"] or "no answer"
-    yield f"Upstream {_shown(attempt['origin'])} ({_shown(attempt['peer'])}), {how}: {_shown(end)}"
+    yield f"Upstream {_shown(attempt['origin'])}{peer}, {how}: {_shown(end)}"
 
 
 def _part(first: str, part: Mapping[str, Any], preview: Mapping[str, Any]) -> Iterator[str]:

@@ -257,7 +257,7 @@ class _Flows:
         try:
             result = await self._replay(message, kept.summary)
         except Failure as failure:
-            raise Refusal(503, str(failure) or "Nobody is there to send it.") from None
+            raise Refusal(503, failure.detail or "Nobody is there to send it.") from None
         return ReplayResult(
             exchange=result.exchange,
             status=result.status,
