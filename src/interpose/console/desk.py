@@ -30,7 +30,7 @@ from interpose.storage.desk.contents import Damaged
 from interpose.storage.desk.editing import EditedMessage, NotEditable
 from interpose.storage.desk.review import Conflict, Review
 from interpose.storage.desk.rules import Rule
-from interpose.storage.desk.store import NoSuchHold, Seen
+from interpose.storage.desk.store import Full, NoSuchHold, Seen
 from interpose.storage.desk.views import AuditPage, HoldView, Listing
 
 MOST_LISTED: Final = 1000
@@ -76,7 +76,7 @@ def desk_group(review: Review) -> Group:
         name="desk",
         about="What waits until somebody has looked.",
         resources=[*desk.looking(), *desk.rules(), *desk.one(), *desk.deciding()],
-        problems={NoSuchHold: 404, NotEditable: 422, Damaged: 500, ValueError: 422},
+        problems={NoSuchHold: 404, NotEditable: 422, Damaged: 500, Full: 507, ValueError: 422},
     )
 
 

@@ -2,7 +2,7 @@
 
 Whoever changes something says what was seen: the version for an edit, version and digest for a decision. When that is
 not what is there, `Conflict` has the hold as it is now. Beside it: NoSuchHold, NotEditable and QueryError (a sentence
-for whoever asked), Damaged, and OSError or sqlite3.Error when the disk does not take it.
+for whoever asked), Damaged, Full for an edit without room, and OSError or sqlite3.Error when the disk does not take it.
 """
 
 from __future__ import annotations

@@ -136,7 +136,8 @@ class Store:
         if self._database.one("SELECT 1 FROM holds WHERE id = ?", held.id) is not None:
             raise ValueError(f"there is a hold {held.id!r} already")
         size = held.message.content.size
-        self._make_sure_of_room(size, 1)
+        self._make_sure_that_one_more_fits()
+        self._make_sure_of_room(size)
         file = ""
         if held.message.content.file:
             file = self.messages.contents.adopt(held.id, held.message.content)
@@ -179,7 +180,7 @@ class Store:
         if after.digest == hold.digest:
             return hold
         if after.content != before.content:
-            self._make_sure_of_room(after.content.size, 0)
+            self._make_sure_of_room(after.content.size)
         after, file = self.messages.stored(hold, version + 1, before, after)
         files = self.messages.files(hold.n)
         try:
@@ -370,12 +371,14 @@ class Store:
         self._database.execute("UPDATE holds SET timeout_s = 0, outcome = ? WHERE n = ?", why, hold.n)
         self.audit.add(now, "interpose", "client left", hold.id, hold.version, hold.digest, why)
 
-    def _make_sure_of_room(self, size: int, holds: int) -> None:
+    def _make_sure_that_one_more_fits(self) -> None:
         open_holds = self._database.number(
             "SELECT COUNT(*) FROM holds WHERE state IN (?, ?)", State.WAITING, State.DECIDED
         )
-        if open_holds + holds > self._room.max_holds:
+        if open_holds >= self._room.max_holds:
             raise Full(503, f"{open_holds} messages wait at the desk already, which is the most that it takes.")
+
+    def _make_sure_of_room(self, size: int) -> None:
         taken = self._database.number("SELECT bytes FROM taken")
         if taken + size > self._room.max_bytes:
             raise Full(507, f"The desk keeps {taken} octets already; with {size} more it would be above its limit of "

@@ -19,7 +19,7 @@ from interpose.core.hold import INLINE_BYTES, Content, Held, HeldMessage, Settle
 from interpose.storage.desk.contents import Damaged, IncomingFile
 from interpose.storage.desk.database import FILE, Database
 from interpose.storage.desk.place import READABLE
-from interpose.storage.desk.store import Seen, State, Store
+from interpose.storage.desk.store import Full, Room, Seen, State, Store
 
 LONG = b"0123456789" * 10_000
 
@@ -381,6 +381,24 @@ def test_the_room_that_is_taken_is_that_of_all_contents(store: Store, tmp_path: 
     assert taken() == (10 + len(LONG), 10 + len(LONG))
     store.purge(3.0, 0.0, 4.0)
     assert taken() == (0, 0)
+
+
+def test_an_edit_needs_room_too_and_no_place(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "desk"), Room(max_holds=1, max_bytes=2 << 20))
+    hold = store.put(held())
+
+    def to(size: int) -> Callable[[HeldMessage], HeldMessage]:
+        return lambda before: HeldMessage(before.what, content=Content.of(bytes(size)))
+
+    with pytest.raises(Full, match="above its limit"):
+        store.edit(hold.id, 1, to(3 << 20), "ann", 0.0)
+    hold = store.edit(hold.id, 1, to(1 << 20), "ann", 0.0)
+    with pytest.raises(Full, match="above its limit"):  # the one before goes when this one is there
+        store.edit(hold.id, 2, to((1 << 20) - 1), "ann", 0.0)
+    assert (hold.version, hold.size) == (2, 1 << 20)
+    with pytest.raises(Full, match="the most that it takes"):
+        store.put(held())
+    store.close()
 
 
 def test_short_content_stays_in_the_database(store: Store, tmp_path: Path) -> None:
