@@ -213,9 +213,10 @@ def origin_of(server: str) -> Origin:
 
 def address_policy(config: Config, listener: Listener, addresses: Iterable[str]) -> AddressPolicy:
     """What the clients of a proxy may make us reach. `addresses` are the real ones of all listeners."""
+    console = [] if config.console is None else [parse_address(config.console.address)]
     return AddressPolicy(
         loopback_only=steps.is_loopback_only(listener),
         allow=listener.allow_upstream,
         own=[parse_address(address) for address in addresses],
-        forbidden=redis_addresses(config),
+        forbidden=[*redis_addresses(config), *console],
     )

@@ -225,10 +225,8 @@ class WorkerRuntime:
         everybody = self._running.values()
         datagrams = [running for running in everybody if isinstance(running, RunningDatagrams)]
         self._datagram_addresses = [address for running in datagrams for address in running.addresses]
-        console = self._config.console  # nobody is led to it either
         self._addresses = [
-            *(address for running in everybody if running not in datagrams for address in running.addresses),
-            *([] if console is None else [console.address]),
+            address for running in everybody if running not in datagrams for address in running.addresses
         ]
 
     @property
