@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 
 from bench.origin import nginx_user, program
 from bench.peers import ROOT, Peer, Role, Setup
@@ -189,9 +190,11 @@ def _proxy_py(path: str, setup: Setup) -> list[str]:
 
 def _mitmproxy(path: str, setup: Setup) -> list[str]:
     # For the tunnel it is told to look into nothing, which is its cheapest way to pass bytes.
-    passed = ["--ignore-hosts", ".*"] if setup.role is Role.TUNNEL else []
+    how = ["--ignore-hosts", ".*"] if setup.role is Role.TUNNEL else []
+    if setup.role is Role.RECORDING:
+        how = ["--mode", f"reverse:http://127.0.0.1:{setup.upstream}", "--save-stream-file", f"{setup.directory}/flows"]
     state = ["--set", f"confdir={setup.directory}"]
-    return [path, "--listen-host", "127.0.0.1", "--listen-port", str(setup.port), *state, *passed]
+    return [path, "--listen-host", "127.0.0.1", "--listen-port", str(setup.port), *state, *how]
 
 
 _INTERPOSE_TLS = """\
@@ -239,7 +242,38 @@ cache = "kept"
 """
 
 
+_INTERPOSE_RECORDING = """\
+[process]
+name = "recording"
+workers = {workers}
+state_dir = "{directory}/state"
+
+[log]
+access = "{log}"
+
+{journal}
+
+[[upstream]]
+name = "origin"
+servers = ["http://127.0.0.1:{upstream}"]
+
+[[listener]]
+address = "127.0.0.1:{port}"
+role = "gateway"
+upstream = "origin"
+"""
+
+
+def _interpose_recording(path: str, setup: Setup, journal: str = "[journal]") -> list[str]:
+    config = setup.directory / "interpose.toml"
+    values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}
+    config.write_text(_INTERPOSE_RECORDING.format(**values, upstream=setup.upstream, journal=journal))
+    return [path, "run", str(config)]
+
+
 def _interpose(path: str, setup: Setup) -> list[str]:
+    if setup.role is Role.RECORDING:
+        return _interpose_recording(path, setup)
     if setup.role in (Role.CACHE, Role.DISK_CACHE):
         config = setup.directory / "interpose.toml"
         values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}
@@ -284,6 +318,8 @@ def _of_system(name: str) -> Callable[[], str | None]:
 
 INTERPOSE = "interpose"
 INTERPOSE_TWO = "interpose-2"
+INTERPOSE_SILENT = "interpose-silent"
+"""The same without a journal, for what recording adds."""
 
 PEERS: dict[str, Peer] = {
     peer.name: peer
@@ -297,5 +333,11 @@ PEERS: dict[str, Peer] = {
         Peer("mitmproxy", _of_environment(".venv-bench", "mitmdump"), _mitmproxy, ("--version",), logs_to_output=True),
         Peer(INTERPOSE, _of_environment(".venv-run", "interpose"), _interpose, ("--version",)),
         Peer(INTERPOSE_TWO, _of_environment(".venv-run", "interpose"), _interpose, ("--version",), workers=2),
+        Peer(
+            INTERPOSE_SILENT,
+            _of_environment(".venv-run", "interpose"),
+            partial(_interpose_recording, journal=""),
+            ("--version",),
+        ),
     )
 }

@@ -109,7 +109,7 @@ def requests(
         answers = seen.received_bytes / SIZES_BYTES[path] if SIZES_BYTES[path] >= 64 * KIB else seen.requests
         if not answers:
             raise MeasureError("gave no answer under load")
-        notes = _oddities(seen, is_whole=before.keys() <= after.keys())
+        notes = oddities(seen, is_whole=before.keys() <= after.keys())
         logged, asked = answering.log_lines() - logged_before, warm.requests + seen.requests
         if logged < 0.9 * asked:
             notes.append(f"logged {logged} lines for {asked} requests")
@@ -125,7 +125,8 @@ def requests(
         )
 
 
-def _oddities(seen: load.Load, *, is_whole: bool) -> list[str]:
+def oddities(seen: load.Load, *, is_whole: bool) -> list[str]:
+    """What the load has to say about the peer, for the table."""
     notes = []
     if seen.bad_statuses:
         notes.append(f"{seen.bad_statuses} answers of {seen.requests} were not 2xx or 3xx")

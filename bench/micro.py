@@ -6,6 +6,7 @@ is where work on speed has its effect: neither the kernel nor the load blurs it.
 the log's writer included.
 
     answer   a gateway's fixed answer of 1 KiB: the frame alone
+    recorded the same with a recorder; its batches are encoded, and nobody takes them
     memory   the same out of a cache in memory
     disk     1024 such answers, in turns, out of a cache on disk where another process stored them; there is memory for
              a sixth of them
@@ -37,7 +38,8 @@ from interpose.config.runtime import Prepared, WorkerRuntime
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.net.stream import SocketStream
 
-CASES = ("answer", "memory", "disk")
+CASES = ("answer", "recorded", "memory", "disk")
+CACHED = ("memory", "disk")
 AMONG = {"disk": 1024}
 HOST = "www.example.org"
 WARM_UP = 3000
@@ -137,7 +139,7 @@ def _ask(receive: Callable[[bytes], None], requests: list[bytes], count: int) ->
 
 def _check(case: str, answer: bytes) -> None:
     """That what is measured is what it is called."""
-    if not answer.startswith(b"HTTP/1.1 200 ") or (b"; hit;" in answer) != (case != "answer"):
+    if not answer.startswith(b"HTTP/1.1 200 ") or (b"; hit;" in answer) != (case in CACHED):
         raise SystemExit(f"micro: {case} answers {answer[:200]!r}")
 
 
@@ -168,7 +170,9 @@ def _tables(case: str, directory: Path) -> dict[str, Any]:
         "listener": [{"name": "front", "address": "127.0.0.1:0", "role": "gateway"}],
         "route": [{"path": "/", "answer": {"text": "x" * KIB}}],
     }
-    if case != "answer":
+    if case == "recorded":
+        tables["journal"] = {}
+    if case in CACHED:
         tables["listener"][0]["cache"] = "kept"
         on_disk = {"dir": str(directory / "kept"), "disk_bytes": 1 << 26, "memory_bytes": 1 << 20}
         where = on_disk if case == "disk" else {}

@@ -29,6 +29,7 @@ class Role(Enum):
     DATAGRAMS = "UDP relay"
     CACHE = "gateway with a cache in memory"
     DISK_CACHE = "gateway with a cache on disk"
+    RECORDING = "gateway that records"
 
 
 @dataclass(frozen=True, slots=True)

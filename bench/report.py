@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bench.configurations import INTERPOSE, INTERPOSE_TWO
+from bench.configurations import INTERPOSE, INTERPOSE_SILENT, INTERPOSE_TWO
 from bench.results import Results, Series
 from bench.workloads import WORKLOADS
 
@@ -34,7 +34,8 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A figure that must not be exceeded: a ratio to a peer's cost, or the cost itself in the workload's unit."""
+    """A figure that must not be exceeded: a ratio to a peer's cost, or the cost itself in the workload's unit; with
+    another figure than the cost, that one, or what it has more than the peer's."""
 
     workload: str
     against: str | None
@@ -75,6 +76,8 @@ BARS = (
     Bar("workers", INTERPOSE, bar=1.05, subject=INTERPOSE_TWO),
     # Neither of two workers below 35 %: the busier one has at most 65 %.
     Bar("workers", None, bar=0.65, subject=INTERPOSE_TWO, figure="largest_share"),
+    Bar("recorded-1k", "mitmproxy", bar=0.08),
+    Bar("recorded-1k", INTERPOSE_SILENT, bar=12, figure="worker_cost"),
     Bar("start", None, bar=2.0),
 )
 
@@ -100,8 +103,10 @@ def judge(results: Results, bars: Sequence[Bar] = BARS) -> list[Judged]:
     for bar in bars:
         if bar.workload not in results.workloads:
             continue
-        if bar.against is not None:
+        if bar.against is not None and bar.figure == "cost":
             figure = ratio(results, bar.workload, bar.subject, bar.against)
+        elif bar.against is not None:
+            figure = _more(results, bar)
         elif bar.figure == "cost":
             cost = results.cost(bar.workload, bar.subject)
             figure = None if cost is None else cost * WORKLOADS[bar.workload].unit.scale
@@ -110,6 +115,14 @@ def judge(results: Results, bars: Sequence[Bar] = BARS) -> list[Judged]:
             figure = series.median(bar.figure)
         judged.append(Judged(bar, figure, verdict(figure, bar=bar.bar, hope=bar.hope)))
     return judged
+
+
+def _more(results: Results, bar: Bar) -> float | None:
+    """What the subject's figure has more than the other's, in the workload's unit; None when either is missing."""
+    assert bar.against is not None
+    by_peer = results.workloads[bar.workload]
+    ours, theirs = [by_peer.get(peer, Series()).median(bar.figure) for peer in (bar.subject, bar.against)]
+    return None if ours is None or theirs is None else (ours - theirs) * WORKLOADS[bar.workload].unit.scale
 
 
 def print_report(results: Results) -> None:
@@ -198,6 +211,8 @@ def _bar_row(judged: Judged) -> Row:
     workload = WORKLOADS[bar.workload]
     if bar.figure == "largest_share":
         title, against = f"{workload.title}: larger share", "all connections"
+    elif bar.figure == "worker_cost":
+        title, against = f"{workload.title}: its worker alone", f"{workload.unit.label} over {bar.against}"
     else:
         title, against = workload.title, f"x {bar.against}" if bar.against else workload.unit.label
     return [

@@ -25,6 +25,7 @@ class Measurement:
     pss_bytes: int | None = None
     busy: float | None = None
     largest_share: float | None = None
+    worker_cost: float | None = None
     notes: list[str] = field(default_factory=list)
 
 

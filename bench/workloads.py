@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench import measure
-from bench.configurations import INTERPOSE, INTERPOSE_TWO
+from bench import measure, recording
+from bench.configurations import INTERPOSE, INTERPOSE_SILENT, INTERPOSE_TWO
 from bench.measure import Bench
 from bench.origin import KIB
 from bench.peers import Peer, Role
@@ -143,6 +143,13 @@ WORKLOADS: dict[str, Workload] = {
             (INTERPOSE, INTERPOSE_TWO),
             US_PER_REQUEST,
             partial(measure.requests, role=Role.GATEWAY),
+        ),
+        Workload(
+            "recorded-1k",
+            "gateway, 1 KiB, every exchange recorded on disk (its text indexed later, which is not in the figure)",
+            ("mitmproxy", INTERPOSE_SILENT, INTERPOSE),
+            US_PER_REQUEST,
+            recording.recorded,
         ),
         Workload("start", "script/run until its first answer", (INTERPOSE,), SECONDS, measure.start),
     )

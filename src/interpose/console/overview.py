@@ -92,6 +92,8 @@ class JournalView(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     dropped_total: int
     index_lag_s: float
+    index_cpu_s: float
+    """CPU time that went into the index of texts so far."""
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,5 +276,5 @@ def _journal(journal: JournalThread) -> JournalView:
     totals = journal.totals
     return JournalView(
         records=totals.records, bytes=totals.bytes, dropped_total=journal.dropped,
-        index_lag_s=round(journal.index_lag_s, 1),
+        index_lag_s=round(journal.index_lag_s, 1), index_cpu_s=round(journal.index_cpu_s, 3),
     )  # fmt: skip

@@ -68,7 +68,7 @@ class JournalThread:
     ) -> None:
         self.directory = directory
         self.written = self.dropped = self.failures = self.late = 0
-        self.greatest_lag_s = 0.0
+        self.greatest_lag_s = self.index_cpu_s = 0.0
         self.totals = Totals(0, 0, 0, 0, 0)
         self._redaction = redaction or Redaction()
         self._max_bytes = max_bytes
@@ -244,11 +244,12 @@ class JournalThread:
         return self._commits[-1][0] - self.totals.indexed if self._commits else 0
 
     def _index(self) -> None:
-        writer = self._opened()
+        writer, begun = self._opened(), time.thread_time()
         lag = self.index_lag_s
         self.greatest_lag_s = max(self.greatest_lag_s, lag)
         self.late += lag > MAX_LAG_S
         writer.index_some(INDEX_RECORDS)
+        self.index_cpu_s += time.thread_time() - begun
         self.totals = writer.totals
         while self._commits and self._commits[0][0] <= self.totals.indexed:
             self._commits.popleft()
