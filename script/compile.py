@@ -47,7 +47,7 @@ MODULES = {
         "tunnel",
         "upstream_connection",
     ),
-    "storage": ("memory_store", "reading", "sketch", "tiers"),
+    "storage": ("line_writer", "memory_store", "reading", "sketch", "tiers"),
     "filters": ("forwarding", "path"),
     "filters/cache": ("filter", "rules"),
     "upstream": ("retry",),

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 
-HIGH_WATER = 65536
-MAX_PIECE_BYTES = 192 * 1024
+HIGH_WATER: Final = 65536
+MAX_PIECE_BYTES: Final = 192 * 1024
 """The most content that is taken at once from a sender who is quick: it may have to wait for a slow reader."""
 
 Transform = Callable[[bytes | None], bytes]
@@ -302,5 +302,5 @@ def too_large(limit: int) -> Failure:
     return Failure("http_request_error", Side.DOWNSTREAM, f"The content is larger than {limit} bytes.", status=413)
 
 
-EMPTY = Body()
+EMPTY: Final = Body()
 """No content. Shared: a body that has ended holds nothing that could change."""

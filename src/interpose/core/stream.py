@@ -9,7 +9,7 @@ first to the second; what was peeked at or not yet read is delivered first.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from interpose.core.failure import Failure
 
@@ -26,7 +26,7 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-UNKNOWN = Address("unknown", 0)
+UNKNOWN: Final = Address("unknown", 0)
 """The other end of a connection that was gone before anybody asked who it was."""
 
 

@@ -6,13 +6,15 @@ content (which is what `Expect: 100-continue` waits for), or gives it up.
 
 from __future__ import annotations
 
+from typing import Final
+
 from interpose.core.body import MAX_PIECE_BYTES, Body
 from interpose.core.failure import Failure, bad_request
 from interpose.core.stream import Stream
 from interpose.protocol import writer
 from interpose.protocol.framing import CHUNKED, BadFraming, LineParser, decoder_for
 
-MAX_DRAIN_BYTES = 65536
+MAX_DRAIN_BYTES: Final = 65536
 
 
 class RequestReceiver:

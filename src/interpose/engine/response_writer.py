@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
@@ -11,7 +12,7 @@ from interpose.core.fields import Fields
 from interpose.core.stream import Stream
 from interpose.protocol.framing import CHUNKED, LAST_CHUNK, encode_chunk, encode_end
 
-MOST_COPIED_BYTES = 65536
+MOST_COPIED_BYTES: Final = 65536
 """Content beyond this is not copied to stand behind its head: both leave in one system call all the same."""
 
 

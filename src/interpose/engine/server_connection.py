@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from functools import partial
+from typing import Final
 
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side, bad_request
@@ -38,8 +39,10 @@ log = logging.getLogger("interpose")
 
 MAX_WAITING_BYTES = 65536
 DRAIN_TIMEOUT_S = 1.0
-
-HEAD, BUSY, FULL, OVER = "head", "busy", "full", "over"
+HEAD: Final = "head"
+BUSY: Final = "busy"
+FULL: Final = "full"
+OVER: Final = "over"
 
 
 class ServerConnection:
@@ -126,8 +129,7 @@ class ServerConnection:
                 self._buffer, data, parser.limits.max_head_bytes, parser.check_open_request, may_begin_empty=True
             )
             if whole is None:
-                self._buffer = rest
-                self._head_since = self._head_since or self._server.loop.time()
+                self._buffer, self._head_since = rest, self._head_since or self._server.loop.time()
                 return
             received = parser.request(whole, "http" if self._info.tls is None else "https")
         except Failure as failure:
@@ -222,8 +224,7 @@ class ServerConnection:
     def _refuse(self, failure: Failure) -> None:
         """Answer what cannot be read as a request, and close."""
         self._keep_alive = False
-        self._buffer = b""
-        self._receiver = None
+        self._buffer, self._receiver = b"", None
         server = self._server
         self._method, self._minor = "", 1
         self._unread_since = server.loop.time()
@@ -387,9 +388,8 @@ class ServerConnection:
             self._unread_since = 0.0
             self._over()
         elif self._exchange is not None:
-            ended = self._client_ended  # it may be waiting for its answer, and it may be gone
+            rests, ended = self._exchange.is_waiting, self._client_ended  # ended: it waits for its answer, or is gone
             receiver = self._receiver if self._response is None and self._stream.is_reading else None
-            rests = self._exchange.is_waiting
             wrong = pace.in_exchange(now, receiver, may_rest=rests, has_ended=ended, timeouts=timeouts)
             if wrong is not None and receiver is not None:
                 self._request_broke(bad_request(f"The body of the request stopped arriving: {wrong}.", 408))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
@@ -15,9 +15,9 @@ from interpose.core.networks import Networks
 from interpose.core.target import Authority, Form
 from interpose.protocol import forwarding
 
-_MAX_TRAILS = 1024
-_WATCHED = forwarding.IDENTITY | {b"proxy-authorization", b"via"}
-_NOTHING = forwarding.Trail((), b"", b"")
+_MAX_TRAILS: Final = 1024
+_WATCHED: Final = forwarding.IDENTITY | {b"proxy-authorization", b"via"}
+_NOTHING: Final = forwarding.Trail((), b"", b"")
 
 
 class ForwardingOptions(NamedTuple):

@@ -4,7 +4,7 @@ https URLs on plain connections; phase ADMIT."""
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import bad_request
@@ -13,6 +13,7 @@ from interpose.core.message import Request, Response
 from interpose.core.target import Form
 from interpose.protocol.target import hazard
 
+_ORIGIN: Final = Form.ORIGIN
 _SLASHES = ("an encoded slash", "an encoded backslash")
 
 
@@ -32,7 +33,7 @@ class PathCheck:
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
         form, scheme, _, path, _ = request.target
-        if form is not Form.ORIGIN:
+        if form is not _ORIGIN:
             if form is Form.AUTHORITY:
                 exchange.refused_by("path", "CONNECT", "a gateway has no tunnels")
                 raise bad_request("This is a gateway: it has no tunnels, so CONNECT is for proxies only.", 501)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
+from typing import Final
 
 from interpose.core.fields import FieldLine
 from interpose.protocol.freshness import Freshness
 from interpose.protocol.stored import StoredHead
 
 # Why a request went on to the origin (RFC 9211, 2.2).
-BYPASS = b"bypass"
-METHOD = b"method"
+BYPASS: Final = b"bypass"
+METHOD: Final = b"method"
 URI_MISS = b"uri-miss"
 VARY_MISS = b"vary-miss"
 MISS = b"miss"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from interpose.core.fields import FieldLine, field_line
 from interpose.protocol import http_date
@@ -27,9 +27,9 @@ from interpose.protocol.ranges import part_of, wanted_of_part
 from interpose.protocol.stored import StoredHead
 
 # Errors of an origin after which a stale response may be served (RFC 5861, 4).
-FAILURES = frozenset((500, 502, 503, 504))
+FAILURES: Final = frozenset((500, 502, 503, 504))
 
-_TELLING = CONDITIONAL_FIELDS | frozenset((b"authorization", b"cache-control", b"range"))
+_TELLING: Final = CONDITIONAL_FIELDS | frozenset((b"authorization", b"cache-control", b"range"))
 
 
 class Asked(NamedTuple):
@@ -43,8 +43,8 @@ class Asked(NamedTuple):
     has_content: bool = False
 
 
-PLAIN_GET = Asked("GET")
-PLAIN_HEAD = Asked("HEAD")
+PLAIN_GET: Final = Asked("GET")
+PLAIN_HEAD: Final = Asked("HEAD")
 
 
 def read(method: str, lines: Sequence[FieldLine], has_content: bool) -> Asked:
@@ -103,14 +103,14 @@ class Decision(NamedTuple):
     may_store: bool = True
 
 
-HIT = Decision(Action.SERVE)
-STALE_HIT = Decision(Action.SERVE, STALE)
+HIT: Final = Decision(Action.SERVE)
+STALE_HIT: Final = Decision(Action.SERVE, STALE)
 STALE_WHILE_REVALIDATE = Decision(Action.SERVE_AND_VALIDATE, STALE)
-VALIDATE_STALE = Decision(Action.VALIDATE, STALE)
+VALIDATE_STALE: Final = Decision(Action.VALIDATE, STALE)
 VALIDATE_REQUEST = Decision(Action.VALIDATE, REQUEST)
 FETCH_URI_MISS = Decision(Action.FETCH, URI_MISS)
 FETCH_VARY_MISS = Decision(Action.FETCH, VARY_MISS)
-FETCH_STALE = Decision(Action.FETCH, STALE)
+FETCH_STALE: Final = Decision(Action.FETCH, STALE)
 FETCH_REQUEST = Decision(Action.FETCH, REQUEST)
 FETCH_PARTIAL = Decision(Action.FETCH, PARTIAL)
 PASS_REQUEST = Decision(Action.FETCH, REQUEST, may_store=False)

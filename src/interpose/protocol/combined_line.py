@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Final
 
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.message import Request
@@ -21,18 +22,21 @@ from interpose.core.stream import UNKNOWN
 from interpose.core.target import Form, Target
 from interpose.protocol.number import decimal
 
-MOST_REMEMBERED = 1024
-LONGEST_REMEMBERED = 512
+MOST_REMEMBERED: Final = 1024
+LONGEST_REMEMBERED: Final = 512
 
 # The client left before it was sent a status; nginx's number for that, since the format demands three digits.
-CLIENT_LEFT = 499
+CLIENT_LEFT: Final = 499
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # How each byte is spelled between the quotes of a combined line, and in a word of it. A table, since it is the client
 # who decides how many bytes are not safe.
-_QUOTED = tuple([chr(b) if 0x20 <= b < 0x7F and b not in b'"\\' else f"\\x{b:02X}" for b in range(256)])
-_WORD = tuple(["\\x20" if b == 0x20 else _QUOTED[b] for b in range(256)])
+_QUOTED: Final = tuple([chr(b) if 0x20 <= b < 0x7F and b not in b'"\\' else f"\\x{b:02X}" for b in range(256)])
+_WORD: Final = tuple(["\\x20" if b == 0x20 else _QUOTED[b] for b in range(256)])
+
+
+_ORIGIN: Final = Form.ORIGIN  # to look up a member of an enumeration each time costs more than it seems
 
 
 class Line:
@@ -93,7 +97,7 @@ class CombinedLines:
             more = _of_conversation(exchange, outcome)
         elif target is not None and received is not None:
             form, _, _, path, query = target
-            if form is not Form.ORIGIN:
+            if form is not _ORIGIN:
                 request = f"{line.method} {in_full(target)} HTTP/1.{line.version}"
             elif query is None:
                 request = f"{line.method} {path} HTTP/1.{line.version}"

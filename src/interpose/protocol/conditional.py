@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from interpose.core.fields import FieldLine
 from interpose.protocol import http_date
@@ -47,8 +47,8 @@ class Conditions(NamedTuple):
     if_range: bytes | None = None
 
 
-FIELDS = frozenset((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"))
-NONE = Conditions()
+FIELDS: Final = frozenset((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"))
+NONE: Final = Conditions()
 
 
 def conditions_of(lines: Sequence[FieldLine]) -> Conditions:

@@ -12,17 +12,17 @@ They raise `Failure` for anything that is not exactly the grammar; the caller kn
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import Final, Protocol
 
 from interpose.core.failure import Failure
 from interpose.core.fields import FieldLine, Fields
 from interpose.protocol import number
 from interpose.protocol.forwarding import IDENTITY
 
-CHUNKED = -1
-UNTIL_CLOSE = -2
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
 
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 MAX_EXTENSION_BYTES = 1024
 MAX_EXTENSIONS_BYTES = 16384

@@ -11,7 +11,7 @@ how requests are smuggled. Departs from 5.2: line folding is refused, in answers
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from interpose.core.body import EMPTY
 from interpose.core.failure import Failure, bad_request, bad_response
@@ -25,8 +25,8 @@ from interpose.protocol.target import parse_authority, parse_target
 MAX_METHOD_BYTES = 32
 
 # Sections and start lines remembered by each parser, and how long they may be: a few MiB at most, usually far less.
-MAX_REMEMBERED = 1024
-MAX_REMEMBERED_BYTES = 2048
+MAX_REMEMBERED: Final = 1024
+MAX_REMEMBERED_BYTES: Final = 2048
 
 
 class HeadLimits(NamedTuple):
@@ -52,10 +52,10 @@ _NOT_CONNECTION_OPTIONS = frozenset(
     b"max-forwards proxy-authorization range set-cookie transfer-encoding via x-forwarded-for x-forwarded-host "
     b"x-forwarded-port x-forwarded-proto x-real-ip".split(b" ")
 )
-_PASSING_UPGRADES = {b"websocket": "websocket"}
+_PASSING_UPGRADES: Final = {b"websocket": "websocket"}
 
-_SPECIAL_IN_REQUEST = HOP_BY_HOP | {b"expect", b"host"}
-_SPECIAL_IN_RESPONSE = HOP_BY_HOP
+_SPECIAL_IN_REQUEST: Final = HOP_BY_HOP | {b"expect", b"host"}
+_SPECIAL_IN_RESPONSE: Final = HOP_BY_HOP
 
 DEFAULT_LIMITS = HeadLimits()
 
@@ -395,6 +395,6 @@ def _what_is_wrong_with(raw: bytes) -> str:
     return "A field line has characters that no field may have."
 
 
-_NO_OPTIONS = ConnectionOptions()
+_NO_OPTIONS: Final = ConnectionOptions()
 _TRANSFER_ENCODING = frozenset((b"transfer-encoding",))  # content networks name it in answers; it ends here anyway
 _STATUS = {b"%d" % status: status for status in range(100, 600)}

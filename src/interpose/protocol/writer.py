@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Final
 
 from interpose.core.fields import FieldLine
 from interpose.core.message import Request, Response
 from interpose.core.target import Form, Target
 from interpose.protocol.framing import CHUNKED, UNTIL_CLOSE
 
-_STATUS_LINES = {
+_STATUS_LINES: Final = {
     status.value: (status.phrase.encode(), b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()))
     for status in HTTPStatus
 }
-_NO_STATUS_LINE = (b"", b"")
+_NO_STATUS_LINE: Final = (b"", b"")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

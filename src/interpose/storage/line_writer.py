@@ -166,7 +166,9 @@ class LineWriter:
     def _write_whole(self, data: bytes) -> None:
         rest = memoryview(b"\n" + data if self._is_torn else data)
         while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+            # In two steps: mypyc has the bound of a memoryview's slice evaluated twice, and all would be written twice.
+            written = os.write(self._descriptor, rest)
+            rest = rest[written:]
             self._is_torn = len(rest) > 0
 
     def _follow_path(self) -> None:
