@@ -192,7 +192,9 @@ def test_content_is_shown_as_text_of_its_kind(page: Page, preview: dict[str, Any
         console.preview = {"cut": False, "media_type": "x/y", **preview}
         page.goto(f"{console.url}#/flows/19")
         page.get_by_role("tab", name="Response").click()
-        place = page.locator("table.fields").last if preview["kind"] == "form" else page.locator("pre.content")
+        place = (
+            page.locator(".content-about ~ table.fields") if preview["kind"] == "form" else page.locator("pre.content")
+        )
         expect(place).to_be_visible()
         assert place.inner_text() == shown
         page.get_by_role("radio", name="Hex").click()
