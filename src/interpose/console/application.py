@@ -52,6 +52,7 @@ def application(services: Services, access: Access | None = None) -> ASGIApp:
 
         routes += Page().routes()
     served = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    served.router.redirect_slashes = False
     return _of_the_owner(served) if access is None else access.guard(served, prefix)
 
 

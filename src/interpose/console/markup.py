@@ -34,7 +34,8 @@ def indented(text: str, most: int, *, is_html: bool) -> tuple[str, bool]:
         # A short text closes the line of its tag, and its end tag too: <b>text</b> is one line.
         previous = lines[-1] if lines else ""
         joins = bool(previous) and _closes(previous, written, name is not None)
-        line = f"{previous}{written}" if joins else "  " * min(depth, _DEEPEST) + written
+        indent = "" if is_verbatim else "  " * min(depth, _DEEPEST)
+        line = f"{previous}{written}" if joins else f"{indent}{written}"
         if joins:
             size -= len(lines.pop()) + 1
         size += len(line) + 1
