@@ -143,7 +143,6 @@ class Supervisor:
             await self._first_workers()
             if not self._end.is_set():
                 self.phase = Phase.SERVING
-                self._changed.set()  # whoever waits for that may have looked before
                 self._changed.set()  # whoever serves the control socket waits for it
                 for group in self.sockets.groups.values():
                     self._say_ready(group)

@@ -295,6 +295,7 @@ async def test_202_is_told_once_it_is_stored_and_the_client_can_ask(tmp_path: Pa
     response = await within(scene.begin(post()))
     (held,) = scene.desk.accepted
     assert (response.status, response.fields["Location"], held.mode) == (202, f"{PLACE}{held.id}", Mode.ACCEPT)
+    assert held.timeout_s == 0
     assert scene.seen == []
     scene.desk.standings[held.id] = Standing(state="settled", verdict="release", how=Settled(status=204))
     asking = TARGET._replace(path=f"{PLACE}{held.id}")

@@ -15,6 +15,9 @@ from interpose.filters.hold.options import HoldRule
 from interpose.protocol.held import apply_to_request, held_request, held_response, response_of
 from interpose.storage.desk.keeper import ContentKeeper, body_of_content
 
+WAIT_S = 300.0
+"""How long a client waits where nobody has said how long."""
+
 
 class Holder:
     """Has messages held by `desk`, and carries out what is decided."""
@@ -142,7 +145,7 @@ class Holder:
             client=exchange.client,
             user=exchange.user or "",
             at=self._wall(),
-            timeout_s=rule.timeout_s,
+            timeout_s=timeout_of(rule),
             on_timeout=Verdict(rule.on_timeout),
             request=request,
         )
@@ -154,6 +157,13 @@ def dropped(exchange: Exchange, decision: Decision, rule: str) -> Failure:
     why = f"{who}: {decision.why}" if decision.why else f"{who}."
     exchange.refused_by("hold", rule, why)
     return Failure("http_request_denied", Side.DOWNSTREAM, f"This message was held and then dropped. {why}")
+
+
+def timeout_of(rule: HoldRule) -> float:
+    """When it is decided by itself, in seconds: 0 for never."""
+    if rule.timeout_s is not None:
+        return rule.timeout_s
+    return WAIT_S if rule.mode == "wait" else 0.0
 
 
 def new_id() -> str:

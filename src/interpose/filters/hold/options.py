@@ -36,8 +36,8 @@ class HoldRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mode: Literal["wait", "accept"] = "wait"
     """(inbound) The client waits; or it is told 202 with a place to ask, and the desk delivers later."""
 
-    timeout_s: Wait = 300.0
-    """(wait) After this long `on_timeout` is what happens. 0: never."""
+    timeout_s: Wait | None = None
+    """After this long `on_timeout` is what happens. 0: never. Without it: 300 where the client waits, else never."""
 
     on_timeout: Literal["drop", "release"] = "drop"
     """What happens to a message about which nobody decided in time."""
