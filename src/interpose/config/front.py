@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -116,13 +115,6 @@ class Front:
     def hold(self, row: HoldRow) -> None:
         """See `config.office.Front`."""
         self._holds.changed(row)
-
-    def new_hold(self, row: HoldRow) -> None:
-        """See `config.office.Front`. Where somebody is at the terminal, it rings."""
-        if sys.stderr is not None and sys.stderr.isatty():
-            what = f"{row.method} {row.url}" if row.method else row.url
-            sys.stderr.write(f"\ainterpose: {row.id} waits for a decision: {what}\n")
-            sys.stderr.flush()
 
     async def _replay(self, message: HeldMessage, summary: Summary) -> Delivered:
         return await self._office.send(

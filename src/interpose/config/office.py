@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from interpose.config.announcing import Announcing
 from interpose.config.deliveries import Delivered, Order, decode_delivered, encode_order
 from interpose.config.desk import desk_directory
+from interpose.config.desk_options import desk_options
 from interpose.config.load import state_dir
 from interpose.config.model import Config
 from interpose.core.failure import Failure, Side
@@ -36,6 +38,10 @@ DELIVERY_S = 330.0
 class Instance(Protocol):
     """The supervisor, as far as it is asked here."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker serves."""
+
     async def ask_a_worker(self, question: bytes, timeout_s: float) -> bytes | None:
         """What one worker answers; None when none does."""
 
@@ -55,9 +61,6 @@ class Front(Protocol):
     def hold(self, row: HoldRow) -> None:
         """This hold is new, or not what it was."""
 
-    def new_hold(self, row: HoldRow) -> None:
-        """This hold is new and waits for a person."""
-
 
 class Office:
     """See the module, and `engine.calls.Office`. `make_front` makes what shows it, once it is open."""
@@ -67,6 +70,7 @@ class Office:
         self.journal: JournalThread | None = None
         self.readers: list[Reader] = []
         self.desk: LocalDesk | None = None
+        self._announcing = Announcing(config.desk)
         self._make_front = make_front
         self._front: Front | None = None
         self._instance: Instance | None = None
@@ -93,7 +97,13 @@ class Office:
     async def _opened_desk(self) -> LocalDesk:
         directory = desk_directory(self.config)
         Path(directory).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        desk = LocalDesk(directory, deliver=self._deliver, changed=self._hold_changed, announce=self._hold_is_new)
+        desk = LocalDesk(
+            directory,
+            desk_options(self.config),
+            deliver=self._deliver,
+            changed=self._hold_changed,
+            announce=self._announcing.tell,
+        )
         await desk.start()
         if desk.problem:
             log.error("%s", desk.problem)
@@ -111,6 +121,7 @@ class Office:
             await self._front.end()
         if self.desk is not None:
             await self.desk.close()
+        await self._announcing.close()
         if self.journal is not None:
             await asyncio.to_thread(self.journal.close)
         for reader in self.readers:
@@ -129,11 +140,13 @@ class Office:
 
     async def send(self, order: Order) -> Delivered:
         """Have a worker send `order`; what came of it. `Failure` when no worker does."""
-        if self._instance is not None:
-            answer = await self._instance.ask_a_worker(encode_order(order), DELIVERY_S)
-            if answer is not None:
-                return decode_delivered(answer)
-        raise Failure("destination_unavailable", Side.INTERNAL, "No worker is there to send it.")
+        if self._instance is None or not self._instance.is_ready:
+            raise Failure("destination_unavailable", Side.INTERNAL, "No worker is there to send it.")
+        answer = await self._instance.ask_a_worker(encode_order(order), DELIVERY_S)
+        if answer is None:  # the worker died, or took too long: it may have sent it
+            why = "The worker that was to send it did not say what came of it."
+            raise Failure("destination_unavailable", Side.INTERNAL, why, sent=True)
+        return decode_delivered(answer)
 
     async def _deliver(self, held: Held, message: HeldMessage) -> Settled:
         """(desk) Send what was held, by a worker."""
@@ -159,10 +172,6 @@ class Office:
     def _hold_changed(self, row: HoldRow) -> None:
         if self._front is not None:
             self._front.hold(row)
-
-    def _hold_is_new(self, row: HoldRow) -> None:
-        if self._front is not None:
-            self._front.new_hold(row)
 
 
 def journal_directory(config: Config) -> str:
