@@ -68,7 +68,7 @@ function between(old, now) {
   return [...lines, ...old.slice(i).map((line) => ['-', line]), ...now.slice(j).map((line) => ['+', line])];
 }
 
-/** Of many lines those that differ, with `around` lines of what is the same about them; null where lines are left out. */
+/** Of many lines those that differ, with `around` lines of what is the same about them; null where more than one is left out. */
 export function withContext(lines, around = 3) {
   const isNear = new Uint8Array(lines.length);
   lines.forEach(([sign], index) => {
@@ -77,7 +77,8 @@ export function withContext(lines, around = 3) {
   });
   const kept = [];
   lines.forEach((line, index) => {
-    if (isNear[index]) kept.push(line);
+    const isAlone = (index === 0 || isNear[index - 1]) && (index === lines.length - 1 || isNear[index + 1]);
+    if (isNear[index] || isAlone) kept.push(line);
     else if (kept.at(-1) !== null) kept.push(null);
   });
   return kept;

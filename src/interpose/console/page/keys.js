@@ -16,8 +16,8 @@ export function useKeys(bindings, isOn = true) {
   }, []);
 }
 
-/** What the keys do now, for whoever asks with "?". */
-export const bindingsNow = () => layers.flatMap((layer) => layer()).filter((binding) => binding.about);
+/** What the keys do now, for whoever asks with "?": those of the view first. */
+export const bindingsNow = () => [...layers].reverse().flatMap((layer) => layer()).filter((binding) => binding.about);
 
 function isTyping(target) {
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));

@@ -73,7 +73,7 @@ function Keys({ onClose }) {
   const shown = (key) => ({ ArrowDown: '↓', ArrowUp: '↑', Escape: 'Esc' }[key] || key);
   return html`
     <${Dialog} title="Keys" onClose=${onClose}>
-      <dl class="keys">${[...bindings].reverse().map((binding) => html`<div key=${binding.about}><dt>${binding.keys.map((key) => html`<kbd key=${key}>${shown(key)}</kbd>`)}</dt><dd>${binding.about}</dd></div>`)}</dl>
+      <dl class="keys">${bindings.map((binding) => html`<div key=${binding.about}><dt>${binding.keys.map((key) => html`<kbd key=${key}>${shown(key)}</kbd>`)}</dt><dd>${binding.about}</dd></div>`)}</dl>
     </${Dialog}>
   `;
 }
