@@ -29,7 +29,9 @@ _DIGITS = re.compile(rb"[0-9]+")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _FIELD_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-_FORBIDDING = frozenset((b"must-revalidate", b"no-cache", b"no-store", b"private", b"proxy-revalidate"))
+_FORBIDDING = frozenset(
+    (b"must-revalidate", b"no-cache", b"no-store", b"no-transform", b"private", b"proxy-revalidate")
+)
 _ABSENT = b""
 _MALFORMED = b"\0"
 """Arguments that are none: there was no `=`; there was something that is neither token nor quoted string."""
@@ -55,6 +57,7 @@ class ResponseDirectives(NamedTuple):
     s_maxage: int | None = None
     stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
+    no_transform: bool = False
     no_cache_fields: frozenset[bytes] = frozenset()
     private_fields: frozenset[bytes] = frozenset()
     targeted_by: bytes = b""
@@ -71,6 +74,7 @@ class RequestDirectives(NamedTuple):
     max_stale: int | None = None
     min_fresh: int | None = None
     stale_if_error: int | None = None
+    no_transform: bool = False
 
 
 SILENT_REQUEST = RequestDirectives()
@@ -104,6 +108,7 @@ def _request_of(pairs: list[_Directive]) -> RequestDirectives:
         max_stale=max_stale,
         min_fresh=_lenient(pairs, b"min-fresh"),
         stale_if_error=_lenient(pairs, b"stale-if-error"),
+        no_transform=b"no-transform" in names,
     )
 
 
@@ -221,6 +226,7 @@ def _response_of(pairs: list[_Directive], targeted_by: bytes) -> ResponseDirecti
         s_maxage=_strict(pairs, b"s-maxage"),
         stale_while_revalidate=_lenient(pairs, b"stale-while-revalidate"),
         stale_if_error=_lenient(pairs, b"stale-if-error"),
+        no_transform=b"no-transform" in names,
         no_cache_fields=no_cache_fields,
         private_fields=private_fields,
         targeted_by=targeted_by,

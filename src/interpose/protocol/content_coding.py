@@ -10,7 +10,7 @@ something does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import brotli  # type: ignore[import-untyped]
@@ -38,6 +38,19 @@ GZIP_LEVEL: Final = 6
 BROTLI_QUALITY: Final = 5
 """11 is the library's own default, a hundred times slower for a sixth less."""
 ZSTD_LEVEL: Final = 3
+LEVELS: Final = {"gzip": GZIP_LEVEL, "deflate": GZIP_LEVEL, "br": BROTLI_QUALITY, "zstd": ZSTD_LEVEL}
+"""Where nobody says another."""
+
+# How far an encoder looks back, as powers of two. At any level that can be configured it takes 2 MiB at most, and makes
+# text larger by 1 to 2 % than with all the memory it would like. `_SMALL` is for what is mostly silent, of which there
+# may be many: a quarter of a MiB.
+_BROTLI_WINDOW: Final = 16
+_ZSTD_WINDOW: Final = 18
+_SMALL_WINDOW: Final = 14
+_SMALL_GZIP: Final = 16 + _SMALL_WINDOW
+_SMALL_GZIP_MEMORY: Final = 7
+_SMALL_BROTLI_QUALITY: Final = 3
+_GZIP_MEMORY: Final = 8
 
 
 class CodingError(ValueError):
@@ -232,48 +245,105 @@ _UNDOING: dict[str, type[_Gzip | _Deflate | _Brotli | _Zstd]] = {
 
 
 class Encoder:
-    """Makes one coding: `encode` each chunk as it comes, then `finish`. What they return may be empty."""
+    """Makes one coding: `encode` each chunk as it comes, `flush` where the other side is to have all of it so far, then
+    `finish`. What they return may be empty. ValueError for a coding that is not made here.
+
+    `is_small` takes less memory for as long as it lasts, and makes the content a tenth larger.
+    """
 
     __slots__ = ("_stream",)
 
-    def __init__(self, coding: str) -> None:
-        self._stream: _Making
-        match coding:
-            case "gzip":
-                self._stream = zlib_ng.compressobj(GZIP_LEVEL, zlib_ng.DEFLATED, _GZIP)
-            case "deflate":
-                self._stream = zlib_ng.compressobj(GZIP_LEVEL, zlib_ng.DEFLATED, _ZLIB)
-            case "br":
-                self._stream = _BrotliMaking()
-            case "zstd":
-                self._stream = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
-            case _:
-                raise ValueError(f"no content coding: {coding!r}")
+    def __init__(self, coding: str, level: int | None = None, *, is_small: bool = False) -> None:
+        if coding not in _MAKING:
+            raise ValueError(f"no content coding: {coding!r}")
+        self._stream: _Making = _MAKING[coding](LEVELS[coding] if level is None else level, is_small)
 
-    def encode(self, data: bytes) -> bytes:
+    def encode(self, data: bytes | memoryview) -> bytes:
         """What may leave after `data`."""
         return self._stream.compress(data)
 
+    def flush(self) -> bytes:
+        """What makes everything so far readable for who undoes the coding. It costs some octets each time."""
+        return self._stream.flush()
+
     def finish(self) -> bytes:
         """What is left."""
-        return self._stream.flush()
+        return self._stream.finish()
 
 
 class _Making(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
+    """One coding being made."""
+
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
 
     def flush(self) -> bytes: ...
 
+    def finish(self) -> bytes: ...
+
+
+class _GzipMaking:
+    _form = _GZIP
+    _small_form = _SMALL_GZIP
+
+    def __init__(self, level: int, is_small: bool) -> None:
+        form, memory = (self._small_form, _SMALL_GZIP_MEMORY) if is_small else (self._form, _GZIP_MEMORY)
+        self._stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, form, memory)
+
+    def compress(self, data: bytes | memoryview, /) -> bytes:
+        return self._stream.compress(data)
+
+    def flush(self) -> bytes:
+        return self._stream.flush(zlib_ng.Z_SYNC_FLUSH)
+
+    def finish(self) -> bytes:
+        return self._stream.flush()
+
+
+class _DeflateMaking(_GzipMaking):
+    _form = _ZLIB
+    _small_form = _SMALL_WINDOW
+
 
 class _BrotliMaking:
-    def __init__(self) -> None:
-        self._stream = brotli.Compressor(quality=BROTLI_QUALITY)
+    def __init__(self, level: int, is_small: bool) -> None:
+        quality, window = (min(level, _SMALL_BROTLI_QUALITY), _SMALL_WINDOW) if is_small else (level, _BROTLI_WINDOW)
+        self._stream = brotli.Compressor(quality=quality, lgwin=window)
 
-    def compress(self, data: bytes, /) -> bytes:
+    def compress(self, data: bytes | memoryview, /) -> bytes:
         return bytes(self._stream.process(data))
 
     def flush(self) -> bytes:
+        return bytes(self._stream.flush())
+
+    def finish(self) -> bytes:
         return bytes(self._stream.finish())
+
+
+class _ZstdMaking:
+    def __init__(self, level: int, is_small: bool) -> None:
+        window = _SMALL_WINDOW if is_small else _ZSTD_WINDOW
+        usual = zstandard.ZstdCompressionParameters.from_level(level)
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            level, window_log=window, hash_log=min(usual.hash_log, window), chain_log=min(usual.chain_log, window)
+        )
+        self._stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+
+    def compress(self, data: bytes | memoryview, /) -> bytes:
+        return self._stream.compress(data)
+
+    def flush(self) -> bytes:
+        return self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+    def finish(self) -> bytes:
+        return self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+
+
+_MAKING: dict[str, Callable[[int, bool], _Making]] = {
+    "gzip": _GzipMaking,
+    "deflate": _DeflateMaking,
+    "br": _BrotliMaking,
+    "zstd": _ZstdMaking,
+}
 
 
 def decoded(data: bytes, coding: str, bounds: Bounds = BOUNDS) -> bytes:

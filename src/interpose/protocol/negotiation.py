@@ -1,9 +1,11 @@
-"""What the client would rather have: proactive negotiation over `Accept` (RFC 9110, 12.4 and 12.5)."""
+"""What the client would rather have: proactive negotiation over `Accept` and `Accept-Encoding` (RFC 9110, 12.4 and
+12.5)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 # An element list is cut here; a browser's has about eight.
@@ -18,6 +20,10 @@ _PARAMETER = re.compile(rf";[ \t]*+({_TOKEN})=({_TOKEN}|{_QUOTED})")
 _WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 # Up to the next comma outside quotes: a malformed element ends there and takes no other with it.
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)*', re.DOTALL)
+# RFC 9110, 12.5.3: codings, and a weight that nothing follows.
+_CODING = re.compile(rf"[ \t]*+({_TOKEN})[ \t]*+(?:;[ \t]*+[qQ]=([0-9.]++)[ \t]*+)?")
+_CODING_ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
+_REMEMBERED_LENGTH = 256
 
 NOT_ACCEPTABLE = "0000"
 FULL_WEIGHT = "1000"
@@ -96,3 +102,34 @@ def best_media_type(accept: str | None, offers: Sequence[str]) -> str | None:
         if precedence > 0 and weight > best_weight:
             best, best_weight = offer, weight
     return best
+
+
+def best_coding(values: Sequence[bytes], offers: tuple[str, ...]) -> str:
+    """The content coding among `offers` with the greatest weight in the Accept-Encoding lines `values`, the earlier
+    one of equals; "" where the client would rather have none of them, or says nothing."""
+    if not values:
+        return ""
+    accept = (values[0] if len(values) == 1 else b",".join(values)).decode("latin-1")
+    return _remembered_coding(accept, offers) if len(accept) <= _REMEMBERED_LENGTH else _best_coding(accept, offers)
+
+
+def _best_coding(accept: str, offers: tuple[str, ...]) -> str:
+    weights: dict[str, str] = {}
+    for element in accept.lower().split(",", MOST_RANGES)[:MOST_RANGES]:
+        match = _CODING.fullmatch(element)
+        if match is None or (match[2] is not None and _WEIGHT.fullmatch(match[2]) is None):
+            continue
+        coding = _CODING_ALIASES.get(match[1], match[1])
+        weight = FULL_WEIGHT if match[2] is None else match[2].replace(".", "").ljust(4, "0")
+        weights[coding] = max(weight, weights.get(coding, NOT_ACCEPTABLE))
+    best, best_weight = "", NOT_ACCEPTABLE
+    others = weights.get("*", NOT_ACCEPTABLE)
+    for offer in offers:
+        weight = weights.get(offer, others)
+        if weight > best_weight:
+            best, best_weight = offer, weight
+    # Plain content is always acceptable unless it is refused; it wins only where the client says by how much.
+    return "" if weights.get("identity", NOT_ACCEPTABLE) > best_weight else best
+
+
+_remembered_coding = lru_cache(maxsize=1024)(_best_coding)

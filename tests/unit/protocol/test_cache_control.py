@@ -71,6 +71,7 @@ def test_a_response_says_all_it_can() -> None:
         s_maxage=2,
         stale_while_revalidate=3,
         stale_if_error=4,
+        no_transform=True,
         no_cache_fields=frozenset((b"a",)),
         private_fields=frozenset((b"b", b"c")),
     )
@@ -81,7 +82,7 @@ def test_a_request_says_all_it_can() -> None:
     said = request_directives(
         [b"max-age=1, max-stale=2, min-fresh=3", b"stale-if-error=4, no-cache, no-store, only-if-cached, no-transform"]
     )
-    assert said == RequestDirectives(True, True, True, 1, 2, 3, 4)
+    assert said == RequestDirectives(True, True, True, 1, 2, 3, 4, no_transform=True)
     assert request_directives([]) is SILENT_REQUEST
 
 
