@@ -52,6 +52,7 @@ Cache = Annotated[
         help="Keep answers for the next who asks: 256MiB in memory of each worker, or 2GiB,DIR on disk for all.",
     ),
 ]
+Compress = Annotated[bool, typer.Option("--compress", help="Compress answers: zstd, br or gzip, as clients ask.")]
 Auth = Annotated[
     str | None, typer.Option("--auth", metavar="FILE", help="Users who may use it, as written by htpasswd -B.")
 ]

@@ -77,6 +77,7 @@ def gateway(
     fault: options.Faults = [],  # noqa: B006
     auth: options.Auth = None,
     cache: options.Cache = None,
+    compress: options.Compress = False,
     script: options.Scripts = [],  # noqa: B006
     log: options.AccessLog = "-",
     log_format: options.Format = LogFormat.COMBINED,
@@ -100,6 +101,7 @@ def gateway(
             faults=fault,
             auth=auth,
             cache=cache,
+            compress=compress,
             scripts=script,
             log=log,
             log_format=log_format.value,

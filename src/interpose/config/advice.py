@@ -60,6 +60,7 @@ _KINDS = {
     "host": 'a host such as "example.com" or "*.example.com"',
     "path": 'a path such as "/api"',
     "method": 'a method such as "GET"',
+    "media": 'a media type such as "text/html" or "text/*"',
     "log": 'a file, "-" or "off"',
 }
 

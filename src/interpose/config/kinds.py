@@ -20,6 +20,7 @@ from interpose.net.address import SocketAddress, ip_address, is_name, parse_addr
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+_MEDIA_TYPE = re.compile(r"(?:[a-z0-9.+-]+/(?:[a-z0-9.+-]+|\*)|\*\+[a-z0-9.-]+)")
 _IDLE = re.compile(r"idle:([0-9]{1,4}(?:\.[0-9]{1,3})?)")
 _PATH = re.compile(r"/[\x21-\x7e]*")
 
@@ -44,6 +45,7 @@ def kinds(base: Path) -> Kinds:
         "method": token,
         "token": token,
         "query": query,
+        "media": media_type,
     }
 
 
@@ -77,6 +79,13 @@ def token(text: str) -> str:
     if _TOKEN.fullmatch(text) is None:
         raise ValueError("may hold only letters, digits and !#$%&'*+-.^_`|~, 64 at most")
     return text
+
+
+def media_type(text: str) -> str:
+    """A media type in lower case, or many of them: `text/*`, `*+json`."""
+    if _MEDIA_TYPE.fullmatch(text.lower()) is None:
+        raise ValueError('is not a media type; write "text/html", "text/*" or "*+json", without parameters')
+    return text.lower()
 
 
 def path_of(base: Path, text: str) -> Path:

@@ -22,6 +22,7 @@ from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
 from interpose.engine.spool_options import SpoolOptions
 from interpose.filters.cache.options import CacheRule
+from interpose.filters.compression.options import CompressionOptions
 from interpose.filters.hold.options import HoldRule
 
 Name = Annotated[str, Meta(extra={"kind": "name"})]
@@ -198,6 +199,9 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache: Name = ""
     """(gateway, proxy, auto) The `[[cache]]` that answers are kept in. Empty: they are not kept."""
 
+    compression: CompressionOptions | None = None
+    """(gateway, proxy, auto) Compress answers. Without this table they stay as they are."""
+
     limits: Limits | None = None
     """Limits of this listener; keys that are not given are those of `[limits]`."""
 
@@ -288,6 +292,9 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     cache_rules: tuple[CacheRule, ...] = field(default=(), name="cache_rule")
     """Rules for the cache, of this route, looked at before those of the cache itself."""
+
+    compression: CompressionOptions | None = None
+    """How answers of this route are compressed, instead of the listener's way; `codings = []` for not at all."""
 
     scripts: tuple[File, ...] = ()
     """Files of your own filters, for this route only."""

@@ -34,7 +34,7 @@ def proxy_config(listen: Sequence[str] = (DEFAULT_ADDRESS,), **options: Any) -> 
 
 
 def gateway_config(servers: Sequence[str], listen: Sequence[str] = (DEFAULT_ADDRESS,), **options: Any) -> Config:
-    """A gateway before `servers`, taken in turn. `options` are those of `common_tables`."""
+    """A gateway before `servers`, taken in turn. `options` are those of `gateway_tables`."""
     return config_of(gateway_tables(servers, listen, **options))
 
 
@@ -52,10 +52,12 @@ def proxy_tables(
 
 
 def gateway_tables(
-    servers: Sequence[str], listen: Sequence[str] = (DEFAULT_ADDRESS,), **options: Any
+    servers: Sequence[str], listen: Sequence[str] = (DEFAULT_ADDRESS,), *, compress: bool = False, **options: Any
 ) -> dict[str, Any]:
-    """The tables of a gateway before `servers`."""
-    tables = common_tables("gateway", listen, own={"upstream": "upstream"}, **options)
+    """The tables of a gateway before `servers`; with `compress` of one that compresses their answers. `options` are
+    those of `common_tables`."""
+    own = {"upstream": "upstream", **({"compression": {}} if compress else {})}
+    tables = common_tables("gateway", listen, own=own, **options)
     return {**tables, "upstream": [{"name": "upstream", "servers": list(servers)}]}
 
 

@@ -147,6 +147,7 @@ _ROLES_OF = {
     "connect_ports": OPEN_ROLES,
     "pac_exceptions": ("proxy", "auto"),
     "cache": ("gateway", "proxy", "auto"),
+    "compression": ("gateway", "proxy", "auto"),
     "udp": ("relay", "echo", "upper"),
     "show": ("relay", "echo", "upper"),
 }

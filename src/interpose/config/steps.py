@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from interpose.config import desk
+from interpose.config import compression, desk
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.faults import exchange_chances, in_words
 from interpose.config.model import (
@@ -34,7 +34,8 @@ from interpose.filters.hold.holder import Holder
 from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
-from interpose.filters.recorder import Recorder, RecorderOptions
+from interpose.filters.recorder import Recorder
+from interpose.filters.recorder_options import RecorderOptions
 from interpose.filters.script import Script as ScriptFile
 from interpose.filters.script import ScriptOptions
 from interpose.filters.setup_page import SetupPage, SetupPageOptions
@@ -126,6 +127,10 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
     if cache is not None:
         make = partial(cache_filter, config, cache, listener, route, parts)
         steps.append(Step(Phase.STORE, "cache", cache_in_words(cache, route), make))
+    if (options := compression.options_for(listener, route)) is not None:
+        reads = any(step.phase in (Phase.INSPECT, Phase.EDIT) for step in steps)
+        make = partial(compression.compression_filter, config, options, cache, parts, reads=reads)
+        steps.append(Step(Phase.SHAPE, "compression", compression.in_words(options, reads=reads), make))
     return sorted(steps, key=lambda step: step.phase)
 
 

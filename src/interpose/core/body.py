@@ -59,10 +59,11 @@ class Sink(Protocol):
 class Body:
     """One message's content. `Body(data)` is complete in memory; `Body.streaming(source, length)` is fed.
 
-    `length` is the number of octets when it is known in advance, else None. `trailers` are there once `ended`.
+    `length` is the number of octets when it is known in advance, else None. `trailers` are there once `ended`. `digest`
+    is the SHA-256 of the content, which a cache knows before anybody has read it, and b"" elsewhere.
     """
 
-    __slots__ = ("_chunks", "_held", "_sink", "_source", "_waiter", "ended", "failure", "length", "trailers")
+    __slots__ = ("_chunks", "_held", "_sink", "_source", "_waiter", "digest", "ended", "failure", "length", "trailers")
 
     def __init__(self, data: bytes = b"") -> None:
         self._chunks: list[bytes] = [data] if data else []
@@ -73,6 +74,7 @@ class Body:
         self.ended = True
         self.failure: Failure | None = None
         self.trailers: Fields | None = None
+        self.digest = b""
 
     length: int | None
 

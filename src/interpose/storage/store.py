@@ -89,11 +89,15 @@ class Entry:
     def body(self, first: int = 0, last: int | None = None) -> Body:
         """A fresh body for one reader: all of the content, or the octets from `first` to `last`, both included."""
         content = self.content
-        if isinstance(content, bytes):
-            if last is None:
-                return Body(content[first:] if first else content)
+        if not isinstance(content, bytes):
+            body = content.body(first, content.length - 1 if last is None else last)
+        elif last is None:
+            body = Body(content[first:] if first else content)
+        else:
             return Body(content[first : last + 1])
-        return content.body(first, content.length - 1 if last is None else last)
+        if first == 0 and last is None:
+            body.digest = self.head.sha256
+        return body
 
 
 def is_same_response(one: StoredHead, other: StoredHead) -> bool:

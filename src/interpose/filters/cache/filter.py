@@ -81,7 +81,11 @@ class Cache:
             shown = hit_lines(head, freshness_of(head, way.policy), now)
             if asked is PLAIN_GET:
                 content = entry.content
-                body = Body(content) if isinstance(content, bytes) else entry.body()
+                if isinstance(content, bytes):
+                    body = Body(content)
+                    body.digest = head.sha256
+                else:
+                    body = entry.body()
                 return Answered(Response(head.status, Fields.of([*shown]), body, head.reason))
             return Answered(answer(asked, head, entry, head.length, shown, now))
         return self._not_a_hit(Job(exchange, request, forward, way, asked, key), entry, decision, now)
