@@ -39,6 +39,7 @@ MODULES = {
     "engine": (
         "answer",
         "client_pace",
+        "records",
         "request_receiver",
         "request_sender",
         "response_writer",
@@ -48,7 +49,7 @@ MODULES = {
         "upstream_connection",
     ),
     "storage": ("line_writer", "memory_store", "reading", "sketch", "tiers"),
-    "filters": ("forwarding", "path"),
+    "filters": ("forwarding", "path", "recorder"),
     "filters/cache": ("filter", "rules"),
     "upstream": ("retry",),
 }

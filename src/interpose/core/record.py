@@ -4,6 +4,8 @@ It travels as MessagePack from the worker that saw it to whoever writes the jour
 Times are seconds since `started`; 0.0 where something did not happen. Field sections are the lines as they were on the
 wire, each with its CRLF, hop-by-hop lines excepted. Content is kept up to a cap, as it was sent (compressed content
 stays compressed); its `size` counts all of it, so `size > len(content)` says that it was cut.
+
+There are many of them for a moment, and none ever refers to itself: the garbage collector need not look (`gc=False`).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Kind(enum.StrEnum):
     UDP = "udp"
 
 
-class Part(msgspec.Struct, array_like=True, frozen=True):
+class Part(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The fields and the content of a request or a response. `ended_s` is when its last octet had come."""
 
     fields: bytes = b""
@@ -38,7 +40,7 @@ class Part(msgspec.Struct, array_like=True, frozen=True):
     ended_s: float = 0.0
 
 
-class Passage(msgspec.Struct, array_like=True, frozen=True):
+class Passage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One message of a conversation: a piece of a TCP stream, a datagram, a WebSocket message.
 
     `kind` is empty, or for a WebSocket `text`, `binary`, `ping`, `pong`, `close`; `end` says that this side ended.
@@ -51,7 +53,7 @@ class Passage(msgspec.Struct, array_like=True, frozen=True):
     kind: str = ""
 
 
-class Try(msgspec.Struct, array_like=True, frozen=True):
+class Try(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What went upstream once (`core.exchange.Attempt`): to whom, when, and the head of the request as it was sent."""
 
     origin: str
@@ -68,7 +70,7 @@ class Try(msgspec.Struct, array_like=True, frozen=True):
     failure: str = ""
 
 
-class Record(msgspec.Struct, array_like=True, kw_only=True):
+class Record(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """See the module. `exchange` is unique in one run of an instance; the journal gives a number of its own."""
 
     kind: Kind = Kind.HTTP

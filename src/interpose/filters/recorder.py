@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from interpose.core.body import EMPTY, Body
 from interpose.core.exchange import Attempt, Exchange, Outcome
 from interpose.core.handler import Handler
@@ -21,16 +19,9 @@ from interpose.core.message import Request, Response
 from interpose.core.record import Kind, Part, Record, Try
 from interpose.core.tapped_body import Tap
 from interpose.core.target import Form
-from interpose.core.units import Bytes
+from interpose.filters.recorder_options import RecorderOptions
 from interpose.protocol.number import decimal
 from interpose.protocol.passages import Passages, WebSocketPassages
-
-
-class RecorderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is kept of an exchange."""
-
-    max_body_bytes: Bytes = 1 << 20
-    """How much of the content of a request, and of a response; the rest is only counted."""
 
 
 class Recorder:
@@ -78,8 +69,9 @@ class Recorder:
 
     def _watched(self, body: Body, content: Content) -> Body:
         if not body.is_complete:
-            content.tap = Tap(body, self._most, self._loop)
-            return content.tap.body
+            tap = Tap(body, self._most, self._loop)
+            content.tap = tap
+            return tap.body
         data = body.take()
         body.put_back(data)
         content.size = len(data)

@@ -10,7 +10,8 @@ from interpose.core.message import Request, Response
 from interpose.core.record import Kind, Part, Record, decode_records, encode_records
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Origin, Target
-from interpose.filters.recorder import Recorder, RecorderOptions
+from interpose.filters.recorder import Recorder
+from interpose.filters.recorder_options import RecorderOptions
 
 TARGET = Target(Form.ABSOLUTE, "http", Authority("shop.example", 8000), "/cart", "a=1")
 
