@@ -35,7 +35,6 @@ from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
 from interpose.filters.recorder import Recorder
-from interpose.filters.recorder_options import RecorderOptions
 from interpose.filters.script import Script as ScriptFile
 from interpose.filters.script import ScriptOptions
 from interpose.filters.setup_page import SetupPage, SetupPageOptions
@@ -220,9 +219,9 @@ def access_log(config: Config, parts: Parts) -> AccessLog:
 def recorder(config: Config, parts: Parts) -> Recorder:
     """What records exchanges for the journal."""
     assert config.journal is not None
-    options = RecorderOptions(max_body_bytes=config.journal.max_body_bytes)
+    kept = config.journal.max_body_bytes
     (records,) = parts.every(Records)
-    return parts.get(Recorder, options, lambda: Recorder(options, records.tell))
+    return parts.get(Recorder, kept, lambda: Recorder(kept, records.tell))
 
 
 def _limits_in_words(options: LimitOptions) -> str:

@@ -19,18 +19,20 @@ from interpose.core.message import Request, Response
 from interpose.core.record import Kind, Part, Record, Try
 from interpose.core.tapped_body import Tap
 from interpose.core.target import Form
-from interpose.filters.recorder_options import RecorderOptions
 from interpose.protocol.number import decimal
 from interpose.protocol.passages import Passages, WebSocketPassages
 
 
 class Recorder:
-    """The filter (phase OBSERVE). `tell` gets each record when its exchange ends, and must return at once."""
+    """The filter (phase OBSERVE). `tell` gets each record when its exchange ends, and must return at once.
+
+    Of the content of a request, and of a response, `max_body_bytes` are kept; the rest is only counted.
+    """
 
     def __init__(
-        self, options: RecorderOptions, tell: Callable[[Record], object], wall: Callable[[], float] = time.time
+        self, max_body_bytes: int, tell: Callable[[Record], object], wall: Callable[[], float] = time.time
     ) -> None:
-        self._most = options.max_body_bytes
+        self._most = max_body_bytes
         self._tell = tell
         self._wall = wall
         self._loop = asyncio.get_running_loop()

@@ -11,7 +11,6 @@ from interpose.core.record import Kind, Part, Record, decode_records, encode_rec
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Origin, Target
 from interpose.filters.recorder import Recorder
-from interpose.filters.recorder_options import RecorderOptions
 
 TARGET = Target(Form.ABSOLUTE, "http", Authority("shop.example", 8000), "/cart", "a=1")
 
@@ -58,7 +57,7 @@ def exchange_of() -> Exchange:
 
 
 def recorder_into(records: list[Record], most: int = 100) -> Recorder:
-    return Recorder(RecorderOptions(max_body_bytes=most), records.append, wall=lambda: 1_000_000.0)
+    return Recorder(most, records.append, wall=lambda: 1_000_000.0)
 
 
 async def test_an_exchange_is_recorded_as_the_client_saw_it() -> None:
