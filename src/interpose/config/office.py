@@ -22,12 +22,13 @@ from interpose.config.model import Config
 from interpose.core.failure import Failure, Side
 from interpose.core.hold import Held, HeldMessage, Settled
 from interpose.core.journal import Summary
-from interpose.engine.linked_desk import answered
+from interpose.engine import linked_desk, linked_journal
 from interpose.storage.desk.local import LocalDesk
 from interpose.storage.desk.views import HoldRow
 from interpose.storage.journal.reader import Reader
 from interpose.storage.journal.redaction import Redaction
 from interpose.storage.journal.thread import JournalThread
+from interpose.storage.local_journal import LocalJournal
 
 log = logging.getLogger("interpose")
 
@@ -63,9 +64,10 @@ class Front(Protocol):
 
 
 class Office:
-    """See the module, and `engine.calls.Office`. `make_front` makes what shows it, once it is open."""
+    """See the module, and `engine.calls.Office`. `make_front` makes what shows it, once it is open; None: nobody is
+    shown anything but who asks `journal`, `readers` and `desk`."""
 
-    def __init__(self, config: Config, make_front: Callable[[Office], Front]) -> None:
+    def __init__(self, config: Config, make_front: Callable[[Office], Front] | None = None) -> None:
         self.config = config
         self.journal: JournalThread | None = None
         self.readers: list[Reader] = []
@@ -92,7 +94,8 @@ class Office:
             self.readers = [Reader(directory), Reader(directory)]
         if config.console is not None or config.holds or config.scripts:
             self.desk = await self._opened_desk()
-        self._front = self._make_front(self)
+        if self._make_front is not None:
+            self._front = self._make_front(self)
 
     async def _opened_desk(self) -> LocalDesk:
         directory = desk_directory(self.config)
@@ -134,9 +137,11 @@ class Office:
 
     async def answer(self, topic: str, question: bytes) -> bytes:
         """See `engine.calls.Office`."""
+        if self.journal is not None and topic.startswith("journal."):
+            return await linked_journal.answered(LocalJournal(self.journal, self.readers[0]), topic, question)
         if self.desk is None or not topic.startswith("desk."):
             raise Failure("proxy_configuration_error", Side.INTERNAL, f"Nobody answers what is asked about {topic}.")
-        return await answered(self.desk, topic, question)
+        return await linked_desk.answered(self.desk, topic, question)
 
     async def send(self, order: Order) -> Delivered:
         """Have a worker send `order`; what came of it. `Failure` when no worker does."""

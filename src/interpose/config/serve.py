@@ -37,6 +37,18 @@ class Running:
         """Counts, as `interpose status` has them."""
         return self._runtime.counters()
 
+    @property
+    def is_ready(self) -> bool:
+        """(office) It serves."""
+        return True
+
+    async def ask_a_worker(self, question: bytes, timeout_s: float) -> bytes | None:
+        """(office) What the runtime answers, which here is the only worker; None when that takes too long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                return await self._runtime.answer(question)
+        return None
+
     async def reload(self, config: Config) -> None:
         """Change to `config` in place; its listeners must be the ones that run. ValueError leaves everything as it
         is."""
@@ -48,19 +60,23 @@ class Running:
 async def serve(config: Config, *, office: Office | None = None) -> AsyncIterator[Running]:
     """Run `config` while inside. ConfigError or ValueError when it cannot be.
 
-    `office` keeps what is recorded and held (`config.office.Office` does, when it is opened before and ended after);
-    without one nothing is recorded, and what is to be held is refused.
+    `office` keeps what is recorded and held (`config.office.Office(config)` does), and is open while it runs; without
+    one nothing is recorded, and what is to be held is refused.
     """
     config = verified(config)
     sockets = {}
-    runtime = WorkerRuntime(config, 0, DirectCalls(office or NoOffice()))
+    office = office or NoOffice()
+    runtime = WorkerRuntime(config, 0, DirectCalls(office))
+    await office.open()
     ticking: asyncio.Task[None] | None = None
     try:
         for listener in config.listeners:
             sockets[listener.name] = [(bind_datagrams if listener.udp else bind)(listener.address)]
         await runtime.start(sockets)
         ticking = asyncio.create_task(_tick(runtime))
-        yield Running(runtime)
+        running = Running(runtime)
+        await office.begin(running)
+        yield running
     finally:
         await runtime.drain(config.process.grace_s if ticking is not None else 0)
         if ticking is not None:  # until now deadlines were kept
@@ -71,6 +87,7 @@ async def serve(config: Config, *, office: Office | None = None) -> AsyncIterato
         for group in sockets.values():
             for sock in group:
                 sock.close()
+        await office.end()
 
 
 async def _tick(runtime: WorkerRuntime) -> None:
