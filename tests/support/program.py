@@ -38,7 +38,8 @@ class Program:
     """`with Program(directory, "proxy", ...) as program` runs an instance that is ready when entered.
 
     On leaving, its exchanges, connections and tunnels must be over, it must end in order when it is told to, without a
-    traceback and with no process left. `directory` gets its state, log and messages.
+    traceback and with no process left. `directory` gets its state, log and messages. It has a console only with
+    `console`, or when its arguments say so; that is one of its `listeners`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Program:
         *arguments: str,
         command: Sequence[str] = (INTERPOSE,),
         listeners: int = 1,
+        console: bool = False,
         **options: Any,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,7 @@ class Program:
         self.status_at_end: int | None = None
         self._has_ended = False
         self._listeners = listeners
-        common = [] if "--console" in arguments else ["--no-console"]
+        common = [] if console or "--console" in arguments else ["--no-console"]
         common += ["--name", NAME, "--state", str(self.state), "--log-format", "json"]
         if arguments[0] in ("proxy", "gateway"):
             common += ["--log", str(self.log_file)]

@@ -59,7 +59,7 @@ function options(width, series, format) {
     scales: { y: { range: (u, low, high) => [0, Math.max(high * 1.1, 1)] } },
     axes: [
       { ...axis, size: 26, space: 70, values: time },
-      { ...axis, size: 58, space: 36, values: (u, values) => values.map(format) },
+      { ...axis, size: 66, space: 36, values: (u, values) => values.map(format) },
     ],
     series: [{}, ...series.map((one) => ({
       label: one.label,

@@ -101,7 +101,7 @@ function drawn({ row, position, rowPx, isChosen, isCompared }) {
       <span class="cell url" role="gridcell" title=${row.url}><${Target} row=${row} /></span>
       <span class="cell type" role="gridcell">${shortType(row)}</span>
       <span class="cell size" role="gridcell">${size(row.response_size)}</span>
-      <span class="cell duration" role="gridcell">${duration(row.duration_ms)}</span>
+      <span class="cell duration" role="gridcell">${row.duration_ms < 1 ? '<1 ms' : duration(row.duration_ms)}</span>
       <span class="cell client" role="gridcell" title=${row.user ? `${row.user}, ${row.client}` : row.client}>${row.user || row.client}</span>
       <span class="cell is" role="gridcell"><${Marks} row=${row} /></span>
     </div>

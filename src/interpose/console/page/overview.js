@@ -52,7 +52,7 @@ function Problems({ problems }) {
 function Tiles({ now }) {
   const tiles = [
     ['Requests a second', rate(now.requests_per_s)], ['Failed a second', rate(now.errors_per_s), now.errors_per_s > 0 && 'bad'],
-    ['Half answered within', duration(now.p50_ms)], ['99 % within', duration(now.p99_ms)], ['Exchanges now', now.exchanges.toLocaleString('en')], ['Open connections', now.connections.toLocaleString('en')],
+    ['Half within', duration(now.p50_ms)], ['99 % within', duration(now.p99_ms)], ['Exchanges now', now.exchanges.toLocaleString('en')], ['Open connections', now.connections.toLocaleString('en')],
     ['From the cache', now.hit_ratio === null || now.hit_ratio === undefined ? '–' : `${Math.round(now.hit_ratio * 100)} %`],
     ['Waiting at the desk', now.waiting_holds, now.waiting_holds > 0 && 'waits', link('desk')],
   ];
