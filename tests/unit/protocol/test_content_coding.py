@@ -207,3 +207,32 @@ def test_a29_no_piece_is_larger_than_was_promised(coding: str) -> None:
     sizes = [len(piece) for piece in decoder.decode(bomb(coding, 8 << 20))]
     assert sum(sizes) == 8 << 20
     assert max(sizes) <= 2 * PIECE_BYTES
+
+
+@pytest.mark.parametrize("is_small", [False, True], ids=["usual", "small"])
+@pytest.mark.parametrize(
+    ("coding", "level"), [("gzip", 1), ("gzip", 9), ("deflate", 5), ("br", 0), ("br", 9), ("zstd", 1), ("zstd", 12)]
+)
+def test_what_was_flushed_can_be_read_at_once(coding: str, level: int, is_small: bool) -> None:
+    encoder, decoder = Encoder(coding, level, is_small=is_small), Decoder(coding)
+    for line in TEXT[:2000].splitlines(keepends=True):
+        out = encoder.encode(line) + encoder.flush()
+        assert b"".join(decoder.decode(out)) == line
+    b"".join(decoder.decode(encoder.finish()))
+    decoder.finish()
+
+
+@pytest.mark.parametrize(("coding", "quick", "thorough"), [("gzip", 1, 9), ("br", 0, 9), ("zstd", 1, 12)])
+def test_a_higher_level_makes_less_of_it(coding: str, quick: int, thorough: int) -> None:
+    sizes = []
+    for level in (quick, thorough):
+        encoder = Encoder(coding, level)
+        data = encoder.encode(memoryview(TEXT)) + encoder.finish()
+        assert UNDOERS[coding](data) == TEXT
+        sizes.append(len(data))
+    assert sizes[1] < 0.95 * sizes[0]
+
+
+def test_no_other_coding_is_made() -> None:
+    with pytest.raises(ValueError, match="no content coding: 'compress'"):
+        Encoder("compress")

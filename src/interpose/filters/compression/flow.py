@@ -8,7 +8,6 @@ wait the server's side is paused.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -16,11 +15,19 @@ from typing import Protocol
 from interpose.core.body import MAX_PIECE_BYTES, Body
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
+from interpose.core.lane import Clock, Timer
 from interpose.protocol.content_coding import Encoder
 
 PIECE_BYTES = MAX_PIECE_BYTES
 IDLE_FLUSH_S = 0.05
 """How long the encoder may keep what came, waiting for more: half of what people notice."""
+
+
+class Loop(Clock, Protocol):
+    """An event loop, as far as turns and time go."""
+
+    def call_soon(self, callback: Callable[[], object]) -> Timer:
+        """Call `callback` in the next turn."""
 
 
 class Copy(Protocol):
@@ -48,7 +55,7 @@ class Flow:
         self,
         inner: Body,
         encoder: Encoder,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         *,
         flushes: bool = False,
         copy: Copy | None = None,
@@ -65,8 +72,8 @@ class Flow:
         self._is_kept_back = False
         """Whether the encoder has something that was not flushed."""
         self._last = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._turn: asyncio.Handle | None = None
+        self._timer: Timer | None = None
+        self._turn: Timer | None = None
         self.body = Body.streaming(self, None)
 
     # --- the sink of the first -------------------------------------------------------------------------------------
