@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import NamedTuple
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_PARAMETERS = re.compile(r";[^/]*")
+_SLASHES = re.compile(r"//+")
 
 
 class Authority(NamedTuple):
@@ -80,3 +84,11 @@ class Target(NamedTuple):
                 return "*"
             case _:
                 return f"{self.scheme}://{self.authority}{self.path_and_query}"
+
+
+def without_parameters(path: str) -> str:
+    """The path that servers see which take `;name=value` in a segment for its parameter and not for its name.
+
+    Routes and rules are for both kinds of server: what `/admin` takes, `/admin;x=y/z` must not go round (THREATS A13).
+    """
+    return _SLASHES.sub("/", _PARAMETERS.sub("", path))

@@ -7,7 +7,6 @@ a file means nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Iterable
 from typing import NamedTuple
 
@@ -15,9 +14,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
-
-_PARAMETERS = re.compile(r";[^/]*")
-_SLASHES = re.compile(r"//+")
+from interpose.core.target import without_parameters
 
 
 class Match(NamedTuple):
@@ -84,14 +81,6 @@ class Router:
                     yield table
                 dot = host.find(".", dot + 1)
         yield self._anywhere
-
-
-def without_parameters(path: str) -> str:
-    """The path that servers see which take `;name=value` in a segment for its parameter and not for its name.
-
-    A route is for both kinds of server: what `/admin` takes, `/admin;x=y/z` must not go round (THREATS A13).
-    """
-    return _SLASHES.sub("/", _PARAMETERS.sub("", path))
 
 
 def is_below(path: str, prefix: str) -> bool:

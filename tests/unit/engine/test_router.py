@@ -12,8 +12,8 @@ from interpose.core.fields import Fields
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
-from interpose.core.target import Authority, Form, Target
-from interpose.engine.router import Match, Router, is_below, without_parameters
+from interpose.core.target import Authority, Form, Target, without_parameters
+from interpose.engine.router import Match, Router, is_below
 
 
 def named(name: str) -> Handler:

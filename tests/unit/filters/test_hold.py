@@ -246,6 +246,22 @@ async def test_the_first_rule_that_matches_decides(tmp_path: Path) -> None:
     assert scene.desk.held == []
 
 
+@pytest.mark.parametrize("path", ["/cart;x=y/z", "/cart;x", "/;x/cart/z"])
+async def test_a13_parameters_in_a_path_do_not_lead_round_a_rule(tmp_path: Path, path: str) -> None:
+    scene = Scene(tmp_path, HoldRule(when="path:/cart path:/cart/*".replace(" ", " OR ")))
+    waiting = scene.begin(Request("POST", TARGET._replace(path=path), Fields(), Body(b"x")))
+    scene.desk.decide(await scene.desk.one(), Verdict.RELEASE)
+    await within(waiting)
+    assert scene.seen[0][1] == f"http://shop.example:8000{path}?a=1"
+
+
+async def test_a13_nor_through_an_exception(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, HoldRule(when="path:/*open/*", action="pass"), HoldRule(when="*"))
+    waiting = scene.begin(Request("POST", TARGET._replace(path="/;open/secret"), Fields(), Body(b"x")))
+    scene.desk.decide(await scene.desk.one(), Verdict.RELEASE)
+    await within(waiting)
+
+
 async def test_a_rule_may_look_into_the_content_coded_or_not(tmp_path: Path) -> None:
     scene = Scene(tmp_path, HoldRule(when='request.body:"amount"'))
     coded = post(Body(gzip.compress(b'{"amount": 1}')), ("Content-Encoding", "gzip"))

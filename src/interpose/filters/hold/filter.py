@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from interpose.core.body import Body
@@ -12,7 +10,6 @@ from interpose.core.fields import Fields
 from interpose.core.handler import Handler
 from interpose.core.hold import Held, Verdict
 from interpose.core.message import Request, Response
-from interpose.core.query.live import Live
 from interpose.filters.hold.holder import Holder, dropped
 from interpose.filters.hold.options import HoldOptions
 from interpose.filters.hold.rules import Rule, in_memory, searchable
@@ -74,8 +71,7 @@ class Hold:
             if rule.reads_request and text is None:
                 request.body = kept = await in_memory(request.body)
                 text = searchable(kept, request.fields)
-            live = Live(exchange, request, time=time.time(), route=exchange.route, request_text=text)
-            if rule.matcher.matches(live):
+            if rule.matches(exchange, request, request_text=text):
                 return rule if rule.options.action == "hold" else None
         return None
 
@@ -91,8 +87,7 @@ class Hold:
             if rule.reads_response and text is None:
                 response.body = kept = await in_memory(response.body)
                 text = searchable(kept, response.fields)
-            live = Live(exchange, request, response, time=time.time(), route=exchange.route, response_text=text)
-            if rule.matcher.matches(live):
+            if rule.matches(exchange, request, response, response_text=text):
                 return rule if rule.options.action == "hold" else None
         return None
 
