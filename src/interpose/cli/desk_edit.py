@@ -34,7 +34,9 @@ class Sheet(NamedTuple):
     @property
     def text(self) -> str:
         """All of it."""
-        return self.head if self.content is None else f"{self.head}\n{self.content}"
+        if self.content is None:
+            return self.head
+        return f"{self.head}\n{self.content}" if self.head else self.content
 
 
 def edit_hold(control: Path, hold: dict[str, Any], content: Path | None) -> str:

@@ -36,7 +36,7 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
         ],
         numbers=_WORKER_NUMBERS,
     )
-    return Group(headline(status), *failed_reload(status), Text(), listeners, Text(), workers)
+    return Group(headline(status), *console_link(status), *failed_reload(status), Text(), listeners, Text(), workers)
 
 
 def headline(status: Mapping[str, Any]) -> Text:
@@ -48,6 +48,12 @@ def headline(status: Mapping[str, Any]) -> Text:
     if status.get("ready") is False:
         line.append("  not ready", "bold red")
     return line
+
+
+def console_link(status: Mapping[str, Any]) -> list[Text]:
+    """Where a browser is let in, when there is a console."""
+    link = status.get("console")
+    return [Text(f"console at {link}", "dim", no_wrap=True, overflow="ignore")] if isinstance(link, str) else []
 
 
 def failed_reload(status: Mapping[str, Any]) -> list[Text]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
 
 from starlette.responses import Response, StreamingResponse
 
@@ -28,14 +29,42 @@ def streamed(pieces: Iterator[bytes], name: str, media_type: str = "application/
 
 
 async def batches(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Some pieces at a time: going to another thread costs more than reading a short one."""
+    """Some pieces at a time: going to another thread costs more than reading a short one. `pieces` (a generator) is
+    closed when nobody wants more of it."""
+    reading = _Reading(pieces)
     try:
-        while batch := await asyncio.to_thread(_some, pieces):
+        while batch := await asyncio.to_thread(reading.some):
             yield batch
     finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            await asyncio.to_thread(close)
+        reading.close()
+
+
+class _Reading:
+    """Pieces that are read by one thread after the other. Whoever leaves does not wait for one that still reads: it
+    closes them itself when it is done."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def some(self) -> bytes:
+        """The next pieces, b"" at the end."""
+        try:
+            with self._lock:
+                return b"" if self._is_over else _some(self._pieces)
+        finally:
+            if self._is_over:
+                self.close()
+
+    def close(self) -> None:
+        """No more is wanted."""
+        self._is_over = True
+        if isinstance(self._pieces, Generator) and self._lock.acquire(blocking=False):
+            try:
+                self._pieces.close()
+            finally:
+                self._lock.release()
 
 
 def _some(pieces: Iterator[bytes]) -> bytes:

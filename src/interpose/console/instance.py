@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from interpose.console.resource import Group, Resource, Role, json
+from interpose.console.resource import Group, Resource, Role, json, role_of
 from interpose.console.services import Instance, ReloadResult, Services
 
 
@@ -25,7 +25,10 @@ class _Instance:
     def resources(self) -> list[Resource]:
         return [
             Resource(
-                method="GET", path="/status", handler=self.status, about="What listens, who works, what was counted."
+                method="GET",
+                path="/status",
+                handler=self.status,
+                about="What listens, who works, what was counted; for an admin the link of the console.",
             ),
             Resource(
                 method="GET",
@@ -67,8 +70,11 @@ class _Instance:
             ),
         ]
 
-    async def status(self, _: Request) -> dict[str, Any]:
-        return self._instance.status()
+    async def status(self, request: Request) -> dict[str, Any]:
+        status = self._instance.status()
+        if self._links is not None and role_of(request) is Role.ADMIN:
+            status["console"] = self._links()["admin"]
+        return status
 
     async def ready(self, _: Request) -> Response:
         return json({"ready": self._instance.is_ready}, 200 if self._instance.is_ready else 503)

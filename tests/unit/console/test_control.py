@@ -3,7 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.asgi import Asgi
-from tests.support.console import Result, ToldInstance
+from tests.support.console import HOST, TOKEN, Console, Result, ToldInstance
 
 from interpose.console.application import CONTROL, application
 from interpose.console.control import serve_control
@@ -74,6 +74,15 @@ async def test_what_the_api_answers(method: str, path: str, status: int, content
 async def test_the_status_is_what_the_instance_says() -> None:
     answer = await control(ToldInstance()).get("/status")
     assert (answer.json["name"], answer.json["workers"][0]["pid"]) == ("web", 7)
+
+
+async def test_the_link_of_the_console_is_told_to_its_owner_only(console: Console) -> None:
+    link = f"http://{HOST}/?token={TOKEN}"
+    assert (await console.control.get("/status")).json["console"] == link
+    assert (await (await console.page("admin")).get("/status")).json["console"] == link
+    for role in ("viewer", "editor"):
+        answer = await (await console.page(role)).get("/status")
+        assert (answer.status, TOKEN in answer.content.decode()) == (200, False)
 
 
 async def test_f18_readiness_is_503_when_new_connections_are_not_welcome() -> None:
