@@ -74,7 +74,8 @@ class DeskInstance(RealInstance):
 async def test_f9_what_waits_outlives_the_death_of_every_process_and_goes_on(place: Path) -> None:
     async with RawOrigin(answering(OK)) as origin:
         async with (
-            DeskInstance(place, origin.address) as instance, asyncio.timeout(DEADLINE_S),
+            DeskInstance(place, origin.address) as instance,
+            asyncio.timeout(DEADLINE_S),
             instance.posts("/now", b"who waits") as waiting,
             instance.posts("/later", LONG) as accepted,
         ):
