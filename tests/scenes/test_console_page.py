@@ -301,6 +301,10 @@ def test_a_post_from_curl_is_held_edited_on_the_page_and_answered(page: Page, tm
         expect(page.get_by_label("1 waiting")).to_be_visible()
         page.keyboard.press("2")
         page.locator(".hold").click()
+        page.get_by_role("tab", name="About").click()
+        page.get_by_text("What was done").wait_for()
+        about = page.get_by_role("link", name="of this message").get_attribute("href")
+        page.get_by_role("tab", name="Message").click()
         page.get_by_label("Content", exact=True).fill('{"amount": 1000000}')
         page.get_by_role("button", name="Save and release").click()
         assert client.communicate(timeout=20)[0] == b"ok"
@@ -313,4 +317,6 @@ def test_a_post_from_curl_is_held_edited_on_the_page_and_answered(page: Page, tm
         expect(page.locator(".detail .facts")).to_contain_text("edited")
         page.get_by_role("tab", name="Upstream").click()
         expect(page.locator(".attempt")).to_contain_text("POST /orders HTTP/1.1")
+        page.goto(f"{program.urls['console'].partition('?')[0]}{about}")
+        expect(page.locator(".flow-table .row[id]")).to_have_count(1)
         page.goto("about:blank")  # what listens to events counts as a connection of nobody's

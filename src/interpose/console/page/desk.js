@@ -58,6 +58,7 @@ function Queue({ chosen }) {
         </div>
         ${problem ? html`<p class="banner" role="alert">${problem.message} <button class="small" onClick=${load}>Try again</button></p>` : null}
         <ol class="holds" ref=${list}>${rows.map((row) => html`<${HoldRow} key=${row.id} row=${row} isChosen=${row.id === chosen} />`)}</ol>
+        ${state === 'waiting' && waiting > rows.length ? html`<p class="dim pad">Of ${waiting.toLocaleString('en')} that wait these are the newest.</p>` : null}
         ${isLoaded && !rows.length && !problem ? html`<${NoHolds} state=${state} />` : null}
       </section>
       ${chosen ? html`<${HoldDetail} key=${chosen} id=${chosen} onDecided=${decided} onClose=${() => choose(null)} />` : null}

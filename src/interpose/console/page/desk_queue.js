@@ -5,7 +5,7 @@ import { alertTo } from './alerts.js';
 import { follow, followGaps } from './events.js';
 import { store } from './store.js';
 
-const LIMIT = 500;
+const LIMIT = 1000; // the console lists no more
 
 /** {rows: holds, newest first; waiting: how many wait; problem}. */
 export const queue = store({ rows: [], waiting: 0, problem: null, isLoaded: false });

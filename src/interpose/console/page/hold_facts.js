@@ -16,7 +16,7 @@ export function HoldFacts({ hold }) {
       ['Content', content.size ? `${size(content.size)}${content.coding ? `, ${content.coding}` : ''}` : 'none'],
       ['Decided', hold.verdict ? `${hold.verdict} by ${hold.by}` : ''], ['Why', hold.why], ['Outcome', hold.outcome],
       ['Tries to send it', hold.attempts || ''], ['Next try', hold.next_try ? moment(hold.next_try) : ''],
-      ['Flows', html`<a href=${link('flows', [], { q: `held:${hold.id}` })}>of this message</a>`],
+      ['Flows', html`<a href=${link('flows', [], { q: `note.hold:${hold.id}` })}>of this message</a>`],
     ]} />
     ${content.size ? html`<p><a class="small button" href=${address(['desk', hold.id, 'content'], { decoded: 1 })} download>Download the content</a></p>` : null}
     ${hold.request ? html`<h3>The request it answers</h3><p class="start-line code wrap">${hold.request.method} ${hold.request.url}</p>

@@ -3,6 +3,7 @@
 import { classes, html, useEffect, useRef, useState } from './html.js';
 import { useKeys } from './keys.js';
 import { notice } from './notices.js';
+import { store } from './store.js';
 
 /** What to say where nothing is, and what to do next. */
 export const Empty = ({ title, children }) => html`<div class="empty"><h2>${title}</h2>${children}</div>`;
@@ -86,13 +87,26 @@ export const Choice = ({ label, options, value, onChange }) => html`
   </div>
 `;
 
-/** The time in seconds, drawn anew each second while anything counts on it. */
+// One clock for all that counts, which stands still while nothing does.
+const seconds = store(Date.now() / 1000);
+let timer = null;
+let counting = 0;
+
+/** The time in seconds, drawn anew each second while it is wanted. */
 export function useNow(isOn = true) {
   const [now, setNow] = useState(Date.now() / 1000);
   useEffect(() => {
     if (!isOn) return undefined;
-    const timer = setInterval(() => setNow(Date.now() / 1000), 1000);
-    return () => clearInterval(timer);
+    counting += 1;
+    timer ??= setInterval(() => seconds.set(Date.now() / 1000), 1000);
+    const leave = seconds.follow(setNow);
+    return () => {
+      leave();
+      counting -= 1;
+      if (counting) return;
+      clearInterval(timer);
+      timer = null;
+    };
   }, [isOn]);
   return now;
 }
