@@ -74,6 +74,7 @@ class Calls:
         self._open[number] = reply
         try:
             self._send(Call(number, topic, question))
+            del question  # it may take hours
             answer = await reply
         except asyncio.CancelledError:
             self._send(Withdraw(number))

@@ -1,4 +1,7 @@
-"""The desk as a worker has it: at the other end of the link."""
+"""The desk as a worker has it: at the other end of the link.
+
+Thousands may wait for hours, and the desk has what they hold: here nothing of it is kept meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ class LinkedDesk:
 
     async def hold(self, held: Held) -> Decision:
         """See `Desk.hold`."""
-        return _DECISION.decode(await self._calls.ask(HOLD, _ENCODER.encode(held)))
+        answer = self._calls.ask(HOLD, _ENCODER.encode(held))
+        del held
+        return _DECISION.decode(await answer)
 
     async def accept(self, held: Held) -> None:
         """See `Desk.accept`."""

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
+from interpose.core.body import EMPTY
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.hold import Decision, Desk, Held, HeldMessage, Mode, Ruling, Settled, Verdict
@@ -32,9 +33,11 @@ class Holder:
     ) -> Decision:
         """Hold `request`. Released, it is what was approved; dropped or answered, that is the caller's to carry out."""
         id = new_id()
-        content = await self.keeper.keep(request.body, id)
-        held = self._held(id, exchange, held_request(request, content), reason, rule)
-        decision = await self._decided(exchange, held)
+        message = held_request(request, await self.keeper.keep(request.body, id))
+        deciding = self._decided(exchange, self._held(id, exchange, message, reason, rule))
+        del message  # nothing of it is needed while it waits
+        request.body = EMPTY
+        decision = await deciding
         if decision.verdict is Verdict.RELEASE:
             message = await self._approved(decision)
             try:
@@ -110,7 +113,9 @@ class Holder:
     async def _decided(self, exchange: Exchange, held: Held) -> Decision:
         exchange.notes["hold"] = held.id
         async with exchange.waiting(f"held: {held.rule}"):
-            decision = await self.desk.hold(held)
+            deciding = self.desk.hold(held)
+            del held
+            decision = await deciding
         exchange.notes["decided"] = f"{decision.verdict} by {decision.by}"
         if decision.version > 1:
             exchange.notes["edited"] = f"version {decision.version}"
