@@ -26,7 +26,7 @@ from interpose.filters.cache.filter import Cache
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.cache.options import CacheOptions
 from interpose.filters.compression.filter import Compression
-from interpose.filters.compression.flow import IDLE_FLUSH_S, Flow
+from interpose.filters.compression.flow import IDLE_FLUSH_S, PIECE_BYTES, Flow
 from interpose.filters.compression.options import CompressionOptions
 from interpose.filters.compression.variants import Variants
 from interpose.protocol.content_coding import Decoder, Encoder
@@ -316,13 +316,13 @@ class Copy:
 
 
 def test_f21_a_large_content_is_compressed_in_many_turns() -> None:
-    content = random.Random(2).randbytes(5 * MAX_PIECE_BYTES + 1)
+    content = random.Random(2).randbytes(5 * PIECE_BYTES + 1)
     loop, reader, copy = Loop(), Reader(), Copy()
     flow = Flow(Body(content), Encoder("gzip", 1), loop, copy=copy)
     flow.body.pipe(reader)
     turns = 1
     while not reader.how:
-        assert len(reader.got) < turns * MAX_PIECE_BYTES * 1.1
+        assert len(reader.got) < turns * PIECE_BYTES * 1.1
         loop.turn()
         turns += 1
     assert turns == 6
@@ -335,12 +335,12 @@ def test_while_the_client_takes_nothing_nothing_is_compressed_and_the_server_is_
     loop, source, reader = Loop(), Source(), Reader()
     flow = Flow(source.body, Encoder("gzip", 1), loop)
     flow.body.pipe(reader)
-    noise = random.Random(3).randbytes(4 * MAX_PIECE_BYTES)
+    noise = random.Random(3).randbytes(4 * PIECE_BYTES)
     reader.wants_more = False
     source.told.clear()
     source.body.feed(noise)
     got = len(reader.got)
-    assert 0 < got < 2 * MAX_PIECE_BYTES
+    assert 0 < got < 2 * PIECE_BYTES
     assert source.told == ["pause"]
     for _ in range(10):
         loop.turn()
@@ -402,7 +402,7 @@ def test_a_client_that_leaves_ends_it_all() -> None:
     loop, source, reader, copy = Loop(), Source(), Reader(), Copy()
     flow = Flow(source.body, Encoder("zstd"), loop, copy=copy)
     flow.body.pipe(reader)
-    source.body.feed(random.Random(4).randbytes(3 * MAX_PIECE_BYTES))
+    source.body.feed(random.Random(4).randbytes(3 * PIECE_BYTES))
     flow.body.close()
     got = len(reader.got)
     loop.turn()
