@@ -1,6 +1,6 @@
 // Small parts that every view is made of.
 
-import { classes, html, useEffect, useRef, useState } from './html.js';
+import { classes, html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { useKeys } from './keys.js';
 import { notice } from './notices.js';
 import { store } from './store.js';
@@ -30,9 +30,8 @@ export async function copy(text) {
 /** A modal dialog; the browser keeps the focus in it and gives it back. */
 export function Dialog({ title, onClose, wide = false, children }) {
   const element = useRef(null);
-  useEffect(() => {
-    element.current.showModal();
-  }, []);
+  // Before the next key is taken, which belongs into the dialog already.
+  useLayoutEffect(() => element.current.showModal(), []);
   useKeys([{ keys: ['Escape'], evenTyping: true, inDialog: true, run: onClose }]);
   return html`
     <dialog ref=${element} class=${classes('dialog', wide && 'wide')} aria-label=${title}
