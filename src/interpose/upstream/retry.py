@@ -24,3 +24,18 @@ def may_retry(
     if not failure.sent:
         return True
     return connection_was_reused and method in IDEMPOTENT
+
+
+def may_try_another(failure: Failure, method: str, *, answer_has_begun: bool, body_can_be_replayed: bool) -> bool:
+    """Whether the same request may go to another server of its group.
+
+    As above; besides, an idempotent request may go on when its server broke off before it answered. Not after a
+    timeout: the server may still be at it, and a request that is too much for one would come to all of them.
+    """
+    return may_retry(
+        failure,
+        method,
+        connection_was_reused=failure.kind == "connection_terminated",
+        answer_has_begun=answer_has_begun,
+        body_can_be_replayed=body_can_be_replayed,
+    )
