@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from tests.support.background import in_background
+from tests.support.command import typing
 from tests.support.program import INTERPOSE, NAME, Program, interpose, wait_until
 from tests.support.raw_origin import RawOrigin, answering
 
@@ -54,7 +56,8 @@ class Scene(NamedTuple):
     def run(self, *arguments: str, status: int = 0, **options: Any) -> str:
         """What a command prints that asks this instance."""
         which = ["--name", NAME, "--state", str(self.program.state)]
-        said = interpose(*arguments[:2], *which, *arguments[2:], env={**ENVIRONMENT, **options})
+        words = 1 if arguments[0] == "status" else 2
+        said = interpose(*arguments[:words], *which, *arguments[words:], env={**ENVIRONMENT, **options})
         assert said.returncode == status, said
         assert "Traceback" not in said.stderr
         return said.stdout + said.stderr
@@ -339,3 +342,23 @@ def test_events_come_as_they_happen_and_end_with_the_instance(tmp_path: Path) ->
                 if line.startswith("event: "):
                     kinds.add(line[7:-1])
         assert watching.wait(10) == 0
+
+
+async def test_on_a_terminal_flows_are_followed_in_a_table_until_ctrl_c(tmp_path: Path) -> None:
+    with running(tmp_path) as scene:
+        which = ["--name", NAME, "--state", str(scene.program.state)]
+        async with typing("flows", "follow", *which) as person:
+            await person.sees(b"0 flows; Ctrl-C ends it.")
+            await asyncio.to_thread(scene.pass_by, "/in-a-table")
+            await person.sees(b"1 flows; Ctrl-C ends it.")
+            await person.sees(b"/in-a-table")
+            person.types(b"\x03")
+            assert await person.ends() == 130
+        assert b"Traceback" not in person.seen
+
+
+def test_the_status_prints_the_link_again(scene: Scene) -> None:
+    link = scene.program.urls["console"]
+    assert f"console at {link}\n" in scene.run("status")
+    assert json.loads(scene.run("status", "--json"))["console"] == link
+    assert curl(link, "--location", "--cookie-jar", "/dev/null", "--cookie", "")[0] == 200
