@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -55,6 +56,16 @@ def test_what_is_offered_is_written_and_told(tmp_path: Path) -> None:
     reader = Reader(str(tmp_path))
     assert [row.id for row in reader.find().rows] == [3, 2, 1]
     reader.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_it_steps_behind_who_moves_traffic(tmp_path: Path) -> None:
+    thread = JournalThread(str(tmp_path))
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    niceness = thread.call(lambda writer: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert niceness.result(PATIENCE_S) == min(19, own + 5)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+    thread.close()
 
 
 def test_marks_and_comments_wait_for_what_was_offered_before(tmp_path: Path) -> None:
