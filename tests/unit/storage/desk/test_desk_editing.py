@@ -323,6 +323,7 @@ def test_a39_text_of_2_mib_is_edited_and_one_octet_more_is_not() -> None:
         ("gzip, gzip", gzip.compress(gzip.compress(b"twice")), "gzip, gzip"),
         ("exi", b"what is this", "'exi'"),
     ],
+    ids=["bomb", "too long", "not gzip", "cut", "not br", "twice", "unknown"],
 )
 def test_a29_a39_what_cannot_be_decoded_is_shown_as_it_is_stored(coding: str, content: bytes, says: str) -> None:
     before = message(content, f"Content-Encoding: {coding}", "Content-Type: text/plain")
