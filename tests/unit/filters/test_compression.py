@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,7 +27,7 @@ from interpose.filters.cache.filter import Cache
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.cache.options import CacheOptions
 from interpose.filters.compression.filter import Compression
-from interpose.filters.compression.flow import IDLE_FLUSH_S, PIECE_BYTES, Flow
+from interpose.filters.compression.flow import IDLE_FLUSH_S, LONG_IDLE_FLUSH_S, PIECE_BYTES, TURN_S, Flow
 from interpose.filters.compression.options import CompressionOptions
 from interpose.filters.compression.variants import Variants
 from interpose.protocol.content_coding import Decoder, Encoder
@@ -315,17 +316,18 @@ class Copy:
         self.how.append("abort")
 
 
-def test_f21_a_large_content_is_compressed_in_many_turns() -> None:
+@pytest.mark.parametrize(("seconds", "expected"), [(TURN_S, 6), (TURN_S / 2, 3), (0.0, 1)], ids=["slow", "quick", "0"])
+def test_f21_a_large_content_is_compressed_in_many_turns(seconds: float, expected: int) -> None:
     content = random.Random(2).randbytes(5 * PIECE_BYTES + 1)
     loop, reader, copy = Loop(), Reader(), Copy()
-    flow = Flow(Body(content), Encoder("gzip", 1), loop, copy=copy)
+    times = (number * seconds for number in itertools.count())  # each look at the clock is one piece later
+    flow = Flow(Body(content), Encoder("gzip", 1), loop, copy=copy, clock=lambda: next(times))
     flow.body.pipe(reader)
     turns = 1
     while not reader.how:
-        assert len(reader.got) < turns * PIECE_BYTES * 1.1
         loop.turn()
         turns += 1
-    assert turns == 6
+    assert turns == expected
     assert gzip.decompress(reader.got) == content
     assert (reader.how, copy.how, copy.got) == (["end"], ["end"], reader.got)
     assert loop.waiting == 0
@@ -333,7 +335,8 @@ def test_f21_a_large_content_is_compressed_in_many_turns() -> None:
 
 def test_while_the_client_takes_nothing_nothing_is_compressed_and_the_server_is_paused() -> None:
     loop, source, reader = Loop(), Source(), Reader()
-    flow = Flow(source.body, Encoder("gzip", 1), loop)
+    times = itertools.count()
+    flow = Flow(source.body, Encoder("gzip", 1), loop, clock=lambda: next(times))
     flow.body.pipe(reader)
     noise = random.Random(3).randbytes(4 * PIECE_BYTES)
     reader.wants_more = False
@@ -372,16 +375,17 @@ def test_events_leave_as_they_come(coding: str) -> None:
     decoder.finish()
 
 
-def test_what_nothing_follows_leaves_after_a_while_and_once() -> None:
-    loop, source, reader, decoder = Loop(), Source(), Reader(), Decoder("gzip")
+@pytest.mark.parametrize(("length", "idle_s"), [(None, IDLE_FLUSH_S), (100, LONG_IDLE_FLUSH_S)])
+def test_what_nothing_follows_leaves_after_a_while_and_once(length: int | None, idle_s: float) -> None:
+    loop, source, reader, decoder = Loop(), Source(length), Reader(), Decoder("gzip")
     Flow(source.body, Encoder("gzip"), loop).body.pipe(reader)
     source.body.feed(b"first ")
-    loop.advance(IDLE_FLUSH_S * 0.8)
+    loop.advance(idle_s * 0.8)
     source.body.feed(b"second")
-    loop.advance(IDLE_FLUSH_S * 0.8)
+    loop.advance(idle_s * 0.8)
     assert b"".join(decoder.decode(reader.got)) == b""  # it came less than that ago
     seen = len(reader.got)
-    loop.advance(IDLE_FLUSH_S)
+    loop.advance(idle_s)
     assert b"".join(decoder.decode(reader.got[seen:])) == b"first second"
     seen = len(reader.got)
     loop.advance(10)

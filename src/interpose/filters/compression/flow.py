@@ -1,6 +1,6 @@
 """Content that is compressed while it flows.
 
-No more than PIECE_BYTES are compressed in one turn of the loop, so that a large content that is there at once stands in
+No more is compressed in one turn of the loop than TURN_S allow, so that a large content that is there at once stands in
 nobody's way (THREATS F21). What a server has sent is flushed when nothing follows for a while; of a stream of events,
 each time. Backpressure passes through: while the client's side is paused nothing is compressed, and as long as pieces
 wait the server's side is paused.
@@ -8,6 +8,7 @@ wait the server's side is paused.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -19,10 +20,16 @@ from interpose.core.lane import Clock, Timer
 from interpose.protocol.content_coding import Encoder
 
 PIECE_BYTES = 65536
-"""Of text this takes 4 ms at the slowest level that can be configured, less than one at the usual ones."""
+"""Between two of these the time is looked at. One of text takes 4 ms at the slowest level that can be configured, less
+than one at the usual ones."""
+
+TURN_S = 0.002
 
 IDLE_FLUSH_S = 0.05
 """How long the encoder may keep what came, waiting for more: half of what people notice."""
+
+LONG_IDLE_FLUSH_S = 1.0
+"""The same for content whose length was known, which nobody makes while it is sent."""
 
 
 class Loop(Clock, Protocol):
@@ -49,8 +56,8 @@ class Flow:
     """Sits between two bodies: the sink of `inner`, the source of `body`."""
 
     __slots__ = (
-        "_copy", "_encoder", "_flushes", "_has_ended", "_has_started", "_inner", "_is_kept_back", "_is_paused", "_last",
-        "_loop", "_pieces", "_timer", "_trailers", "_turn", "body", "on_drain",
+        "_clock", "_copy", "_encoder", "_flushes", "_has_ended", "_has_started", "_idle_s", "_inner", "_is_kept_back",
+        "_is_paused", "_last", "_loop", "_pieces", "_timer", "_trailers", "_turn", "body", "on_drain",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +68,7 @@ class Flow:
         *,
         flushes: bool = False,
         copy: Copy | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.on_drain: Callable[[], None] | None = None
         self._flushes = flushes
@@ -68,6 +76,8 @@ class Flow:
         self._encoder = encoder
         self._loop = loop
         self._copy = copy
+        self._clock = clock  # an event loop's own stands still during a turn
+        self._idle_s = IDLE_FLUSH_S if inner.length is None else LONG_IDLE_FLUSH_S
         self._pieces: deque[bytes | memoryview] = deque()
         self._trailers: Fields | None = None
         self._is_paused = self._has_started = self._has_ended = False
@@ -132,7 +142,7 @@ class Flow:
             self._turn = self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        """The next piece, in a turn of its own."""
+        """More of it, in a turn of its own."""
         self._turn = None
         if self._is_paused or not self._pieces:
             return
@@ -149,25 +159,28 @@ class Flow:
             self.on_drain()
 
     def _compress(self) -> None:
-        """One piece."""
-        data = self._encoder.encode(self._pieces.popleft())
-        if self._pieces:
+        """What there is, as long as there is time. It leaves in one write."""
+        encode, pieces, until = self._encoder.encode, self._pieces, self._clock() + TURN_S
+        made = [encode(pieces.popleft())]
+        while pieces and self._clock() < until:
+            made.append(encode(pieces.popleft()))
+        if pieces:
             self._take_turn()
         elif self._flushes:
-            data += self._encoder.flush()
+            made.append(self._encoder.flush())
         else:
             self._is_kept_back = True
             self._last = self._loop.time()
             if self._timer is None:
-                self._timer = self._loop.call_later(IDLE_FLUSH_S, self._flush_if_idle)
-        self._send(data)
+                self._timer = self._loop.call_later(self._idle_s, self._flush_if_idle)
+        self._send(b"".join(made))
 
     def _flush_if_idle(self) -> None:
         """(a timer) Flush when nothing came for so long; else look again when it may be so."""
         self._timer = None
         if not self._is_kept_back or self._has_ended:
             return
-        left = self._last + IDLE_FLUSH_S - self._loop.time()
+        left = self._last + self._idle_s - self._loop.time()
         if left > 0.001:
             self._timer = self._loop.call_later(left, self._flush_if_idle)
             return

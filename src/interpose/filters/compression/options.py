@@ -45,10 +45,10 @@ class CompressionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """From 1, the quickest, to 9, the smallest."""
 
     br_level: Annotated[int, Meta(ge=0, le=9)] = 5
-    """From 0, the quickest, to 9, the smallest that is quick enough: 10 and 11 would stand in the way of all other
-    exchanges for half a second."""
+    """From 0, the quickest, to 9, the smallest that is quick enough: 10 and 11 take a second for each MiB, and stand in
+    the way of all other exchanges meanwhile."""
 
-    zstd_level: Annotated[int, Meta(ge=1, le=12)] = 3
+    zstd_level: Annotated[int, Meta(ge=1, le=12)] = 5
     """From 1, the quickest, to 12, the smallest that is quick enough."""
 
     personal: Literal["never", "without-tls", "always"] = "without-tls"
