@@ -42,6 +42,8 @@ _NGINX_CACHE = (
     "proxy_cache kept; proxy_cache_valid 200 1h; proxy_cache_lock on; add_header X-Cache $upstream_cache_status;"
 )
 
+_NGINX_GZIP = "gzip on; gzip_comp_level 5; gzip_proxied any; "
+
 _NGINX_STREAM = """\
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log stderr error; {user}
@@ -71,7 +73,7 @@ def _nginx(path: str, setup: Setup) -> list[str]:
         more = {
             "tls": tls,
             "certificate": certificate,
-            "cache": _NGINX_CACHE if keeps else "",
+            "cache": _NGINX_CACHE if keeps else _NGINX_GZIP if setup.role is Role.COMPRESSING else "",
             "cache_path": cache_path,
         }
         config.write_text(_NGINX.format(**values, **more, user=nginx_user()))
@@ -242,6 +244,26 @@ cache = "kept"
 """
 
 
+_INTERPOSE_COMPRESSING = """\
+[process]
+workers = {workers}
+state_dir = "{directory}/state"
+
+[log]
+access = "{log}"
+
+[[upstream]]
+name = "origin"
+servers = ["http://127.0.0.1:{upstream}"]
+
+[[listener]]
+address = "127.0.0.1:{port}"
+role = "gateway"
+upstream = "origin"
+compression = {{ codings = ["gzip"], gzip_level = 5 }}
+"""
+
+
 _INTERPOSE_RECORDING = """\
 [process]
 name = "recording"
@@ -283,6 +305,11 @@ def _interpose(path: str, setup: Setup) -> list[str]:
             where = f'memory_bytes = 1048576\ndir = "{setup.directory}/kept"\ndisk_bytes = 536870912'
             (setup.directory / "kept").mkdir(mode=0o700, exist_ok=True)
         config.write_text(_INTERPOSE_CACHE.format(**values, upstream=setup.upstream, where=where))
+        return [path, "run", str(config)]
+    if setup.role is Role.COMPRESSING:
+        config = setup.directory / "interpose.toml"
+        values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}
+        config.write_text(_INTERPOSE_COMPRESSING.format(**values, upstream=setup.upstream))
         return [path, "run", str(config)]
     if setup.role is Role.TLS_GATEWAY:
         config = setup.directory / "interpose.toml"

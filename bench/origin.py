@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.process import MeasureError, free_port, running
+from bench.text import page
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
+TEXT_PATH = "/1m.html"
+"""Text, of 1 MiB; nginx tells its type by the name."""
+
 SIZES_BYTES = {"/1k": KIB, "/64k": 64 * KIB, "/1m": MIB, "/10m": 10 * MIB, "/64m": 64 * MIB}
 
 _ORIGIN_CONFIG = """\
@@ -42,6 +46,7 @@ def origin(directory: Path) -> Iterator[int]:
         with (site / name[1:]).open("wb") as file:
             for _ in range(0, size, MIB):
                 file.write(os.urandom(min(size, MIB)))
+    (site / TEXT_PATH[1:]).write_bytes(page(MIB))
     port = free_port()
     config = directory / "nginx.conf"
     config.write_text(_ORIGIN_CONFIG.format(directory=directory, port=port, user=nginx_user()))

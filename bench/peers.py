@@ -29,6 +29,7 @@ class Role(Enum):
     DATAGRAMS = "UDP relay"
     CACHE = "gateway with a cache in memory"
     DISK_CACHE = "gateway with a cache on disk"
+    COMPRESSING = "gateway that compresses with gzip"
     RECORDING = "gateway that records"
 
 

@@ -69,6 +69,7 @@ BARS = (
     Bar("hit-1k-disk", "nginx", bar=1.3, hope=1.0),
     Bar("hit-1m", "nginx", bar=1.0),
     Bar("miss-64k", "nginx", bar=1.8),
+    Bar("gzip-1m", "nginx", bar=0.7),
     Bar("idle", None, bar=5, hope=3),
     Bar("idle-tls", None, bar=40, hope=28),
     Bar("slow-reader", None, bar=256, hope=128),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench import measure, recording
+from bench import compressing, measure, recording
 from bench.configurations import INTERPOSE, INTERPOSE_SILENT, INTERPOSE_TWO
 from bench.measure import Bench
 from bench.origin import KIB
@@ -43,6 +43,7 @@ class Workload:
 US_PER_REQUEST = Unit("µs CPU / request", 1e6, "requests/s")
 US_PER_DATAGRAM = Unit("µs CPU / datagram", 1e6, "datagrams/s")
 MS_PER_BODY = Unit("ms CPU / body", 1e3, "bodies/s")
+MS_PER_MIB = Unit("ms CPU / MiB", 1e3, "MiB/s")
 MS_PER_GIB = Unit("ms CPU / GiB", 1e3, "GiB/s")
 KIB_EACH = Unit("KiB each", 1 / KIB)
 SECONDS = Unit("s", 1.0)
@@ -132,6 +133,13 @@ WORKLOADS: dict[str, Workload] = {
             CACHES,
             US_PER_REQUEST,
             partial(measure.requests, role=Role.CACHE, path="/64k", anew=True),
+        ),
+        Workload(
+            "gzip-1m",
+            "gateway, 1 MiB of text, compressed by gzip at level 5",
+            ("nginx", INTERPOSE),
+            MS_PER_MIB,
+            compressing.compressed,
         ),
         Workload("idle", "idle connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.GATEWAY)),
         Workload("idle-tls", "idle TLS connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.TLS_GATEWAY)),
