@@ -97,6 +97,10 @@ Console = Annotated[
         show_default="127.0.0.1:8081, or any port where that is taken",
     ),
 ]
+ConsoleIfAny = Annotated[
+    str | None,
+    typer.Option("--console", metavar="ADDR", help="Record what passes, and show it on a web console at this address."),
+]
 Holds = Annotated[
     list[str],
     typer.Option(

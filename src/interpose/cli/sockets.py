@@ -61,6 +61,8 @@ def relay(
     tls_key: options.Key = None,
     name: options.Name = "",
     state: options.State = "",
+    hold: options.Holds = [],  # noqa: B006
+    console: options.ConsoleIfAny = None,
     no_console: options.NoConsole = False,
 ) -> None:
     """Pass on whatever comes, connections or datagrams, to one server or to several in turn."""
@@ -85,6 +87,8 @@ def relay(
             tls_key=tls_key,
             name=name,
             state=state,
+            holds=hold,
+            console=None if no_console else console,
         ),
         from_flags=True,
         servers="--to",
@@ -104,6 +108,7 @@ def socks(
     tls_key: options.Key = None,
     name: options.Name = "",
     state: options.State = "",
+    console: options.ConsoleIfAny = None,
     no_console: options.NoConsole = False,
 ) -> None:
     """Run a SOCKS server (4, 4a and 5), for programs that are told to use it."""
@@ -123,6 +128,7 @@ def socks(
             tls_key=tls_key,
             name=name,
             state=state,
+            console=None if no_console else console,
         ),
         from_flags=True,
     )

@@ -191,6 +191,8 @@ def common_tables(
     `console` is the console's address, "" for the usual one or any other where that is taken, None for no console; with
     one what passes is recorded. `holds` are queries of what is to be held.
     """
+    # What passes through relays is held only where a rule names them.
+    named = [role if number == 1 else f"{role}-{number}" for number in range(1, len(listen) + 1)]
     listener: dict[str, Any] = {"role": role, "allow_from": list(allow_from), **own}
     if cache is not None:
         listener["cache"] = CACHE_NAME
@@ -207,7 +209,7 @@ def common_tables(
         "listener": [{**listener, "address": address} for address in listen],
         "cache": [] if cache is None else [cache_table(cache)],
         "script": [{"file": file} for file in scripts],
-        "hold": [{"when": query} for query in holds],
+        "hold": [{"when": query, "listeners": named} for query in holds],
         **({} if console is None else {"console": _console_table(console), "journal": {}}),
     }
 
