@@ -144,6 +144,11 @@ class Body:
         self._held = 0
         return data
 
+    @property
+    def arrived(self) -> bytes:
+        """The same, without taking it."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
     def put_back(self, data: bytes) -> None:
         """Return what was taken, to be consumed again before anything else."""
         if data:

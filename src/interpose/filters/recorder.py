@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from interpose.core.body import EMPTY, Body
 from interpose.core.exchange import Attempt, Exchange, Outcome
@@ -21,6 +21,9 @@ from interpose.core.tapped_body import Tap
 from interpose.core.target import Form
 from interpose.protocol.number import decimal
 from interpose.protocol.passages import Passages, WebSocketPassages
+
+REMEMBERED_ORIGINS = 256
+"""To spell one costs as much as all else of an attempt."""
 
 
 class Recorder:
@@ -36,6 +39,7 @@ class Recorder:
         self._tell = tell
         self._wall = wall
         self._loop = asyncio.get_running_loop()
+        self._spell = lru_cache(REMEMBERED_ORIGINS)(str)
 
     async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
         """See `core.handler.Filter`."""
@@ -74,8 +78,7 @@ class Recorder:
             tap = Tap(body, self._most, self._loop)
             content.tap = tap
             return tap.body
-        data = body.take()
-        body.put_back(data)
+        data = body.arrived
         content.size = len(data)
         content.data = data if len(data) <= self._most else data[: self._most]
         return body
@@ -106,7 +109,7 @@ class Recorder:
             record.held = notes.get("hold", "")
             record.replay_of = decimal(notes.get("replay_of", "").encode()) or 0
         if exchange.attempts:
-            record.attempts = [tried(attempt, started) for attempt in exchange.attempts]
+            record.attempts = [tried(attempt, started, self._spell(attempt.origin)) for attempt in exchange.attempts]
         if seen is not None:
             seen.tell(record, started, body_bytes)
         elif exchange.asked:
@@ -190,10 +193,10 @@ def tell_of_conversation(exchange: Exchange, record: Record, body_bytes: int) ->
     record.response = Part(size=body_bytes)
 
 
-def tried(attempt: Attempt, started: float) -> Try:
+def tried(attempt: Attempt, started: float, origin: str) -> Try:
     """An attempt as it is recorded."""
     return Try(
-        str(attempt.origin),
+        origin,
         attempt.started - started,
         attempt.connected - started if attempt.connected else 0.0,
         attempt.first_byte - started if attempt.first_byte else 0.0,
