@@ -10,7 +10,7 @@ from interpose.config.model import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 # Texts, choices, lists, and numbers that count things, have no unit.
-COUNTS = ("workers", "port", "ports", "max_", "status", "tries", "probability")
+COUNTS = ("workers", "port", "ports", "max_", "status", "tries", "retries", "probability", "weight", "eject_")
 
 
 def structs(type_: msgspec.inspect.Type) -> dict[type, msgspec.inspect.StructType]:
@@ -61,6 +61,7 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         "Listener.role",
         "Upstream.name",
         "Upstream.servers",
+        "UpstreamServer.address",
         "Script.file",
         "Cache.name",
         "Fault.kind",

@@ -23,8 +23,9 @@ from interpose.core.failure import Failure, Side
 from interpose.core.handler import Handler, chain
 from interpose.core.message import Request, Response
 from interpose.core.target import Origin
-from interpose.engine.client import GroupClient, UpstreamClient
+from interpose.engine.client import UpstreamClient
 from interpose.engine.connections import Connections
+from interpose.engine.group_client import ServerClient
 from interpose.engine.pace import Timeouts
 from interpose.engine.serve import HttpServer
 from interpose.engine.tunnel import Tunnels
@@ -233,7 +234,7 @@ class World:
         log = AccessLog("json", self.log.append)
         self.server = HttpServer(
             "main",
-            chain([log, self._observe], GroupClient(self.client, [ORIGIN])),
+            chain([log, self._observe], ServerClient(self.client, ORIGIN)),
             ErrorAnswer(ErrorAnswerOptions()),
             HeadParser(),
             Timeouts(),

@@ -6,15 +6,15 @@ around its router or its end. Which filters, and in which order, `config.steps` 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from interpose.config import steps
+from interpose.config import balancing, steps
 from interpose.config.caches import redis_addresses
 from interpose.config.faults import in_words, of_connections
-from interpose.config.kinds import address_of
 from interpose.config.model import (
     HTTP_ROLES,
     OPEN_ROLES,
@@ -24,6 +24,7 @@ from interpose.config.model import (
     Route,
     Upstream,
 )
+from interpose.config.origins import origin_of
 from interpose.config.parts import Parts
 from interpose.config.steps import Step, listener_steps, route_steps, routes_of
 from interpose.core.body import Body
@@ -31,9 +32,9 @@ from interpose.core.exchange import Exchange
 from interpose.core.fields import Fields
 from interpose.core.handler import Handler, chain
 from interpose.core.message import Request, Response
-from interpose.core.target import Origin
 from interpose.engine.association import Judge
-from interpose.engine.client import Dial, GroupClient, OriginClient, UpstreamClient
+from interpose.engine.client import Dial, OriginClient, UpstreamClient
+from interpose.engine.group_client import GroupClient, ServerClient
 from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
 from interpose.net.address import parse_address
@@ -171,7 +172,11 @@ def route_end(config: Config, route: Route, means: Means) -> Handler:
     if route.answer is not None:
         return fixed_answer(route.answer)
     upstream = next(upstream for upstream in config.upstreams if upstream.name == route.upstream)
-    return GroupClient(upstream_client(config, upstream, means), [origin_of(server) for server in upstream.servers])
+    client = upstream_client(config, upstream, means)
+    if not balancing.is_group(upstream):
+        return ServerClient(client, origin_of(upstream.servers[0]))
+    live = balancing.group_of(upstream, means.parts, asyncio.get_running_loop().time())
+    return GroupClient(client, live, balancing.key_of(upstream))
 
 
 def upstream_client(config: Config, upstream: Upstream, means: Means) -> UpstreamClient:
@@ -203,14 +208,6 @@ def fixed_answer(answer: Answer) -> Handler:
     return fixed
 
 
-def origin_of(server: str) -> Origin:
-    """The origin of a configured server, whose form `config.kinds` has checked."""
-    address = address_of(server)
-    if address.is_unix:
-        return Origin("unix", address.path, 0)
-    return Origin(server.partition("://")[0], address.host, address.port)
-
-
 def address_policy(config: Config, listener: Listener, addresses: Iterable[str]) -> AddressPolicy:
     """What the clients of a proxy may make us reach. `addresses` are the real ones of all listeners."""
     console = [] if config.console is None else [parse_address(config.console.address)]
@@ -218,5 +215,5 @@ def address_policy(config: Config, listener: Listener, addresses: Iterable[str])
         loopback_only=steps.is_loopback_only(listener),
         allow=listener.allow_upstream,
         own=[parse_address(address) for address in addresses],
-        forbidden=[*redis_addresses(config), *console],
+        forbidden=[*redis_addresses(config), *map(parse_address, shown)],
     )

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from interpose.config.build import Means, origin_of
+from interpose.config.build import Means
 from interpose.config.desk import pieces_held
 from interpose.config.faults import datagram_faults
 from interpose.config.model import Config, Listener
+from interpose.config.origins import origin_of
 from interpose.config.running_datagrams import AnswerChain, DatagramChain, Entry, RelayChain
 from interpose.config.steps import is_loopback_only
 from interpose.config.streams import narration_of

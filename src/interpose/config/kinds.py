@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _MEDIA_TYPE = re.compile(r"(?:[a-z0-9.+-]+/(?:[a-z0-9.+-]+|\*)|\*\+[a-z0-9.-]+)")
 _IDLE = re.compile(r"idle:([0-9]{1,4}(?:\.[0-9]{1,3})?)")
+_HASH_ON = re.compile(r"client|path|(?:cookie|field):[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _PATH = re.compile(r"/[\x21-\x7e]*")
 
 
@@ -46,6 +47,8 @@ def kinds(base: Path) -> Kinds:
         "token": token,
         "query": query,
         "media": media_type,
+        "hash_on": hash_on,
+        "cookie": cookie_name,
     }
 
 
@@ -86,6 +89,18 @@ def media_type(text: str) -> str:
     if _MEDIA_TYPE.fullmatch(text.lower()) is None:
         raise ValueError('is not a media type; write "text/html", "text/*" or "*+json", without parameters')
     return text.lower()
+
+
+def cookie_name(text: str) -> str:
+    """The name of a cookie (RFC 6265, 4.1.1); "" for none."""
+    return text and token(text)
+
+
+def hash_on(text: str) -> str:
+    """What requests are told apart by: `client`, `path`, `cookie:NAME` or `field:NAME`."""
+    if _HASH_ON.fullmatch(text) is None:
+        raise ValueError('is nothing to tell requests apart by; write "client", "path", "cookie:NAME" or "field:NAME"')
+    return text
 
 
 def path_of(base: Path, text: str) -> Path:

@@ -32,7 +32,6 @@ Folder = Annotated[str, Meta(extra={"kind": "folder"})]
 LogTarget = Annotated[str, Meta(extra={"kind": "log"})]
 Network = Annotated[str, Meta(extra={"kind": "network"})]
 ListenAddress = Annotated[str, Meta(extra={"kind": "address"})]
-Server = Annotated[str, Meta(extra={"kind": "server"})]
 DnsServer = Annotated[str, Meta(extra={"kind": "dns"})]
 HostPattern = Annotated[str, Meta(extra={"kind": "host"})]
 PathPrefix = Annotated[str, Meta(extra={"kind": "path"})]
@@ -217,31 +216,6 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     faults: tuple[Fault, ...] = field(default=(), name="fault")
     """What is to go wrong with connections or datagrams of this listener, on purpose; where it speaks HTTP, with
     exchanges too."""
-
-
-class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Servers of which any one will do."""
-
-    name: Name
-    """What routes and listeners call it."""
-
-    servers: Annotated[tuple[Server, ...], Meta(min_length=1)]
-    """`http://host:port`, `https://host`, `host:port` or `unix:path`, taken in turn. For a relay `host:port`,
-    `tls://host:port` or `unix:path`."""
-
-    verify: bool = True
-    """Whether the certificate of an https server must be valid for its name. Otherwise anybody on the way can read
-    along."""
-
-    ca_file: File | None = None
-    """Certificates of the authorities to believe, in PEM, instead of the system's."""
-
-    send_proxy_protocol: Literal["off", "v1", "v2"] = "off"
-    """(of a relay) Begin each connection with a PROXY line in this version, which tells the server who the client
-    is."""
-
-    connections: Connections | None = None
-    """Connections to these servers; keys that are not given are those of `[connections]`."""
 
 
 class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from interpose.config.faults import befallen
 from interpose.config.loops import loops
 from interpose.config.model import NO_CACHE, OPEN_ROLES, Config, Listener, Route
 from interpose.config.problem import ABSENT, Problem, shown
+from interpose.config.origins import strangers
 from interpose.core.fault import EXCHANGES, KINDS, complaints
 from interpose.core.query import QueryError, demand, parse
 from interpose.core.query.words import INBOUND, OUTBOUND
@@ -211,6 +212,20 @@ def _servers_suit_the_role(config: Config) -> Iterator[Breach]:
 
 
 def _relays_lead_elsewhere(config: Config) -> Iterator[Breach]:
+def _groups_are_whole(config: Config) -> Iterator[Breach]:
+    for where, upstream in _numbered("upstream", config.upstreams):
+        needs = (f"{where}.servers",)
+        for key, server in strangers(upstream):
+            message = "is none of the servers of this upstream; add it to servers, or take it away"
+            yield Breach(f"{where}.{key}", server, message, needs)
+        if upstream.hash_on != "client" and upstream.balance != "hash":
+            message = 'is for balance = "hash"; add that, or take this away'
+            yield Breach(f"{where}.hash_on", upstream.hash_on, message, (f"{where}.balance",))
+        if upstream.sticky_key_file and not upstream.sticky_cookie:
+            message = "signs a cookie, and there is none; give it a name with sticky_cookie"
+            yield Breach(f"{where}.sticky_key_file", upstream.sticky_key_file, message, (f"{where}.sticky_cookie",))
+
+
     for loop in loops(config):
         needs = (f"{loop.relay}.address", f"{loop.relay}.upstream")
         yield Breach(loop.place, _bare(loop.server), loop.message, needs)
@@ -368,6 +383,7 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _no_proxy_is_open_to_all,
     _routes_have_one_end,
     _routes_can_be_told_apart,
+    _groups_are_whole,
     _gateways_lead_somewhere,
     _trust_is_consistent,
     _faults_fit,

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from interpose.config import build, deliveries, steps, streams
+from interpose.config import balancing, build, deliveries, steps, streams
 from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
@@ -37,6 +37,7 @@ from interpose.engine.calls import Calls, DirectCalls, NoOffice
 from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.courier import Courier
 from interpose.engine.memory_ladder import MemoryLevel
+from interpose.engine.live_group import LiveGroup
 from interpose.engine.pace import Timeouts
 from interpose.engine.records import Records
 from interpose.engine.spool_reaper import Reaper
@@ -205,6 +206,7 @@ class WorkerRuntime:
         chains: dict[str, Any] = {**prepared.chains, **prepared.datagram_chains}
         for name, running in list(self._running.items()):
             if name not in chains or not running.can_be(chains[name]):
+        balancing.settle(self._config, self._parts, asyncio.get_running_loop().time())
                 running.close()
                 self._gone.append(self._running.pop(name))
         for name, chain in chains.items():
@@ -257,6 +259,8 @@ class WorkerRuntime:
             script.tick()
         for identities in self._parts.every(Identities):
             for warning in identities.refresh():
+        for group in self._parts.every(LiveGroup):
+            group.tick(now)
                 log.warning("%s", warning)
         for courier in self._parts.every(Courier):
             courier.tick()

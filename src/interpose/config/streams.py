@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import partial
 
 from interpose.config import desk, spools
-from interpose.config.build import Means, origin_of
+from interpose.config.build import Means
 from interpose.config.model import Config, Listener
+from interpose.config.origins import origin_of
 from interpose.config.steps import destination_of, users_of
 from interpose.core.target import Origin
 from interpose.engine.association import Associations

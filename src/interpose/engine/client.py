@@ -1,28 +1,26 @@
 """The upstream client: a Handler that sends the request to an origin and returns the origin's answer.
 
-Two ways of choosing the origin make two clients of one: `OriginClient` goes where the request's target says (a proxy);
-`GroupClient` takes the servers of an upstream in turn and keeps the target's authority in Host (a gateway).
+`OriginClient` goes where the request's target says (a proxy). The clients of a gateway, which go to the servers of an
+upstream and keep the target's authority in Host, are in `engine.group_client`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Protocol
 
 from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
-from interpose.core.target import Authority, Form, Origin
+from interpose.core.target import Form, Origin
 from interpose.engine.connections import Connections
 from interpose.engine.pool import Pool
 from interpose.engine.tunnel import Tunnels
 from interpose.engine.upstream_connection import UpstreamConnection
 from interpose.protocol.head import HeadParser
 from interpose.upstream.retry import may_retry
-from interpose.upstream.rotation import Rotation
 
 
 class Dial(Protocol):
@@ -94,6 +92,8 @@ class UpstreamClient:
                 response: Response = await connection.send(exchange, request, attempt, content, absolute=absolute)
             except Failure as failure:
                 _note(exchange, attempt, failure)
+                if connection is not None and connection.has_begun_answering and not attempt.first_byte:
+                    attempt.first_byte = self._clock()  # an interim answer, or a part of a head
                 if reused and may_retry(
                     failure,
                     request.method,
@@ -214,47 +214,3 @@ class OriginClient:
         if request.target.form is Form.AUTHORITY:
             return self._client.connect(exchange, request)
         return self._client.send(exchange, request, request.target.origin)
-
-
-class GroupClient:
-    """The end handler of a gateway: the servers of one upstream, in turn."""
-
-    def __init__(self, client: UpstreamClient, servers: Sequence[Origin]) -> None:
-        self._client = client
-        self._servers = Rotation(servers, time.monotonic)
-
-    def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
-        """See `core.handler.Handler`. A request that names no host (HTTP/1.0) is for the server's own."""
-        servers = self._servers.servers
-        if len(servers) > 1:
-            servers = self._servers.order()
-        if not request.target.authority.host:
-            server = servers[0]
-            authority = Authority("localhost") if server.scheme == "unix" else server.authority
-            request.target = request.target._replace(authority=authority)
-        if len(servers) == 1:
-            return self._client.send(exchange, request, servers[0])
-        return self._in_turn(exchange, request, servers)
-
-    async def _in_turn(self, exchange: Exchange, request: Request, servers: list[Origin]) -> Response:
-        """The first server, and the ones after it while nothing of the request can have reached one."""
-        failure: Failure | None = None
-        for server in servers:
-            try:
-                response = await self._client.send(exchange, request, server)
-                self._servers.succeeded(server)
-                return response
-            except Failure as error:
-                failure = error
-                if error.side is Side.UPSTREAM and error.consequence.retry_is_safe:
-                    self._servers.failed(server)
-                if not may_retry(
-                    error,
-                    request.method,
-                    connection_was_reused=False,
-                    answer_has_begun=False,
-                    body_can_be_replayed=not error.sent,
-                ):
-                    raise
-        assert failure is not None
-        raise failure
