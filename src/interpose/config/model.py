@@ -15,6 +15,7 @@ from interpose.config.cache_model import Cache
 from interpose.config.console_model import Console
 from interpose.config.desk_model import Desk
 from interpose.config.journal_model import Journal
+from interpose.config.upstream_model import Upstream as Upstream
 from interpose.core.fault import Fault
 from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
 from interpose.engine.connections import Connections
