@@ -40,5 +40,6 @@ def compression_filter(
     variants = None
     if cache is not None:
         rules = [rule for route in config.routes for rule in route.cache_rules]
-        variants = Variants(keeper_of(cache, parts, rules).store, time.time)
+        tags = tuple([name.lower().encode("ascii", "replace") for name in cache.tag_fields])
+        variants = Variants(keeper_of(cache, parts, rules).store, time.time, tags)
     return Compression(options, variants, plain_upstream=reads)

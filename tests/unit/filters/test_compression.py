@@ -433,13 +433,14 @@ class Site:
         self.tag = '"1"'
         self.asked = 0
         self.keeper = Keeper(store or MemoryStore(1 << 24), wall=lambda: 1_700_000_000.0)
-        self.variants = Variants(self.keeper.store, lambda: 1_700_000_000.0)
+        self.variants = Variants(self.keeper.store, lambda: 1_700_000_000.0, (b"surrogate-key",))
         cache = Cache(CacheOptions(), self.keeper)
         self._handler = chain([Compression(CompressionOptions(**options), self.variants), cache], self._origin)
 
     async def _origin(self, exchange: Exchange, request: Request) -> Response:
         self.asked += 1
         fields = [("Content-Type", "text/plain"), ("Cache-Control", "max-age=60"), ("ETag", self.tag)]
+        fields.append(("Surrogate-Key", "news"))
         return Response(200, Fields(fields), Body(self.content))
 
     def ask(self, *fields: tuple[str, str], method: str = "GET") -> Awaitable[Response]:
@@ -502,6 +503,14 @@ async def test_a_changed_content_is_never_answered_with_what_the_former_became(c
     response, data = await site.get(GZIP)
     assert (gzip.decompress(data), response.fields["ETag"]) == (TEXT, 'W/"2"')
     assert compressions == ["gzip", "gzip"]  # the first content's is still there
+    await site.keeper.close()
+
+
+async def test_a_purge_by_tag_takes_what_was_compressed_along() -> None:
+    site = Site()
+    await site.get(GZIP)
+    assert await site.keeper.purge("tag:news", soft=False) == 2
+    assert site.keeper.store.counters()["objects"] == 0
     await site.keeper.close()
 
 

@@ -3,7 +3,7 @@
 A cache below this filter keeps what the server sent. What that becomes is kept in the same store, under a key of its
 own: that of the URL, the coding with its level, and the SHA-256 of the plain content. So it can never be the wrong one,
 whatever becomes of the answer it was made from: freshness, validators and fields are always that answer's. What nobody
-asks for any more is displaced like all else, and what is purged by URL goes with it.
+asks for any more is displaced like all else, and what is purged by URL or by tag goes with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from interpose.core.fields import FieldLine
 from interpose.core.target import Target
 from interpose.protocol.cache_key import key_of
 from interpose.protocol.stored import StoredHead
+from interpose.protocol.storing import tags_of
 from interpose.storage.store import Entry, Store, Writer
 
 MOST_KEYS = 1024
@@ -24,11 +25,13 @@ _NOT_KEPT = frozenset((b"age", b"cache-status", b"set-cookie", b"via"))
 
 
 class Variants:
-    """What is kept of the content of one cache. `wall` gives the time in seconds."""
+    """What is kept of the content of one cache. `wall` gives the time in seconds; `tag_fields` are the names, in lower
+    case, of fields whose words one can purge by."""
 
-    def __init__(self, store: Store, wall: Callable[[], float]) -> None:
+    def __init__(self, store: Store, wall: Callable[[], float], tag_fields: tuple[bytes, ...] = ()) -> None:
         self._store = store
         self._wall = wall
+        self._tag_fields = tag_fields
         self._keys: dict[tuple[bytes, str], tuple[Target, bytes]] = {}
         self._being_made: set[bytes] = set()
 
@@ -57,7 +60,8 @@ class Variants:
         if key in self._being_made:
             return None
         now = self._wall()
-        head = StoredHead(200, b"", tuple([line for line in lines if line[0] not in _NOT_KEPT]), now, now, key=key)
+        kept = tuple([line for line in lines if line[0] not in _NOT_KEPT])
+        head = StoredHead(200, b"", kept, now, now, tags=tags_of(lines, self._tag_fields), key=key)
         writer = self._store.writer(head)
         if writer.gave_up:
             writer.abort()
