@@ -361,7 +361,7 @@ async def test_on_a_terminal_flows_are_followed_in_a_table_until_ctrl_c(tmp_path
         async with typing("flows", "follow", *which) as person:
             await person.sees(b"0 flows; Ctrl-C ends it.")
             await asyncio.to_thread(scene.pass_by, "/in-a-table")
-            await person.sees(b"1 flows; Ctrl-C ends it.")
+            await person.sees(b"1 flow; Ctrl-C ends it.")
             await person.sees(b"/in-a-table")
             person.types(b"\x03")
             assert await person.ends() == 130

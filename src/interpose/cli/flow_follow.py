@@ -129,7 +129,8 @@ def _live(query: str) -> Any:
     def drawn() -> Group:
         lines = max(1, screen.size.height - 4)
         rows = list(shown)[-lines:]
-        said = f"{counts['flows']} flows{f' that match {query}' if query else ''}"
+        count = counts["flows"]
+        said = f"{count} flow{'' if count == 1 else 's'}{f' that match {query}' if query else ''}"
         more = f", {counts['missed']} not shown" if counts["missed"] else ""
         return Group(Text(f"{said}{more}; Ctrl-C ends it.", "dim"), flow_table(rows))
 

@@ -7,6 +7,7 @@ MOST_HOSTS hosts, of which the least asked make way.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ from interpose.console.latencies import Latencies, percentiles
 from interpose.console.problems import Problem, Seen, problems_of
 from interpose.core.journal import Summary, Trait
 from interpose.storage.journal.thread import JournalThread
+
+log = logging.getLogger("interpose")
 
 SECONDS: Final = 900
 SMOOTHED_S: Final = 10
@@ -193,7 +196,10 @@ class Overview:
         """Sample once a second, until cancelled."""
         due = self._clock()
         while True:
-            self.sample()
+            try:
+                self.sample()
+            except Exception:  # one second less in the charts, and not all from here on
+                log.exception("the overview of this second could not be made")
             due += 1.0
             left = due - self._clock()
             if left < -MOST_MISSED_S:  # the machine slept, or stood still

@@ -192,3 +192,23 @@ async def test_it_samples_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(asyncio.CancelledError):
         await told.overview.run()
     assert slept == [1.0, 0.75, 0.75, 0.0, 0.75, 0.75]
+
+
+async def test_a_second_that_goes_wrong_is_one_second(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        told.at += 1.0
+        told.instance.told = {"counters": None} if len(slept) == 1 else {}
+        if len(slept) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("interpose.console.overview.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await told.overview.run()
+    assert len(told.overview.view().series.at) == 3
+    assert "could not be made" in caplog.text
