@@ -7,6 +7,7 @@ the log's writer included.
 
     answer   a gateway's fixed answer of 1 KiB: the frame alone
     recorded the same with a recorder; its batches are encoded, and nobody takes them
+    metered  the first with its exchanges counted for `/metrics`
     memory   the same out of a cache in memory
     disk     1024 such answers, in turns, out of a cache on disk where another process stored them; there is memory for
              a sixth of them
@@ -38,7 +39,7 @@ from interpose.config.runtime import Prepared, WorkerRuntime
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.net.stream import SocketStream
 
-CASES = ("answer", "recorded", "memory", "disk")
+CASES = ("answer", "recorded", "metered", "memory", "disk")
 CACHED = ("memory", "disk")
 AMONG = {"disk": 1024}
 HOST = "www.example.org"
@@ -172,6 +173,8 @@ def _tables(case: str, directory: Path) -> dict[str, Any]:
     }
     if case == "recorded":
         tables["journal"] = {}
+    if case == "metered":
+        tables["metrics"] = {}
     if case in CACHED:
         tables["listener"][0]["cache"] = "kept"
         on_disk = {"dir": str(directory / "kept"), "disk_bytes": 1 << 26, "memory_bytes": 1 << 20}

@@ -49,7 +49,7 @@ MODULES = {
         "upstream_connection",
     ),
     "storage": ("line_writer", "memory_store", "reading", "sketch", "tiers"),
-    "filters": ("forwarding", "path", "recorder"),
+    "filters": ("forwarding", "meter", "path", "recorder"),
     "filters/cache": ("filter", "rules"),
     "upstream": ("retry",),
 }

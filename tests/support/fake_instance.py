@@ -131,6 +131,9 @@ class FakeRuntime:
     def counters(self) -> dict[str, float]:
         return {"connections": float(len(self.open)), "requests_total": float(self.requests)}
 
+    def tallies(self) -> list[Any]:
+        return []
+
     async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
         self.draining = True
         for server in self.servers.values():

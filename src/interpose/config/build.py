@@ -210,7 +210,7 @@ def fixed_answer(answer: Answer) -> Handler:
 
 def address_policy(config: Config, listener: Listener, addresses: Iterable[str]) -> AddressPolicy:
     """What the clients of a proxy may make us reach. `addresses` are the real ones of all listeners."""
-    console = [] if config.console is None else [parse_address(config.console.address)]
+    shown = [table.address for table in (config.console, config.metrics) if table is not None]
     return AddressPolicy(
         loopback_only=steps.is_loopback_only(listener),
         allow=listener.allow_upstream,

@@ -15,6 +15,7 @@ from interpose.config.cache_model import Cache
 from interpose.config.console_model import Console
 from interpose.config.desk_model import Desk
 from interpose.config.journal_model import Journal
+from interpose.config.metrics_model import Metrics, Traces
 from interpose.config.upstream_model import Upstream as Upstream
 from interpose.core.fault import Fault
 from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
@@ -335,6 +336,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     console: Console | None = None
     """The page that shows it."""
+
+    metrics: Metrics | None = None
+    """Numbers of it, for monitoring."""
+
+    traces: Traces | None = None
+    """What ties an exchange to others."""
 
     scripts: tuple[Script, ...] = field(default=(), name="script")
     """Files of your own filters."""

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 from interpose.core.exchange import Exchange
 from interpose.filters.access_log import AccessLog
+from interpose.filters.meter import Meter
 from interpose.filters.recorder import Recorder
 
 Observe = Callable[[Exchange], None]
 
 
-def of_refusals(recorder: Recorder | None, access_log: AccessLog | None) -> Observe | None:
+def of_refusals(recorder: Recorder | None, access_log: AccessLog | None, meter: Meter | None) -> Observe | None:
     """Who hears of requests that cannot be read."""
     return _all_of(
+        None if meter is None else meter.without_request,
         None if recorder is None else recorder.without_request,
         None if access_log is None else access_log.without_request,
     )

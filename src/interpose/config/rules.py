@@ -7,15 +7,16 @@ of them was reported already, and so stands at its default here, the rule has no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, product
+from itertools import chain, product, starmap
 from typing import Any, NamedTuple
 
 from interpose.config.advice import no_such
 from interpose.config.faults import befallen
 from interpose.config.loops import loops
+from interpose.config.metrics_place import complaints as about_metrics
 from interpose.config.model import NO_CACHE, OPEN_ROLES, Config, Listener, Route
-from interpose.config.problem import ABSENT, Problem, shown
 from interpose.config.origins import strangers
+from interpose.config.problem import ABSENT, Problem, shown
 from interpose.core.fault import EXCHANGES, KINDS, complaints
 from interpose.core.query import QueryError, demand, parse
 from interpose.core.query.words import INBOUND, OUTBOUND
@@ -211,7 +212,6 @@ def _servers_suit_the_role(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.send_proxy_protocol", upstream.send_proxy_protocol, message, needs)
 
 
-def _relays_lead_elsewhere(config: Config) -> Iterator[Breach]:
 def _groups_are_whole(config: Config) -> Iterator[Breach]:
     for where, upstream in _numbered("upstream", config.upstreams):
         needs = (f"{where}.servers",)
@@ -226,6 +226,7 @@ def _groups_are_whole(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.sticky_key_file", upstream.sticky_key_file, message, (f"{where}.sticky_cookie",))
 
 
+def _relays_lead_elsewhere(config: Config) -> Iterator[Breach]:
     for loop in loops(config):
         needs = (f"{loop.relay}.address", f"{loop.relay}.upstream")
         yield Breach(loop.place, _bare(loop.server), loop.message, needs)
@@ -368,6 +369,10 @@ def _spools_fit(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.upstream", listener.upstream, message, (*needs, "upstream"))
 
 
+def _metrics_fit(config: Config) -> Iterator[Breach]:
+    return starmap(Breach, about_metrics(config))
+
+
 _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _has_a_listener,
     _addresses_differ,
@@ -378,15 +383,16 @@ _RULES: tuple[Callable[[Config], Iterator[Breach]], ...] = (
     _udp_is_plain,
     _servers_suit_the_role,
     _datagrams_go_to_one_server,
+    _groups_are_whole,
     _relays_lead_elsewhere,
     _spools_fit,
     _no_proxy_is_open_to_all,
     _routes_have_one_end,
     _routes_can_be_told_apart,
-    _groups_are_whole,
     _gateways_lead_somewhere,
     _trust_is_consistent,
     _faults_fit,
     _caches_fit,
     _holds_can_be_decided,
+    _metrics_fit,
 )

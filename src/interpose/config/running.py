@@ -26,6 +26,7 @@ from interpose.engine.proxy_line_step import ProxyLineStep
 from interpose.engine.serve import HttpServer
 from interpose.filters.access_log import AccessLog
 from interpose.filters.error_answer import ErrorAnswer
+from interpose.filters.meter import Meter
 from interpose.filters.overload import overloaded
 from interpose.filters.recorder import Recorder
 from interpose.net.certificate import Identities
@@ -181,6 +182,7 @@ class HttpChain(NamedTuple):
     own_handler: Handler
     """For requests of the instance's own."""
     recorder: Recorder | None = None
+    meter: Meter | None = None
 
     def serves_with(self, server: Server) -> bool:
         """See `Chain`."""
@@ -197,12 +199,12 @@ class HttpChain(NamedTuple):
         server.parser = self.parser
         server.timeouts = self.entry.timeouts
         server.needs_tasks = self.needs_tasks
-        server.observe_refused = of_refusals(self.recorder, self.access_log)
+        server.observe_refused = of_refusals(self.recorder, self.access_log, self.meter)
 
     def _handler_at(self, level: MemoryLevel) -> Handler:
         if level < MemoryLevel.REFUSE:
             return self.handler
-        return chain([] if self.access_log is None else [self.access_log], overloaded)
+        return chain([one for one in (self.access_log, self.meter) if one is not None], overloaded)
 
 
 class ConversationChain(NamedTuple):

@@ -32,18 +32,20 @@ from interpose.core.exchange import Attempt
 from interpose.core.handler import Handler
 from interpose.core.networks import Networks
 from interpose.core.stream import Stream
+from interpose.core.tally import Tally
 from interpose.core.target import Origin
 from interpose.engine.calls import Calls, DirectCalls, NoOffice
 from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.courier import Courier
-from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.live_group import LiveGroup
+from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.pace import Timeouts
 from interpose.engine.records import Records
 from interpose.engine.spool_reaper import Reaper
 from interpose.engine.tunnel import Tunnels
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.hold.filter import Hold
+from interpose.filters.meter import Counts
 from interpose.filters.recorder import Recorder
 from interpose.filters.script import Script
 from interpose.net.certificate import Identities, Identity
@@ -107,6 +109,7 @@ class WorkerRuntime:
         if config.holds or config.scripts or any(route.scripts for route in config.routes):
             holder_of(config, self._parts, self._calls)
         self._records = self._parts.get(Records, None, lambda: Records(self._calls))
+        self._counts = self._parts.get(Counts, None, Counts)
         means = build.Means(
             self._parts, self._dial_for, self._dialling.judge_for, self._open_tunnels(), self._upstream_parser
         )
@@ -179,6 +182,7 @@ class WorkerRuntime:
             access_log=entry.access_log,
             needs_tasks=bool(steps.scripts_of(config, listener))
             or any(route.scripts for route in steps.routes_of(config, listener)),
+            meter=steps.meter(config, listener, self._parts) if config.metrics is not None else None,
         )
 
     def _conversation_chain(
@@ -202,11 +206,11 @@ class WorkerRuntime:
         assert isinstance(prepared, Prepared)
         self._config = prepared.config
         self._own_handlers = own_handlers(prepared.chains)
+        balancing.settle(self._config, self._parts, asyncio.get_running_loop().time())
         self._open_tunnels().idle_timeout_s = prepared.config.timeouts.tunnel_timeout_s
         chains: dict[str, Any] = {**prepared.chains, **prepared.datagram_chains}
         for name, running in list(self._running.items()):
             if name not in chains or not running.can_be(chains[name]):
-        balancing.settle(self._config, self._parts, asyncio.get_running_loop().time())
                 running.close()
                 self._gone.append(self._running.pop(name))
         for name, chain in chains.items():
@@ -255,12 +259,12 @@ class WorkerRuntime:
             client.tick(now)
             if self._level >= MemoryLevel.SHED:
                 client.close_idle()
+        for group in self._parts.every(LiveGroup):
+            group.tick(now)
         for script in self._parts.every(Script):
             script.tick()
         for identities in self._parts.every(Identities):
             for warning in identities.refresh():
-        for group in self._parts.every(LiveGroup):
-            group.tick(now)
                 log.warning("%s", warning)
         for courier in self._parts.every(Courier):
             courier.tick()
@@ -285,6 +289,8 @@ class WorkerRuntime:
         topic, _, rest = question.partition(b" ")
         if topic == deliveries.TOPIC:
             return await self._deliveries.answer(rest, self._own_handlers, self._parts.every(Hold))
+        if topic == b"upstreams":
+            return balancing.told(self._parts, asyncio.get_running_loop().time())
         return await answered(self._parts.every(Keeper), rest)
 
     def counters(self) -> dict[str, float]:
@@ -312,6 +318,10 @@ class WorkerRuntime:
             "records_dropped_total": float(self._records.dropped),
             "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
         }
+
+    def tallies(self) -> list[Tally]:
+        """What was counted by route and server, as far as it has changed."""
+        return self._counts.changed()
 
     async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
         """Accept no more; let exchanges, answers that clients still take, and tunnels end, for at most `grace_s`.

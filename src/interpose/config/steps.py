@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from interpose.config import compression, desk
+from interpose.config import compression, desk, metering
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.faults import exchange_chances, in_words
 from interpose.config.model import (
@@ -32,12 +33,15 @@ from interpose.filters.faults import Faults
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
 from interpose.filters.hold.holder import Holder
 from interpose.filters.limits import Limit, LimitOptions
+from interpose.filters.meter import Meter
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
 from interpose.filters.recorder import Recorder
 from interpose.filters.script import Script as ScriptFile
 from interpose.filters.script import ScriptOptions
+from interpose.filters.server_timing import ServerTiming
 from interpose.filters.setup_page import SetupPage, SetupPageOptions
+from interpose.filters.trace import Trace
 from interpose.net.address import parse_address
 from interpose.storage.line_writer import LineWriter
 
@@ -62,6 +66,13 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     if config.journal is not None:
         kept = config.journal.max_body_bytes
         steps.append(Step(Phase.OBSERVE, "recorder", f"{kept} bytes of each body", lambda: recorder(config, parts)))
+    if config.metrics is not None:
+        steps.append(Step(Phase.OBSERVE, "meter", "/metrics", lambda: meter(config, listener, parts)))
+    if (traces := config.traces) is not None:
+        detail = "begins those that are missing" if traces.start else "noted"
+        steps.append(Step(Phase.OBSERVE, "trace", detail, lambda: Trace(start=traces.start)))
+        if traces.server_timing:
+            steps.append(Step(Phase.OBSERVE, "server timing", "Server-Timing", server_timing))
     if listener.allow_from:
         networks = listener.allow_from
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
@@ -222,6 +233,16 @@ def recorder(config: Config, parts: Parts) -> Recorder:
     kept = config.journal.max_body_bytes
     (records,) = parts.every(Records)
     return parts.get(Recorder, kept, lambda: Recorder(kept, records.tell))
+
+
+def meter(config: Config, listener: Listener, parts: Parts) -> Meter:
+    """What counts the exchanges of `listener`."""
+    return metering.meter(config, listener, [] if listener.role in OPEN_ROLES else routes_of(config, listener), parts)
+
+
+def server_timing() -> ServerTiming:
+    """What says how long answers took, by the clock of this loop."""
+    return ServerTiming(asyncio.get_running_loop().time)
 
 
 def _limits_in_words(options: LimitOptions) -> str:

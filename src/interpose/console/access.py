@@ -110,7 +110,7 @@ class Access:
 
     def _check_host(self, headers: Headers) -> None:
         hosts = headers.getlist("host")
-        name = _host_in(hosts[0]) if len(hosts) == 1 else ""
+        name = host_in(hosts[0]) if len(hosts) == 1 else ""
         if name in self._hosts or f"*.{name.partition('.')[2]}" in self._hosts:
             return
         try:
@@ -240,7 +240,7 @@ def _check_site(headers: Headers) -> None:
         raise Refusal(403, "This comes from a page of somebody else.")
 
 
-def _host_in(host: str) -> str:
+def host_in(host: str) -> str:
     """The name or address in a Host field, without port and brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from interpose.core.tally import Tallies
 from interpose.engine.link import Link
 from interpose.engine.listening_sockets import Group
 from interpose.engine.messages import (
@@ -75,6 +76,7 @@ class Child:
         self.generation = generation
         self.state = State.STARTING
         self.counters: dict[str, float] = {}
+        self.tallies = Tallies()
         self.requests_per_s = 0.0
         """In the last second."""
         self.errors: tuple[str, ...] = ()
@@ -184,6 +186,7 @@ class Child:
                 self.settled.set()
             case Counters():
                 self._count(message.values)
+                self.tallies.replace(message.tallies)
             case Broken():
                 self.errors = message.errors
         self._on_message(self, message)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
+from interpose.core.tally import Tallies
 from interpose.engine.answering import Answering
 from interpose.engine.backoff import Backoff
 from interpose.engine.calls import NoOffice, Office
@@ -87,7 +88,8 @@ class Crew:
         self.leaving: set[Child] = set()
         """Workers that drain."""
         self.retired: dict[str, float] = {}
-        """What workers that are gone had counted."""
+        """What workers that are gone had counted, and by route and server."""
+        self.retired_tallies = Tallies()
         self.start_errors: tuple[str, ...] = ()
         """Why the last worker that could not start could not."""
         self.has_begun = False
@@ -227,6 +229,7 @@ class Crew:
         for name, value in child.counters.items():
             if name.endswith("_total"):
                 self.retired[name] = self.retired.get(name, 0.0) + value
+        self.retired_tallies.add(child.tallies)
         self.questions.gone(child)
         self.answering.gone(child)
         self._answered(child, ())  # its successor begins with what is committed

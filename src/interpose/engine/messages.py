@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from interpose.core.tally import Tally
+
 MAX_FRAME_BYTES = 1 << 26
 """The largest message: far above any configuration, far below what would hurt."""
 
@@ -138,9 +140,13 @@ class Committed(Message, frozen=True):
 
 
 class Counters(Message, frozen=True):
-    """Where the worker's counts stand. It comes about once a second and is the sign of life."""
+    """Where the worker's counts stand. It comes about once a second and is the sign of life.
+
+    Of `tallies` only those that have changed come.
+    """
 
     values: dict[str, float]
+    tallies: list[Tally] = []
 
 
 class Leaving(Message, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from interpose.core.tally import Tallies, Tally
 from interpose.core.version import __version__
 from interpose.engine.child import Child
 from interpose.engine.crew import Crew
@@ -40,6 +41,14 @@ def counters_of(crew: Crew) -> dict[str, float]:
         for name, value in child.counters.items():
             sums[name] = sums.get(name, 0.0) + value
     return sums
+
+
+def tallies_of(crew: Crew) -> list[Tally]:
+    """What all workers counted by route and server, gone ones included, added up."""
+    sums = Tallies(crew.retired_tallies)
+    for child in crew.children:
+        sums.add(child.tallies)
+    return list(sums)
 
 
 def _worker(crew: Crew, child: Child) -> dict[str, Any]:

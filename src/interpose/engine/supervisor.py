@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from interpose.core.tally import Tally
 from interpose.engine.calls import NoOffice, Office
 from interpose.engine.crew import Crew
 from interpose.engine.listening_sockets import Group, ListeningSockets
@@ -31,7 +32,7 @@ from interpose.engine.messages import ReopenLogs
 from interpose.engine.plan import Plan
 from interpose.engine.reload import Load, Reload, Result
 from interpose.engine.state_directory import StateDirectory
-from interpose.engine.status import status_of
+from interpose.engine.status import status_of, tallies_of
 from interpose.engine.turn_away import TurnAway
 from interpose.net.listen import bind
 
@@ -320,6 +321,10 @@ class Supervisor:
             "uptime_s": round(time.monotonic() - self.started, 3),
         }
         return {**life, **status_of(self.reloading, self.crew, self.sockets)}
+
+    def tallies(self) -> list[Tally]:
+        """What was counted by route and server."""
+        return tallies_of(self.crew)
 
     def config(self) -> bytes:
         """The configuration that serves, as MessagePack."""

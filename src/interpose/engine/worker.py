@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
+from interpose.core.tally import Tallies, Tally
 from interpose.engine.calls import Calls
 from interpose.engine.link import Link
 from interpose.engine.memory_ladder import Ladder, MemoryLevel, resident_bytes
@@ -99,6 +100,9 @@ class Runtime(Protocol):
         `accepting` = 0.0 says that new connections are left in the queue at the moment; other workers then take them.
         """
 
+    def tallies(self) -> list[Tally]:
+        """What was counted by route and server, as far as it has changed since this was asked last."""
+
     async def drain(self, grace_s: float, *, keep_idle: bool = False) -> None:
         """Accept no more; each answer from now on is the last of its connection. Return when no exchange runs any more,
         with `keep_idle` when no connection is open any more, or after `grace_s`."""
@@ -138,6 +142,8 @@ class Worker:
         self._finished = asyncio.Event()
         self._watchdog: Watchdog | None = None
         self._ladder = Ladder(0)
+        self._tallies = Tallies()
+        """Those that are still to be told."""
         self._grace_s = 0.0
         self._asked_to_leave = False
         self._status = 0
@@ -303,6 +309,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s + OVERTIME_S):
                     await self._runtime.drain(grace_s, keep_idle=keep_idle)
+            self._report()  # what the last second counted
             async with asyncio.timeout(OVERTIME_S):
                 await self._runtime.stop()
         except Exception:
@@ -355,7 +362,9 @@ class Worker:
         if self._watchdog is not None:
             values["stalls_total"] = self._watchdog.lag.stalls
             values["longest_stall_s"] = self._watchdog.lag.longest_s
-        self._link.offer(Counters(values))
+        self._tallies.replace(self._runtime.tallies())
+        if self._link.offer(Counters(values, list(self._tallies))):
+            self._tallies = Tallies()
 
 
 def sentences(error: BaseException) -> tuple[str, ...]:
