@@ -28,7 +28,7 @@ def request_of_client(record: Record) -> bytes:
     """The request as the client sent it."""
     part = record.request
     lines = [b"%b %b HTTP/1.%d\r\n" % (record.method.encode(), _target(record).encode(), record.version & 1)]
-    if host := _host(record):
+    if host := host_of(record):
         lines.append(b"Host: %b\r\n" % host.encode())
     lines.append(part.fields)
     lines.append(_upgrade(record))
@@ -124,7 +124,8 @@ def _means_proxy(record: Record) -> bool:
     return record.port != record.local[1]
 
 
-def _host(record: Record) -> str:
+def host_of(record: Record) -> str:
+    """What the Host field of the client's request said, as far as the target tells."""
     scheme, slashes, rest = record.target.partition("://")
     if not slashes:
         return record.target

@@ -7,11 +7,12 @@ database that was put aside because it was damaged is noticed by its file, and t
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from interpose.core.journal import Counted, Found, Kept, Summary
@@ -24,6 +25,7 @@ from interpose.storage.journal.rows import COLUMNS, Stored, kept_of, passages, s
 from interpose.storage.journal.search import Search
 
 _BUSY_S = 1.0
+_AT_ONCE = 100
 _UNREADABLE = (
     sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY,
 )  # fmt: skip
@@ -86,11 +88,21 @@ class Reader:
             messages = passages(data)
         return messages[after : after + limit]
 
-    def numbers(self, query: Query | None = None) -> Iterator[int]:
-        """The numbers of all records that match, the newest first; asks again and again, so that writing goes on."""
+    def wholes(self, numbers: Iterable[int]) -> Iterator[tuple[int, Record]]:
+        """Records as `whole` gives them, with their numbers, many at the cost of a few; those that are gone are left
+        out. Contents in files are read one by one, as the records are taken."""
+        rest = iter(numbers)
+        while wanted := list(itertools.islice(rest, _AT_ONCE)):
+            found = self._ask(lambda database, wanted=wanted: _stored(database, wanted))  # type: ignore[misc]
+            for id, stored in found or ():
+                yield id, whole(stored, self.contents)
+
+    def numbers(self, query: Query | None = None, *, after: int = 0) -> Iterator[int]:
+        """The numbers of all records that match and are above `after`, the newest first; asks again and again, so that
+        writing goes on."""
         before = 0
         while True:
-            found = self.find(query, before=before, limit=1000)
+            found = self.find(query, before=before, after=after, limit=1000)
             yield from (row.id for row in found.rows)
             if not found.more:
                 return
@@ -155,3 +167,13 @@ def _get(database: sqlite3.Connection, id: int) -> tuple[Summary, Stored] | None
     summary = summary_of(columns) if columns else None
     stored = stored_of(id, *found) if found else None
     return (summary, stored) if summary is not None and stored is not None else None
+
+
+def _stored(database: sqlite3.Connection, numbers: list[int]) -> list[tuple[int, Stored]]:
+    found: list[tuple[int, Stored]] = []
+    for id in numbers:
+        row = database.execute("SELECT record, checksum FROM kept WHERE id = ?", (id,)).fetchone()
+        stored = stored_of(id, *row) if row else None
+        if stored is not None:
+            found.append((id, stored))
+    return found

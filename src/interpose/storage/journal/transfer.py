@@ -56,15 +56,21 @@ class BadExport(ValueError):
     """What was to be taken in is no export of a journal, or not a whole one; one sentence, which names the line."""
 
 
-def exported(reader: Reader, query: Query | None = None) -> Iterator[bytes]:
-    """The lines of an export of all records that match `query`, each with its line feed."""
+def exported(reader: Reader, query: Query | None = None, *, after: int = 0) -> Iterator[bytes]:
+    """The lines of an export of all records that match `query` and have numbers above `after`, each with its line
+    feed."""
     yield msgspec.json.encode(Heading(FORMAT, VERSION)) + b"\n"
-    for id in reversed(array("q", reader.numbers(query))):
+    for id in oldest_first(reader, query, after=after):
         kept = reader.get(id)
         record = reader.whole(id)
         if kept is not None and record is not None:
             summary = kept.summary
             yield msgspec.json.encode(Entry(record, id, summary.mark, summary.comment)) + b"\n"
+
+
+def oldest_first(reader: Reader, query: Query | None = None, *, after: int = 0) -> Iterator[int]:
+    """The numbers of the records that match, in their order: eight octets of memory for each."""
+    return reversed(array("q", reader.numbers(query, after=after)))
 
 
 def entries(lines: BinaryIO) -> Iterator[list[Entry]]:
