@@ -64,8 +64,11 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
 
 
 def keeps_anything(config: Config) -> bool:
-    """Whether the supervisor has to keep something for its workers: loading what it takes would delay the start."""
-    return bool(config.journal is not None or config.console is not None or config.holds or config.scripts)
+    """Whether the supervisor has to keep or show something for its workers: loading what it takes delays the start."""
+    has_spool = any(listener.spool is not None for listener in config.listeners)
+    return bool(
+        config.journal is not None or config.console is not None or config.holds or config.scripts or has_spool
+    )
 
 
 def _office(config: Config, live_faults: Any, console: Any) -> tuple[Any, Any]:
