@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from tests.support.background import in_background
 from tests.support.command import typing
 from tests.support.program import INTERPOSE, NAME, Program, interpose, wait_until
-from tests.support.raw_origin import RawOrigin, answering
+from tests.support.raw_origin import Connection, RawOrigin, answering
 
 from interpose.cli import run
 
@@ -353,6 +354,45 @@ def test_events_come_as_they_happen_and_end_with_the_instance(tmp_path: Path) ->
                 if line.startswith("event: "):
                     kinds.add(line[7:-1])
         assert watching.wait(10) == 0
+
+
+def test_a_file_of_a_spool_is_looked_at_edited_and_released_from_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def count(connection: Connection) -> None:
+        await connection.until(b"!")
+        await connection.send(b"%d octets" % len(connection.received))
+        connection.end()
+
+    editor = tmp_path / "editor.py"
+    code = "import pathlib, sys\nfile = pathlib.Path(sys.argv[1])\nfile.write_text(file.read_text() + ' friend!')\n"
+    editor.write_text(code)
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {editor}")
+    monkeypatch.delenv("VISUAL", raising=False)
+    with ExitStack() as stack:
+        server = stack.enter_context(in_background(lambda: RawOrigin(count)))
+        files = ("--to", server.address, "--dir", str(tmp_path / "spool"), "--hold", "--form", "plain")
+        program = stack.enter_context(Program(tmp_path / "run", "spool", *files, "--listen", "127.0.0.1:0"))
+        scene = Scene(program, server, tmp_path)
+        with socket.create_connection(("127.0.0.1", program.port), timeout=20) as client:
+            client.sendall(b"hello")
+            client.shutdown(socket.SHUT_WR)
+            items: list[dict[str, Any]] = []
+
+            def waits() -> bool:
+                items[:] = json.loads(scene.run("desk", "list", "--json"))["items"]
+                return bool(items)
+
+            wait_until(waits, "the file")
+            id = items[0]["id"]
+            assert id in scene.run("desk", "list")
+            assert "held" in scene.run("desk", "show", id)
+            assert scene.run("desk", "edit", id) == f"{id} is changed: 13 octets will be sent.\n"
+            assert scene.run("desk", "release", id) == f"{id} is released.\n"
+            with client.makefile("rb") as answer:
+                assert answer.read() == b"13 octets"
+        assert server.connections[0].received == b"hello friend!"
+        assert scene.run("desk", "list") == "Nothing waits.\n"
 
 
 async def test_on_a_terminal_flows_are_followed_in_a_table_until_ctrl_c(tmp_path: Path) -> None:
