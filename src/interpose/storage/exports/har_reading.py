@@ -40,18 +40,18 @@ class BadArchive(ValueError):
     """It is no HAR file, or an entry is none; one sentence."""
 
 
-class _Pair(msgspec.Struct):
+class _Pair(msgspec.Struct, frozen=True):
     name: str
     value: str | None = None
 
 
-class _Post(msgspec.Struct):
+class _Post(msgspec.Struct, frozen=True):
     text: str | None = None
     encoding: str | None = msgspec.field(default=None, name="_encoding")
     coding: str | None = msgspec.field(default=None, name="_coding")
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, frozen=True):
     method: str
     url: str
     http_version: str | None = msgspec.field(default=None, name="httpVersion")
@@ -60,21 +60,21 @@ class _Request(msgspec.Struct):
     size: float | None = msgspec.field(default=None, name="bodySize")
 
 
-class _Content(msgspec.Struct):
+class _Content(msgspec.Struct, frozen=True):
     size: float | None = None
     text: str | None = None
     encoding: str | None = None
     coding: str | None = msgspec.field(default=None, name="_coding")
 
 
-class _Response(msgspec.Struct):
+class _Response(msgspec.Struct, frozen=True):
     status: int
     reason: str | None = msgspec.field(default=None, name="statusText")
     headers: list[_Pair] = []
     content: _Content = _Content()
 
 
-class _Timings(msgspec.Struct):
+class _Timings(msgspec.Struct, frozen=True):
     blocked: float | None = None
     dns: float | None = None
     connect: float | None = None
@@ -82,14 +82,14 @@ class _Timings(msgspec.Struct):
     wait: float | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, frozen=True):
     type: str
     time: float
     data: str
     opcode: int = 1
 
 
-class _Entry(msgspec.Struct):
+class _Entry(msgspec.Struct, frozen=True):
     started: str = msgspec.field(name="startedDateTime")
     request: _Request
     response: _Response
@@ -100,11 +100,11 @@ class _Entry(msgspec.Struct):
     comment: str | None = None
 
 
-class _Log(msgspec.Struct):
+class _Log(msgspec.Struct, frozen=True):
     entries: list[msgspec.Raw]
 
 
-class _Archive(msgspec.Struct):
+class _Archive(msgspec.Struct, frozen=True):
     log: _Log
 
 
