@@ -186,6 +186,7 @@ def test_a_held_post_is_edited_on_the_page_and_goes_on_as_edited(page: Page, ser
     assert decision.message.content == Content.of(decision.message.content.data)
     assert decision.digest == decision.message.digest
     expect(page.get_by_text("Nothing waits")).to_be_visible()
+    expect(page.get_by_role("complementary")).to_have_count(0)
     page.get_by_role("link", name="Audit").click()
     expect(page.locator(".audit")).to_contain_text("edited")
     expect(page.locator(".audit")).to_contain_text("release")

@@ -49,7 +49,7 @@ CONTRAST = """() => {
   return faint;
 }"""
 NAMELESS = """() => [...document.querySelectorAll('button, a[href], input, textarea, select, [role=tab], [role=radio]')]
-  .filter(e => e.checkVisibility() && !(e.innerText?.trim() || e.ariaLabel || e.title || e.labels?.length))
+  .filter(e => e.checkVisibility() && !(e.textContent.trim() || e.ariaLabel || e.title || e.labels?.length))
   .map(e => e.outerHTML.slice(0, 100))"""
 
 

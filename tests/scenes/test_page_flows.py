@@ -153,6 +153,7 @@ def test_the_keyboard_leads_through_flows(page: Page) -> None:
         page.keyboard.press("x")
         expect(page.get_by_role("heading", name="Flows 239 and 238")).to_be_visible()
         page.go_back()
+        expect(page.get_by_role("complementary", name="Flow 238")).to_be_visible()
         page.keyboard.press("?")
         expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Next flow")
         page.keyboard.press("Escape")

@@ -1,7 +1,7 @@
 // The keyboard. A component declares what its keys do while it is shown; the last one shown is asked first, so that a
 // dialog's Escape comes before its page's. Keys that are letters rest while somebody types.
 
-import { useEffect, useRef } from './html.js';
+import { useLayoutEffect, useRef } from './html.js';
 
 const layers = [];
 
@@ -9,7 +9,8 @@ const layers = [];
 export function useKeys(bindings, isOn = true) {
   const current = useRef(bindings);
   current.current = isOn ? bindings : [];
-  useEffect(() => {
+  // At once: the next key may come before the next picture does.
+  useLayoutEffect(() => {
     const layer = () => current.current;
     layers.push(layer);
     return () => layers.splice(layers.indexOf(layer), 1);

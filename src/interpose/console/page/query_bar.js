@@ -32,6 +32,7 @@ export function QueryBar({ value, problem, onSearch, input, children }) {
   const offer = (now) => {
     clearTimeout(timer.current);
     timer.current = setTimeout(async () => {
+      if (!field.current) return;
       const cursor = toCharacters(now, field.current.selectionStart);
       const answer = await get(['flows', 'complete'], { text: now, cursor }).catch(() => ({ completions: [] }));
       if (field.current?.value !== now || document.activeElement !== field.current) return;
