@@ -35,6 +35,20 @@ _NAMES: Final = {
     "script_errors_total": ("script_errors_total", "Errors of users' scripts."),
     "link_dropped_total": ("link_dropped_total", "Messages of workers that the supervisor was too slow for."),
     "stalls_total": ("stalls_total", "Times that the loop of a worker stood still."),
+    "cache_hits_total": ("cache_hits_total", "Requests that a cache answered with what was fresh."),
+    "cache_stale_total": ("cache_stale_total", "Requests that a cache answered with what was stale."),
+    "cache_validated_total": ("cache_validated_total", "Requests that a cache answered with what it had validated."),
+    "cache_misses_total": ("cache_misses_total", "Requests that a cache had to ask a server for."),
+    "cache_collapsed_total": ("cache_collapsed_total", "Requests that a cache answered from another's fetch."),
+    "cache_bypassed_total": ("cache_bypassed_total", "Requests that passed a cache by."),
+    "cache_stored_total": ("cache_stored_total", "Answers that caches stored."),
+    "cache_evicted_total": ("cache_evicted_total", "Answers that made way for others in a cache."),
+    "cache_refused_total": ("cache_refused_total", "Answers that a cache had no room for."),
+    "cache_purged_total": ("cache_purged_total", "Answers that were purged."),
+    "cache_invalidated_total": ("cache_invalidated_total", "Answers that a change at their URL made invalid."),
+    "cache_objects": ("cache_objects", "Answers in caches."),
+    "cache_bytes": ("cache_bytes", "Size of the answers in caches."),
+    "cache_fetches": ("cache_fetches", "Fetches of caches that run."),
 }
 """The counters of workers: what they are called here, and what they mean."""
 
@@ -95,7 +109,7 @@ def _counters(counters: Mapping[str, float]) -> Iterator[str]:
             continue
         name, about = _NAMES.get(key, (key, ""))
         kind = "counter" if name.endswith("_total") else "gauge"
-        words = about or f"{key.removesuffix('_total').replace('_', ' ').capitalize()}."
+        words = about or f"{key.removesuffix('_total').replace('_', ' ').capitalize()} (see the manual)."
         yield from _family(name, kind, words, [("", (), counters[key])])
 
 
