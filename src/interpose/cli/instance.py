@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from interpose.cli import options
 from interpose.cli.say import Refused
@@ -18,14 +20,20 @@ RELOAD_TIMEOUT_S = 60.0
 
 def status(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:
     """Show what an instance listens on, its workers, and what they do."""
-    answer = ask(name, state, "GET", "/v1/status", ANSWER_TIMEOUT_S)
+    control = control_of(name, state)
+    answer = _said(control, "/v1/status")
+    upstreams = answer_of(control, "GET", "/v1/upstreams", ANSWER_TIMEOUT_S)
+    servers = upstreams.content["servers"] if upstreams.status == 200 and isinstance(upstreams.content, dict) else []
     if as_json:
-        print_json(answer)
+        print_json({**answer, "upstreams": servers})
         return
-    from interpose.cli.status_view import status_view
+    from interpose.cli.status_view import status_view, upstreams_view
     from interpose.cli.table import console
 
     console().print(status_view(answer))
+    if servers:
+        console().print()
+        console().print(upstreams_view(servers))
 
 
 def reload(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:
@@ -37,13 +45,41 @@ def reload(name: options.WhichName = "", state: options.State = "", as_json: opt
         print(f"Reloaded: generation {answer.get('generation', '?')} runs.")
 
 
-def drain(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:
-    """Let an instance accept no more, finish what it has begun, and end."""
+def drain(
+    server: Annotated[
+        str,
+        typer.Argument(metavar="UPSTREAM-SERVER", help="A server of an upstream, such as 10.0.0.7:8000."),
+    ] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Let the server get requests again.")] = False,
+    name: options.WhichName = "",
+    state: options.State = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Let an instance accept no more, finish what it has begun, and end; or let one server of its upstreams get no new
+    requests."""
+    if server:
+        _drain_server(server, undo, name, state, as_json)
+        return
+    if undo:
+        raise Refused("--undo is for a server; an instance that ends cannot be kept from it.")
     answer = ask(name, state, "POST", "/v1/drain", ANSWER_TIMEOUT_S)
     if as_json:
         print_json(answer)
     else:
         print("Draining: it accepts no more, finishes what it has begun, and ends.")
+
+
+def _drain_server(server: str, undo: bool, name: str, state: str, as_json: bool) -> None:
+    import json
+
+    content = json.dumps({"server": server, "undo": undo}).encode()
+    answer = ask(name, state, "POST", "/v1/upstreams/drain", RELOAD_TIMEOUT_S, content)
+    if as_json:
+        print_json(answer)
+    elif undo:
+        print(f"{server} gets requests again.")
+    else:
+        print(f"{server} gets no new requests; those under way go on.")
 
 
 def ask(
@@ -56,7 +92,17 @@ def ask(
     fields: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The answer of the instance meant, or a `Refused` that says why there is none."""
-    control = control_of(name, state)
+    return _said(control_of(name, state), path, method, timeout_s, content, fields)
+
+
+def _said(
+    control: Path,
+    path: str,
+    method: str = "GET",
+    timeout_s: float = ANSWER_TIMEOUT_S,
+    content: bytes = b"",
+    fields: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     answer = answer_of(control, method, path, timeout_s, content, fields)
     said = answer.content if isinstance(answer.content, dict) else {}
     if answer.status >= 300:

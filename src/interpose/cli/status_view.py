@@ -10,8 +10,20 @@ from rich.text import Text
 
 from interpose.cli.table import table
 
-_STATES = {"serving": "green", "ready": "green", "starting": "yellow", "draining": "yellow", "dead": "bold red"}
+_STATES = {
+    "serving": "green",
+    "ready": "green",
+    "starting": "yellow",
+    "draining": "yellow",
+    "dead": "bold red",
+    "up": "green",
+    "trying": "yellow",
+    "drained": "yellow",
+    "ejected": "bold red",
+    "down": "bold red",
+}
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_SERVER_NUMBERS = ("Active", "Requests", "Failures", "Latency")
 _WORKER_NUMBERS = ("Restarts", "Connections", "Requests", "Per s", "Memory")
 
 
@@ -37,6 +49,39 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
         numbers=_WORKER_NUMBERS,
     )
     return Group(headline(status), *console_link(status), *failed_reload(status), Text(), listeners, Text(), workers)
+
+
+def upstreams_view(servers: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The servers of upstreams, and how they stand."""
+    return table(
+        ("Upstream", "Server", "State", *_SERVER_NUMBERS),
+        [
+            (
+                _text(row, "upstream"),
+                _text(row, "server"),
+                Text(_state_of(row), style=_STATES.get(_text(row, "state"), "")),
+                *(_text(row, key) for key in ("active", "requests", "failures")),
+                milliseconds(row.get("latency_s")),
+            )
+            for row in servers
+        ],
+        numbers=_SERVER_NUMBERS,
+    )
+
+
+def _state_of(row: Mapping[str, Any]) -> str:
+    """The state, and in how many workers when they do not agree: each judges by its own requests."""
+    workers = row.get("workers")
+    if not isinstance(workers, dict) or len(workers) < 2:
+        return _text(row, "state")
+    return ", ".join(f"{state} in {count}" for state, count in workers.items())
+
+
+def milliseconds(seconds: object) -> str:
+    """A short time; a dash when none is known."""
+    if not isinstance(seconds, int | float) or seconds <= 0:
+        return "-"
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def headline(status: Mapping[str, Any]) -> Text:

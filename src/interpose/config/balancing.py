@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from interpose.config.model import Config
 from interpose.config.origins import origin_of
 from interpose.config.parts import Parts
@@ -81,6 +83,11 @@ def live_options(upstream: Upstream) -> LiveOptions:
         drained=frozenset(origin_of(server) for server in upstream.drained),
         sticky=Sticky(upstream.sticky_cookie, _secret(upstream), upstream.name) if upstream.sticky_cookie else None,
     )
+
+
+def told(parts: Parts, now: float) -> bytes:
+    """(in a worker) How the servers of its groups stand, for `config.live_upstreams`."""
+    return msgspec.json.encode([row for live in parts.every(LiveGroup) for row in live.group.rows(now)])
 
 
 def _secret(upstream: Upstream) -> bytes:

@@ -17,6 +17,8 @@ from interpose.console.control import ControlServer, serve_services
 from interpose.console.events import Events
 from interpose.console.news import HoldNews, SpoolNews
 from interpose.console.overview import Overview
+from interpose.console.exposition import exposition
+from interpose.console.monitor import monitor
 from interpose.console.services import Records, Services
 from interpose.core.hold import HeldMessage
 from interpose.core.journal import Summary
@@ -41,11 +43,11 @@ class Front:
         self._holds = HoldNews(self._events)
         self._overview: Overview | None = None
         self._services: Services | None = None
-        self._server: ControlServer | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._servers: dict[ControlServer, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._access: Access | None = None
         if console is not None:
+        self._live_upstreams = live_upstreams
             config = office.config
             port = parse_address(console.address).port
             self._access = Access(token_of(config), port=port, hosts=console.hosts, instance=config.process.name)
@@ -75,6 +77,7 @@ class Front:
         return self._services
 
     def serve_control(self, instance: Any, sock: Any) -> ControlServer:
+                upstreams=self._live_upstreams,
         """What serves the control socket of `instance`."""
         return serve_services(self.services(instance), sock)
 
@@ -83,8 +86,7 @@ class Front:
         services = self.services(instance)
         if self._console is not None:
             served = application(services, self._access)
-            self._server = ControlServer(served, self._console.socket, services.events)
-            self._serving = asyncio.get_running_loop().create_task(self._server.serve())
+            self._serve(ControlServer(served, self._console.socket, services.events))
             say_ready("console", "console", self._console.address, self._links()["admin"], self._log_format, at="at")
         if services.review is not None:
             self._holds.known((await services.review.listed(limit=1000)).holds)
@@ -96,10 +98,11 @@ class Front:
     async def end(self) -> None:
         """See `config.office.Front`."""
         self._events.close()
-        if self._server is not None and self._serving is not None:
-            self._server.stop()
-            await asyncio.wait([self._serving], timeout=STOP_S)
-            self._tasks.add(self._serving)
+        for server in self._servers:
+            server.stop()
+        if self._servers:
+            await asyncio.wait(self._servers.values(), timeout=STOP_S)
+            self._tasks.update(self._servers.values())
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -137,3 +140,6 @@ class Front:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+    def _serve(self, server: ControlServer) -> None:
+        self._servers[server] = asyncio.get_running_loop().create_task(server.serve())
+

@@ -42,8 +42,7 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
         config = console.in_place(config)
 
     def read() -> Config:
-        fresh = config if load is None else load()
-        return fresh if console is None else console.in_place(fresh)
+        return config if load is None else in_place(load())
 
     async def run() -> int:
         live_faults = LiveFaults(read, plan_of)
@@ -52,7 +51,7 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
             plan_of(config),
             command=WORKER_COMMAND,
             load=live_faults.load,
-            serve_control=serve_control or partial(_serve_control, live_faults),
+            serve_control=serve_control or partial(_serve_control, live_faults, live_upstreams),
             office=office,
             log_format=_log_format(config),
             interactive=interactive,
@@ -66,12 +65,11 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
 def keeps_anything(config: Config) -> bool:
     """Whether the supervisor has to keep or show something for its workers: loading what it takes delays the start."""
     has_spool = any(listener.spool is not None for listener in config.listeners)
-    return bool(
-        config.journal is not None or config.console is not None or config.holds or config.scripts or has_spool
-    )
+    return bool(any(table is not None for table in tables) or config.holds or config.scripts or has_spool)
 
 
 def _office(config: Config, live_faults: Any, console: Any) -> tuple[Any, Any]:
+        live_upstreams.begin(live_faults, supervisor.ask_workers)
     """What keeps, and what serves the control socket."""
     from interpose.config.office import Office
 
@@ -129,12 +127,12 @@ def _scheme_of(listener: Listener) -> str:
     return "tcp" if listener.tls is None else "tls"
 
 
-def _serve_control(live_faults: Any, instance: Any, sock: Any) -> Any:
+def _serve_control(live_faults: Any, live_upstreams: Any, instance: Any, sock: Any) -> Any:
     """The server of the control socket, loaded when it is wanted: after the ready line, which it would delay."""
     from interpose.config.cache_questions import LiveCaches
     from interpose.console.control import serve_control
 
-    return serve_control(instance, sock, live_faults, LiveCaches(instance.ask_workers))
+    return serve_control(instance, sock, live_faults, LiveCaches(instance.ask_workers), upstreams=live_upstreams)
 
 
 # --- in a worker process -------------------------------------------------------------------------------------------

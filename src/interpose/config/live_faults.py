@@ -84,7 +84,7 @@ class LiveFaults:
             tables = tuple(fault_table(one) if isinstance(one, str) else one for one in faults)
             place = self._place(name)
         except ValueError as error:
-            return self._refused(str(error))
+            return self.refused(str(error))
         return await self._change({**self._set, place: tables})
 
     async def clear(self, name: str) -> Result:
@@ -93,18 +93,22 @@ class LiveFaults:
             return await self._change({})
         wanted = {place for place in self._set if name in (place.name, f"{place.of}:{place.name}")}
         if not wanted:
-            return self._refused(f"{name!r} has no live faults; `interpose faults list` shows what has")
+            return self.refused(f"{name!r} has no live faults; `interpose faults list` shows what has")
         return await self._change({place: tables for place, tables in self._set.items() if place not in wanted})
+
+    async def again(self) -> Result:
+        """Change over to the same once more, because planning it comes to something else now."""
+        return await self._change(dict(self._set))
 
     async def _change(self, wanted: dict[Place, Tables]) -> Result:
         async with self._changing:
             try:
-                self._plan(self._written(), wanted)
+                self._plan(self.written, wanted)
             except ConfigError as error:
                 problems = (one._replace(where=_ABOVE.sub("", one.where)) for one in error.problems)
-                return self._refused(*map(str, problems))
+                return self.refused(*map(str, problems))
             before, self._set = self._set, wanted
-            result = await self._running.apply(lambda: self._plan(self._written(), wanted))
+            result = await self._running.apply(lambda: self._plan(self.written, wanted))
             if result.errors:
                 self._set = before
             return result
@@ -121,7 +125,7 @@ class LiveFaults:
 
     def _place(self, name: str) -> Place:
         """The listener or route of that name. ValueError when there is none, or one of each."""
-        config = self._written()
+        config = self.written
         places = [Place("listener", one.name) for one in config.listeners]
         places += [Place("route", one.name) for one in config.routes]
         found = [place for place in places if name in (place.name, f"{place.of}:{place.name}")]
@@ -137,7 +141,9 @@ class LiveFaults:
         assert self._reloading is not None
         return self._reloading
 
-    def _written(self) -> Config:
+    @property
+    def written(self) -> Config:
+        """The configuration that runs, as it was written."""
         plan = self._running.plan
         return self._decoded(plan.written or plan.config)
 
@@ -145,7 +151,8 @@ class LiveFaults:
     def _decoded(encoded: bytes) -> Config:
         return msgspec.msgpack.decode(encoded, type=Config)
 
-    def _refused(self, *sentences: str) -> Result:
+    def refused(self, *sentences: str) -> Result:
+        """That nothing has changed, and why."""
         errors = tuple(sentence if sentence.endswith(("?", ".")) else f"{sentence}." for sentence in sentences)
         return Result(generation=self._running.generation, errors=errors)
 

@@ -23,6 +23,7 @@ from interpose.console.faults import faults_group
 from interpose.console.instance import instance_group
 from interpose.console.resource import Group, Resource, Role, json, routes_of
 from interpose.console.services import Services
+from interpose.console.upstreams import upstreams_group
 
 CONTROL: Final = "/v1"
 CONSOLE: Final = "/api/v1"
@@ -34,6 +35,7 @@ _OFF: Final = {
     "overview": "This instance counts nothing for an overview. Start it with a console.",
     "cache": "This instance cannot be asked about a cache.",
     "faults": "The faults of this instance cannot be changed while it runs.",
+    "upstreams": "The upstreams of this instance cannot be asked about.",
 }
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
 
@@ -78,6 +80,8 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
     if services.caches is not None:
         groups.append(caches_group(services.caches))
     if services.faults is not None:
+    if services.upstreams is not None:
+        groups.append(upstreams_group(services.upstreams))
         groups.append(faults_group(services.faults))
     groups.append(_events_group(services))
     return groups

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from interpose.console.application import application
 from interpose.console.events import Events
-from interpose.console.services import Caches, Faults, Instance, Services
+from interpose.console.services import Caches, Faults, Instance, Services, Upstreams
 
 
 class ControlServer(uvicorn.Server):
@@ -64,7 +64,11 @@ def serve_services(services: Services, sock: Any) -> ControlServer:
 
 
 def serve_control(
-    instance: Instance, sock: Any, live_faults: Faults | None = None, caches: Caches | None = None
+    instance: Instance,
+    sock: Any,
+    live_faults: Faults | None = None,
+    caches: Caches | None = None,
+    upstreams: Upstreams | None = None,
 ) -> ControlServer:
     """The server of the control API of an instance that keeps nothing, on `sock`."""
-    return serve_services(Services(instance=instance, faults=live_faults, caches=caches), sock)
+    return serve_services(Services(instance=instance, faults=live_faults, caches=caches, upstreams=upstreams), sock)

@@ -79,6 +79,16 @@ class Caches(Protocol):
         """Forget what is meant, or let it be stale."""
 
 
+class Upstreams(Protocol):
+    """The servers behind gateways."""
+
+    async def rows(self) -> Sequence[Mapping[str, Any]]:
+        """How each stands."""
+
+    async def drain(self, server: str, *, undo: bool) -> ReloadResult:
+        """Let one get no new requests, or get them again."""
+
+
 class Replayed(Protocol):
     """What came of a request that was sent again: the status of its answer, or the failure."""
 
@@ -121,6 +131,7 @@ class Services:
     faults: Faults | None = None
     caches: Caches | None = None
     records: Records | None = None
+    upstreams: Upstreams | None = None
     replay: Replay | None = None
     review: Review | None = None
     spools: Sequence[Spool] | None = None
