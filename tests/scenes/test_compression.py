@@ -21,7 +21,7 @@ from tests.scenes import judge
 from tests.support.certificates import CertificateAuthority
 from tests.support.nginx import Nginx
 from tests.support.product import product
-from tests.support.program import Program, interpose
+from tests.support.program import Program, interpose, wait_until
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import Connection, RawOrigin, answering
 
@@ -337,3 +337,26 @@ codings = ["br", "gzip"]
     said = interpose("check", str(file))
     assert said.returncode == 2
     assert "has no meaning for role" in said.stderr
+
+
+def test_what_was_compressed_is_on_disk_after_a_restart(tmp_path: Path, root: Path) -> None:
+    large = JSON * 8
+    (root / "large.json").write_bytes(large)
+    kept = ("--compress", "--cache", f"64MiB,{tmp_path / 'kept'}")
+    with Nginx(tmp_path / "nginx", root, extra="add_header Cache-Control max-age=600;") as origin:
+        ask_for = ("-H", "Accept-Encoding: gzip", "-H", "Host: a.example")  # the port is another each time
+        lengths: list[str] = []
+        for _ in range(2):
+            with Program(tmp_path, "gateway", f"127.0.0.1:{origin.port}", *kept) as program:
+
+                def is_known(url: str = f"{program.url}/large.json") -> bool:
+                    """Whether the length is known beforehand, as it is of what was compressed before."""
+                    fields, content = curl(*ask_for, url)
+                    assert gzip.decompress(content) == large
+                    lengths.append(fields.get("content-length", ""))
+                    return lengths[-1] != ""
+
+                wait_until(is_known, "it is kept compressed")
+        assert lengths[0] == ""  # while it was fetched, nobody knew
+        assert lengths[-2] == lengths[-1]  # the first answer after the restart, too
+        assert origin.requests == ["GET /large.json 200"]
