@@ -10,6 +10,7 @@ from interpose.config.cache_questions import LiveCaches
 from interpose.config.console_place import ConsolePlace, token_of
 from interpose.config.deliveries import Delivered, Order
 from interpose.config.live_faults import LiveFaults
+from interpose.config.live_upstreams import LiveUpstreams
 from interpose.config.office import Office
 from interpose.console.access import Access
 from interpose.console.application import application
@@ -17,8 +18,6 @@ from interpose.console.control import ControlServer, serve_services
 from interpose.console.events import Events
 from interpose.console.news import HoldNews, SpoolNews
 from interpose.console.overview import Overview
-from interpose.console.exposition import exposition
-from interpose.console.monitor import monitor
 from interpose.console.services import Records, Services
 from interpose.core.hold import HeldMessage
 from interpose.core.journal import Summary
@@ -34,20 +33,28 @@ STOP_S = 1.5
 class Front:
     """See the module, and `config.office.Front`. `console` is where the console listens, None without one."""
 
-    def __init__(self, office: Office, live_faults: LiveFaults, console: ConsolePlace | None, log_format: str) -> None:
+    def __init__(
+        self,
+        office: Office,
+        live_faults: LiveFaults,
+        live_upstreams: LiveUpstreams,
+        console: ConsolePlace | None,
+        log_format: str,
+    ) -> None:
         self._office = office
         self._live_faults = live_faults
+        self._live_upstreams = live_upstreams
         self._console = console
         self._log_format = log_format
         self._events = Events()
         self._holds = HoldNews(self._events)
         self._overview: Overview | None = None
         self._services: Services | None = None
-        self._servers: dict[ControlServer, asyncio.Task[None]] = {}
+        self._server: ControlServer | None = None
+        self._serving: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._access: Access | None = None
         if console is not None:
-        self._live_upstreams = live_upstreams
             config = office.config
             port = parse_address(console.address).port
             self._access = Access(token_of(config), port=port, hosts=console.hosts, instance=config.process.name)
@@ -65,6 +72,7 @@ class Front:
             self._services = Services(
                 instance=instance,
                 faults=self._live_faults,
+                upstreams=self._live_upstreams,
                 caches=LiveCaches(instance.ask_workers),
                 records=records,
                 replay=self._replay,
@@ -77,7 +85,6 @@ class Front:
         return self._services
 
     def serve_control(self, instance: Any, sock: Any) -> ControlServer:
-                upstreams=self._live_upstreams,
         """What serves the control socket of `instance`."""
         return serve_services(self.services(instance), sock)
 
@@ -86,7 +93,8 @@ class Front:
         services = self.services(instance)
         if self._console is not None:
             served = application(services, self._access)
-            self._serve(ControlServer(served, self._console.socket, services.events))
+            self._server = ControlServer(served, self._console.socket, services.events)
+            self._serving = asyncio.get_running_loop().create_task(self._server.serve())
             say_ready("console", "console", self._console.address, self._links()["admin"], self._log_format, at="at")
         if services.review is not None:
             self._holds.known((await services.review.listed(limit=1000)).holds)
@@ -98,11 +106,10 @@ class Front:
     async def end(self) -> None:
         """See `config.office.Front`."""
         self._events.close()
-        for server in self._servers:
-            server.stop()
-        if self._servers:
-            await asyncio.wait(self._servers.values(), timeout=STOP_S)
-            self._tasks.update(self._servers.values())
+        if self._server is not None and self._serving is not None:
+            self._server.stop()
+            await asyncio.wait([self._serving], timeout=STOP_S)
+            self._tasks.add(self._serving)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -140,6 +147,3 @@ class Front:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-    def _serve(self, server: ControlServer) -> None:
-        self._servers[server] = asyncio.get_running_loop().create_task(server.serve())
-

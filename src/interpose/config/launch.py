@@ -28,6 +28,7 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
     """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad)."""
     from interpose.config.console_place import ConsolePlace
     from interpose.config.live_faults import LiveFaults
+    from interpose.config.live_upstreams import LiveUpstreams
     from interpose.engine.calls import NoOffice
     from interpose.engine.supervisor import Supervisor, refuse
     from interpose.net.listen import raise_descriptor_limit
@@ -42,11 +43,15 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
         config = console.in_place(config)
 
     def read() -> Config:
-        return config if load is None else in_place(load())
+        fresh = config if load is None else load()
+        return fresh if console is None else console.in_place(fresh)
 
     async def run() -> int:
-        live_faults = LiveFaults(read, plan_of)
-        office, serve_control = _office(config, live_faults, console) if keeps_anything(config) else (NoOffice(), None)
+        live_upstreams = LiveUpstreams(plan_of)
+        live_faults = LiveFaults(read, live_upstreams.plan_of)
+        office, serve_control = (
+            _office(config, live_faults, live_upstreams, console) if keeps_anything(config) else (NoOffice(), None)
+        )
         supervisor = Supervisor(
             plan_of(config),
             command=WORKER_COMMAND,
@@ -57,6 +62,7 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
             interactive=interactive,
         )
         live_faults.begin(supervisor.reloading)
+        live_upstreams.begin(live_faults, supervisor.ask_workers)
         return await supervisor.run()
 
     return asyncio.run(run())
@@ -65,11 +71,12 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
 def keeps_anything(config: Config) -> bool:
     """Whether the supervisor has to keep or show something for its workers: loading what it takes delays the start."""
     has_spool = any(listener.spool is not None for listener in config.listeners)
-    return bool(any(table is not None for table in tables) or config.holds or config.scripts or has_spool)
+    return bool(
+        config.journal is not None or config.console is not None or config.holds or config.scripts or has_spool
+    )
 
 
-def _office(config: Config, live_faults: Any, console: Any) -> tuple[Any, Any]:
-        live_upstreams.begin(live_faults, supervisor.ask_workers)
+def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any) -> tuple[Any, Any]:
     """What keeps, and what serves the control socket."""
     from interpose.config.office import Office
 
@@ -79,7 +86,7 @@ def _office(config: Config, live_faults: Any, console: Any) -> tuple[Any, Any]:
         from interpose.config.front import Front
 
         nonlocal front
-        front = Front(office, live_faults, console, _log_format(config))
+        front = Front(office, live_faults, live_upstreams, console, _log_format(config))
         return front
 
     return Office(config, make_front), lambda instance, sock: front.serve_control(instance, sock)
