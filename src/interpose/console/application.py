@@ -34,8 +34,8 @@ _OFF: Final = {
     "spool": "No listener of this instance is a spool; `interpose spool` starts one.",
     "overview": "This instance counts nothing for an overview. Start it with a console.",
     "cache": "This instance cannot be asked about a cache.",
-    "faults": "The faults of this instance cannot be changed while it runs.",
     "upstreams": "The upstreams of this instance cannot be asked about.",
+    "faults": "The faults of this instance cannot be changed while it runs.",
 }
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
 
@@ -79,9 +79,9 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
         groups.append(_overview_group(services))
     if services.caches is not None:
         groups.append(caches_group(services.caches))
-    if services.faults is not None:
     if services.upstreams is not None:
         groups.append(upstreams_group(services.upstreams))
+    if services.faults is not None:
         groups.append(faults_group(services.faults))
     groups.append(_events_group(services))
     return groups
