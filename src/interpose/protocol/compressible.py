@@ -35,6 +35,9 @@ _LOOKED_AT = _DIGESTS | frozenset(
     (b"cache-control", b"content-encoding", b"content-range", b"content-type", b"set-cookie")
 )
 _SAME_SITE = frozenset((b"none", b"same-origin", b"same-site"))
+_REMEMBERED_BYTES = 256
+"""Of an entity-tag. One that is longer is of no use to anybody, and goes."""
+
 _TAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 ACCEPT_ENCODING = b"accept-encoding"
@@ -176,16 +179,27 @@ def why_personal(asked: Asked, said: Said) -> str:
 def coded(lines: Iterable[FieldLine], coding: str) -> list[FieldLine]:
     """The fields of a response whose content is given a coding: another representation, so its entity-tag is weak, and
     parts of it are not offered."""
-    kept = [line if line[0] != b"etag" else weakened(line) for line in lines if line[0] != b"accept-ranges"]
+    kept: list[FieldLine] = []
+    for line in lines:
+        if line[0] == b"etag":
+            if (weak := weakened(line)) is not None:
+                kept.append(weak)
+        elif line[0] != b"accept-ranges":
+            kept.append(line)
     kept.append(_CODINGS[coding])
-    return varying([line for line in kept if line is not None])
+    return varying(kept)
 
 
 def weakened(line: FieldLine) -> FieldLine | None:
     """The same entity-tag, weak: it is the same for every coding. None for what is none, which cannot be made weak."""
     if line[2].startswith(b"W/"):
         return line
-    return field_line(line[1], b"W/" + line[2]) if _TAG.fullmatch(line[2]) else None
+    return _weak(line[1], line[2]) if len(line[2]) <= _REMEMBERED_BYTES else None
+
+
+@lru_cache(maxsize=1024)
+def _weak(name: bytes, tag: bytes) -> FieldLine | None:
+    return field_line(name, b"W/" + tag) if _TAG.fullmatch(tag) else None
 
 
 def varying(lines: list[FieldLine]) -> list[FieldLine]:
