@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Awaitable, Mapping
-from functools import partial
 from typing import Final
 
 from interpose.core.exchange import Attempt, Exchange, Outcome
@@ -73,6 +72,20 @@ class RouteCounts:
         self.others = others
 
 
+class Ending:
+    """Counts one exchange when it is called with the outcome. (A class, since a `partial` costs more once compiled.)"""
+
+    __slots__ = ("_exchange", "_meter")
+
+    def __init__(self, meter: Meter, exchange: Exchange) -> None:
+        self._meter = meter
+        self._exchange = exchange
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Count it."""
+        self._meter.count(self._exchange, outcome)
+
+
 class Meter:
     """The filter (phase OBSERVE). `routes` by name; what has no route, or an unknown one, is counted in `rest`."""
 
@@ -82,14 +95,15 @@ class Meter:
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`. (No coroutine of its own, as for the access log.)"""
-        exchange.at_end(partial(self._end, exchange))
+        exchange.at_end(Ending(self, exchange))
         return forward(exchange, request)
 
     def without_request(self, exchange: Exchange) -> None:
         """Count an exchange whose request could not be read."""
-        exchange.at_end(partial(self._end, exchange))
+        exchange.at_end(Ending(self, exchange))
 
-    def _end(self, exchange: Exchange, outcome: Outcome) -> None:
+    def count(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Count an exchange that has ended."""
         route = self._routes.get(exchange.route)
         if route is None:
             route = self._rest
