@@ -11,11 +11,14 @@ from interpose.config.console_place import ConsolePlace, token_of
 from interpose.config.deliveries import Delivered, Order
 from interpose.config.live_faults import LiveFaults
 from interpose.config.live_upstreams import LiveUpstreams
+from interpose.config.metrics_place import MetricsPlace
 from interpose.config.office import Office
 from interpose.console.access import Access
 from interpose.console.application import application
 from interpose.console.control import ControlServer, serve_services
 from interpose.console.events import Events
+from interpose.console.exposition import exposition
+from interpose.console.monitor import monitor
 from interpose.console.news import HoldNews, SpoolNews
 from interpose.console.overview import Overview
 from interpose.console.services import Records, Services
@@ -31,7 +34,8 @@ STOP_S = 1.5
 
 
 class Front:
-    """See the module, and `config.office.Front`. `console` is where the console listens, None without one."""
+    """See the module, and `config.office.Front`. `console` and `metrics` are where both listen, None without
+    them."""
 
     def __init__(
         self,
@@ -39,19 +43,20 @@ class Front:
         live_faults: LiveFaults,
         live_upstreams: LiveUpstreams,
         console: ConsolePlace | None,
+        metrics: MetricsPlace | None,
         log_format: str,
     ) -> None:
         self._office = office
         self._live_faults = live_faults
         self._live_upstreams = live_upstreams
         self._console = console
+        self._metrics = metrics
         self._log_format = log_format
         self._events = Events()
         self._holds = HoldNews(self._events)
         self._overview: Overview | None = None
         self._services: Services | None = None
-        self._server: ControlServer | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._servers: dict[ControlServer, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._access: Access | None = None
         if console is not None:
@@ -81,6 +86,7 @@ class Front:
                 overview=self._overview,
                 events=self._events,
                 links=self._links if self._console is not None else None,
+                metrics=lambda: exposition(instance.status(), instance.tallies()),
             )
         return self._services
 
@@ -93,9 +99,13 @@ class Front:
         services = self.services(instance)
         if self._console is not None:
             served = application(services, self._access)
-            self._server = ControlServer(served, self._console.socket, services.events)
-            self._serving = asyncio.get_running_loop().create_task(self._server.serve())
+            self._serve(ControlServer(served, self._console.socket, services.events))
             say_ready("console", "console", self._console.address, self._links()["admin"], self._log_format, at="at")
+        if (place := self._metrics) is not None:
+            assert services.metrics is not None
+            served = monitor(instance, services.metrics, allow_from=place.allow_from, hosts=place.hosts)
+            self._serve(ControlServer(served, place.socket))
+            say_ready("metrics", "metrics", place.address, place.url, self._log_format, at="at")
         if services.review is not None:
             self._holds.known((await services.review.listed(limit=1000)).holds)
         if self._overview is not None:
@@ -106,16 +116,18 @@ class Front:
     async def end(self) -> None:
         """See `config.office.Front`."""
         self._events.close()
-        if self._server is not None and self._serving is not None:
-            self._server.stop()
-            await asyncio.wait([self._serving], timeout=STOP_S)
-            self._tasks.add(self._serving)
+        for server in self._servers:
+            server.stop()
+        if self._servers:
+            await asyncio.wait(self._servers.values(), timeout=STOP_S)
+            self._tasks.update(self._servers.values())
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._console is not None:
-            self._console.socket.close()
+        for place in (self._console, self._metrics):
+            if place is not None:
+                place.socket.close()
 
     def flows(self, rows: list[Summary]) -> None:
         """See `config.office.Front`."""
@@ -142,6 +154,9 @@ class Front:
         assert self._access is not None
         assert self._console is not None
         return self._access.links(self._console.address)
+
+    def _serve(self, server: ControlServer) -> None:
+        self._servers[server] = asyncio.get_running_loop().create_task(server.serve())
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -29,6 +29,7 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
     from interpose.config.console_place import ConsolePlace
     from interpose.config.live_faults import LiveFaults
     from interpose.config.live_upstreams import LiveUpstreams
+    from interpose.config.metrics_place import MetricsPlace
     from interpose.engine.calls import NoOffice
     from interpose.engine.supervisor import Supervisor, refuse
     from interpose.net.listen import raise_descriptor_limit
@@ -37,20 +38,28 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
     raise_descriptor_limit()
     try:
         console = ConsolePlace.bound(config.console) if config.console is not None else None
+        metrics = MetricsPlace(config.metrics) if config.metrics is not None else None
     except ValueError as error:
         return refuse(error, 2, _log_format(config))
-    if console is not None:
-        config = console.in_place(config)
+    places = [place for place in (console, metrics) if place is not None]
+
+    def in_place(config: Config) -> Config:
+        for place in places:
+            config = place.in_place(config)
+        return config
+
+    config = in_place(config)
 
     def read() -> Config:
-        fresh = config if load is None else load()
-        return fresh if console is None else console.in_place(fresh)
+        return config if load is None else in_place(load())
 
     async def run() -> int:
         live_upstreams = LiveUpstreams(plan_of)
         live_faults = LiveFaults(read, live_upstreams.plan_of)
         office, serve_control = (
-            _office(config, live_faults, live_upstreams, console) if keeps_anything(config) else (NoOffice(), None)
+            _office(config, live_faults, live_upstreams, console, metrics)
+            if keeps_anything(config)
+            else (NoOffice(), None)
         )
         supervisor = Supervisor(
             plan_of(config),
@@ -70,13 +79,12 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
 
 def keeps_anything(config: Config) -> bool:
     """Whether the supervisor has to keep or show something for its workers: loading what it takes delays the start."""
+    tables = (config.journal, config.console, config.metrics)
     has_spool = any(listener.spool is not None for listener in config.listeners)
-    return bool(
-        config.journal is not None or config.console is not None or config.holds or config.scripts or has_spool
-    )
+    return bool(any(table is not None for table in tables) or config.holds or config.scripts or has_spool)
 
 
-def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any) -> tuple[Any, Any]:
+def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any, metrics: Any) -> tuple[Any, Any]:
     """What keeps, and what serves the control socket."""
     from interpose.config.office import Office
 
@@ -86,7 +94,7 @@ def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any)
         from interpose.config.front import Front
 
         nonlocal front
-        front = Front(office, live_faults, live_upstreams, console, _log_format(config))
+        front = Front(office, live_faults, live_upstreams, console, metrics, _log_format(config))
         return front
 
     return Office(config, make_front), lambda instance, sock: front.serve_control(instance, sock)

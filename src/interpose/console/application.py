@@ -32,6 +32,7 @@ _OFF: Final = {
     "flows": "Nothing is recorded by this instance. Give it a `[journal]` table, or start it with a console.",
     "desk": "This instance has no desk. Give it a `[console]` table or a rule that holds something.",
     "spool": "No listener of this instance is a spool; `interpose spool` starts one.",
+    "metrics": "This instance counts nothing for monitoring. Give it a `[metrics]` table, or start it with a console.",
     "overview": "This instance counts nothing for an overview. Start it with a console.",
     "cache": "This instance cannot be asked about a cache.",
     "upstreams": "The upstreams of this instance cannot be asked about.",
@@ -83,6 +84,10 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
         groups.append(upstreams_group(services.upstreams))
     if services.faults is not None:
         groups.append(faults_group(services.faults))
+    if services.metrics is not None:
+        from interpose.console.monitor import metrics_group
+
+        groups.append(metrics_group(services.metrics))
     groups.append(_events_group(services))
     return groups
 

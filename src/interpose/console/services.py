@@ -125,16 +125,18 @@ class Records:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """See the module. `links` gives for each role the URL at which a browser is let in."""
+    """See the module. `links` gives for each role the URL at which a browser is let in, `metrics`
+    what was counted, for monitoring."""
 
     instance: Instance
     faults: Faults | None = None
     caches: Caches | None = None
-    records: Records | None = None
     upstreams: Upstreams | None = None
+    records: Records | None = None
     replay: Replay | None = None
     review: Review | None = None
     spools: Sequence[Spool] | None = None
     overview: Overview | None = None
     events: Events = field(default_factory=Events)
     links: Callable[[], Mapping[str, str]] | None = None
+    metrics: Callable[[], str] | None = None
