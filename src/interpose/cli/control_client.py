@@ -109,8 +109,7 @@ async def asked(
     try:
         try:
             reader, writer = await asyncio.open_unix_connection(str(control), limit=MAX_ANSWER_BYTES)
-            writer.write(f"{head}\r\n".encode())
-            await _write(writer, content)
+            await _write(writer, f"{head}\r\n".encode(), content)
             received = await _received(reader)
         except OSError as error:
             raise NoAnswer(f"{control} cannot be asked: {(error.strerror or str(error)).lower()}.") from None
@@ -128,10 +127,12 @@ def reviewer() -> str:
         return "somebody"
 
 
-async def _write(writer: asyncio.StreamWriter, content: bytes | BinaryIO) -> None:
+async def _write(writer: asyncio.StreamWriter, head: bytes, content: bytes | BinaryIO) -> None:
     if isinstance(content, bytes):
-        writer.write(content)
+        # In one piece: a refusal that follows the head at once must not meet content that is still to be written.
+        writer.write(head + content)
         return
+    writer.write(head)
     content.seek(0)
     with contextlib.suppress(ConnectionError):  # it has refused the rest, and says why
         while piece := await asyncio.to_thread(content.read, PIECE_BYTES):

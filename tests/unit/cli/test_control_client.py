@@ -73,6 +73,33 @@ async def test_an_answer_that_is_none_is_said(tmp_path: Path, answer: bytes, why
     assert str(error.value) == why
 
 
+async def test_a_question_goes_out_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who refuses by the head alone, and closes, is heard: nothing is left to be written into the closed socket."""
+    written: list[bytes] = []
+
+    class Refusing:
+        """A socket whose other end answers the first piece and takes no second one."""
+
+        def write(self, data: bytes) -> None:
+            if written:
+                raise BrokenPipeError
+            written.append(data)
+
+        def close(self) -> None:
+            pass
+
+    async def connect(path: str, limit: int) -> tuple[asyncio.StreamReader, Refusing]:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"HTTP/1.0 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
+        reader.feed_eof()
+        return reader, Refusing()
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", connect)
+    answer = await ask(Path("control.sock"), "POST", "/v1/x", 5, b'{"query": null}')
+    assert answer.status == 404
+    assert written[0].endswith(b'\r\n\r\n{"query": null}')
+
+
 async def test_nobody_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(NoAnswer, match="cannot be asked: no such file"):
         await ask(tmp_path / "none", "GET", "/v1/x", 5)
