@@ -53,7 +53,7 @@ def flow_story(
     yield from _how_it_went(flow)
     for attempt in flow["attempts"]:
         yield ""
-        yield from _attempt(attempt)
+        yield from _attempt(attempt, flow["kind"] == "http")
     if flow["kind"] == "http" or flow["request"]["fields"]:
         yield from _part(f"{flow['method']} {flow['url']}", flow["request"], previews["request"])
         if flow["status"]:
@@ -90,14 +90,19 @@ def _how_it_went(flow: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_shown(name)}: {_shown(value)}"
 
 
-def _attempt(attempt: Mapping[str, Any]) -> Iterator[str]:
+def _attempt(attempt: Mapping[str, Any], is_answered: bool) -> Iterator[str]:
+    """A try. A conversation has no one answer that could be missing, and a flow of datagrams no connection."""
     if attempt["reused"]:
-        how = "on a connection that was open"
+        how = ", on a connection that was open"
+    elif attempt["connected_ms"]:
+        how = f", connected after {took(attempt['connected_ms'])}"
     else:
-        how = f"connected after {took(attempt['connected_ms'])}" if attempt["connected_ms"] else "not connected"
+        how = ", not connected" if is_answered or attempt["failure"] else ""
     peer = f" ({_shown(attempt['peer'])})" if attempt["peer"] else ""
-    end = f"status {attempt['status']}" if attempt["status"] else attempt["failure"] or "no answer"
-    yield f"Upstream {_shown(attempt['origin'])}{peer}, {how}: {_shown(end)}"
+    end = f"status {attempt['status']}" if attempt["status"] else _shown(attempt["failure"])
+    if is_answered and not end:
+        end = "no answer"
+    yield f"Upstream {_shown(attempt['origin'])}{peer}{how}{f': {end}' if end else '.'}"
 
 
 def _part(first: str, part: Mapping[str, Any], preview: Mapping[str, Any]) -> Iterator[str]:

@@ -81,7 +81,12 @@ def hold_story(hold: Mapping[str, Any]) -> Iterator[str]:
         why = f": {shown(entry['why'])}" if entry["why"] else ""
         yield f"  {moment(entry['at'])}  {shown(entry['who'])}  {shown(entry['what'])}{why}"
     yield ""
-    yield shown(f"{hold['method']} {hold['url']}" if hold["method"] else f"{hold['status']} {hold['reason']}".strip())
+    if hold["method"]:
+        yield shown(f"{hold['method']} {hold['url']}")
+    elif hold["status"]:
+        yield shown(f"{hold['status']} {hold['reason']}".strip())
+    else:  # a piece of a conversation has no head
+        yield shown(f"To {hold['url']}:")
     for name, value in hold["fields"]:
         yield f"{shown(name)}: {shown(value)}"
     yield ""

@@ -191,6 +191,23 @@ def test_content_comes_from_a_file_without_an_editor(tmp_path: Path, monkeypatch
         desk_edit.edit_hold(CONTROL, hold(), tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({}, "POST http://shop.example/"),
+        (RESPONSE, "200 OK"),
+        (CHUNK | {"url": "127.0.0.1:9"}, "To 127.0.0.1:9:"),
+    ],
+)
+def test_what_is_held_is_told_with_the_line_it_has(changes: dict[str, Any], first: str) -> None:
+    shown = {
+        "state": "waiting", "deadline": None, "user": "", "client_waits": True, "client": "127.0.0.1:1", "rule": "x",
+        "reviewers": [], "outcome": None, "verdict": None, "by": "", "on_timeout": "drop", "audit": [],
+    }  # fmt: skip
+    lines = list(hold_story(hold("hello", "text", **changes, **shown)))
+    assert lines[lines.index("") + 1] == first
+
+
 def test_nothing_that_is_held_moves_the_cursor() -> None:
     evil = "a\x1b[2J\u202e\x07b"
     shown = {
