@@ -42,7 +42,8 @@ export default function Cache({ place }) {
       ${value ? html`<p class="dim">${isWhole ? count(rows.length, 'answer') : `The first ${count(rows.length, 'answer')}`}${rows.length ? `, ${size(rows.reduce((sum, row) => sum + row.bytes, 0))}` : ''}</p>` : null}
       ${rows.length ? html`<ul class="stored">${rows.map((row) => html`<${Stored} key=${`${row.cache} ${row.key} ${row.stored_at}`} row=${row} onPurge=${setPurging} />`)}</ul>` : null}
       ${value && !rows.length && !problem ? html`<${Empty} title=${pattern === '*' ? 'Nothing is stored yet' : 'Nothing stored is meant by this'}>
-        <p>What may be stored is, once it was asked for. A page's Cache-Control says whether it may.</p></${Empty}>` : null}
+        <p>What may be stored is, once it was asked for. A page's Cache-Control says whether it may.</p>
+        <p>There is a cache when Interpose was started with <code>--cache 256MiB</code>, or its configuration has a <code>[[cache]]</code>.</p></${Empty}>` : null}
       ${purging ? html`<${Purge} pattern=${purging} known=${purging === pattern && isWhole ? rows.length : purging === pattern ? null : 1}
         onClose=${() => setPurging('')} onDone=${() => { setPurging(''); reload(); }} />` : null}
     </section>
