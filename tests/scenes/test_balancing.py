@@ -260,6 +260,54 @@ async def test_weights_are_kept_and_a_cookie_stays_with_its_server(tmp_path: Pat
         (first if stays == {b"a"} else second).start()
 
 
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_f24_checks_find_out_that_a_server_is_down_and_up_again_without_any_request(kind: str) -> None:
+    check = {"kind": kind, "interval_s": 0.1, "timeout_s": 1.0, "rise": 2, "fall": 2, "path": "/health"}
+    with SmallOrigin("a") as a, SmallOrigin("b") as b:
+        async with product(gateway([a.address, b.address], check=check), may_log_errors=True) as running:
+
+            async def told(*states: str) -> None:
+                async with asyncio.timeout(10):
+                    while states != tuple(row["state"] for row in await rows()):  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+
+            async def rows() -> list[dict[str, Any]]:
+                answer = await running.running.ask_a_worker(b"upstreams ", 5.0)
+                found: list[dict[str, Any]] = json.loads(answer)
+                return found
+
+            await told("up", "up")
+            b.kill()
+            await told("up", "down")
+            assert (await rows())[1]["why"]
+            async with RawClient(running.address()) as client:
+                for _ in range(4):
+                    client.send(GET)
+                    [answer] = await client.answers("GET")
+                    assert (answer.status, answer.body) == (200, b"a")
+            b.start()
+            await told("up", "up")
+            assert [row["failures"] for row in await rows()] == [0, 0]
+
+
+async def test_f24_a_check_that_is_answered_with_an_error_or_not_at_all_has_failed() -> None:
+    check = {"interval_s": 0.1, "timeout_s": 0.3, "rise": 1, "fall": 1}
+    with SmallOrigin("a") as a, SmallOrigin("b", status=500) as b, SmallOrigin("c", delay_s=5.0) as c:
+        config = gateway([a.address, b.address, c.address], check=check)
+        async with product(config, may_log_errors=True) as running:
+            async with asyncio.timeout(10):
+                while True:
+                    rows = json.loads(await running.running.ask_a_worker(b"upstreams ", 5.0))
+                    if [row["state"] for row in rows] == ["up", "down", "down"]:
+                        break
+                    await asyncio.sleep(0.02)
+    assert [row["why"] for row in rows] == [
+        "",
+        "it answered a check with 500",
+        "it did not answer a check within 0.3 s",
+    ]
+
+
 def test_a_server_is_drained_in_all_workers_also_in_those_that_start_later_and_let_in_again(tmp_path: Path) -> None:
     def asked(program: Program, times: int) -> set[str]:
         found = set()

@@ -13,6 +13,7 @@ from interpose.config.upstream_model import Upstream
 from interpose.core.exchange import Exchange
 from interpose.core.message import Request
 from interpose.engine.group_client import Key
+from interpose.engine.health_checks import CheckOptions
 from interpose.engine.live_group import LiveGroup, LiveOptions
 from interpose.engine.sticky import Sticky
 from interpose.protocol.cache_key import cookie
@@ -30,6 +31,7 @@ def is_group(upstream: Upstream) -> bool:
         or upstream.max_active_total
         or upstream.drained
         or upstream.particulars
+        or upstream.check
     )
 
 
@@ -81,6 +83,7 @@ def live_options(upstream: Upstream) -> LiveOptions:
         max_waiting=upstream.max_waiting,
         queue_timeout_s=upstream.queue_timeout_s,
         drained=frozenset(origin_of(server) for server in upstream.drained),
+        check=None if upstream.check is None else CheckOptions(*msgspec.structs.astuple(upstream.check)),
         sticky=Sticky(upstream.sticky_cookie, _secret(upstream), upstream.name) if upstream.sticky_cookie else None,
     )
 

@@ -176,6 +176,7 @@ def route_end(config: Config, route: Route, means: Means) -> Handler:
     if not balancing.is_group(upstream):
         return ServerClient(client, origin_of(upstream.servers[0]))
     live = balancing.group_of(upstream, means.parts, asyncio.get_running_loop().time())
+    live.checks.client, live.checks.dial = client, means.dial_for(config, upstream)
     return GroupClient(client, live, balancing.key_of(upstream))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from interpose.engine.client import UpstreamClient
 from interpose.engine.courier import Courier
+from interpose.engine.live_group import LiveGroup
 from interpose.engine.narration import Narration
 from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
@@ -45,6 +46,8 @@ class Retired:
                 self._clients.add(part)
             elif isinstance(part, LineWriter):
                 self._writers.append((part, logs))
+            elif isinstance(part, LiveGroup):
+                part.checks.end()
             elif isinstance(part, Resolver):
                 self._resolvers.append(part)
             elif isinstance(part, Keeper):

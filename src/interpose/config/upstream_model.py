@@ -15,6 +15,8 @@ Server = Annotated[str, Meta(extra={"kind": "server"})]
 HashOn = Annotated[str, Meta(extra={"kind": "hash_on"})]
 CookieName = Annotated[str, Meta(extra={"kind": "cookie"})]
 Weight = Annotated[float, Meta(gt=0, le=1000)]
+PathPrefix = Annotated[str, Meta(extra={"kind": "path"})]
+Checks = Annotated[int, Meta(ge=1, le=100)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -29,6 +31,29 @@ class UpstreamServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     max_active: Count = 0
     """Requests that it is sent at the same time by one worker. 0: what the upstream says."""
+
+
+class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """(gateway) Each worker asks each server how it is, whether or not there are requests."""
+
+    kind: Literal["http", "tcp"] = "http"
+    """`http`: a GET must be answered with 2xx or 3xx. `tcp`: a connection must be made, TLS included where it is
+    spoken."""
+
+    path: PathPrefix = "/"
+    """(http) What is asked for."""
+
+    interval_s: Timeout = 5.0
+    """From one check of a server to the next, give or take a tenth. Once a second at most."""
+
+    timeout_s: Timeout = 2.0
+    """How long a check may take."""
+
+    rise: Checks = 2
+    """Checks in a row that must go well before a server gets requests again."""
+
+    fall: Checks = 3
+    """Checks in a row that must fail before it gets none."""
 
 
 class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +132,9 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     most_eject_s: Timeout = 60.0
     """(gateway) The longest rest."""
+
+    check: Check | None = None
+    """Asks the servers how they are. Without it they are judged by what becomes of requests alone."""
 
     particulars: tuple[UpstreamServer, ...] = field(default=(), name="server")
     """What is particular about some of the servers."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from interpose.core.target import Origin
+from interpose.engine.health_checks import CheckOptions, HealthChecks
 from interpose.engine.sticky import Sticky
 from interpose.engine.waiting_line import WaitingLine
 from interpose.upstream.group import Group, Member
@@ -23,6 +24,7 @@ class LiveOptions(NamedTuple):
     queue_timeout_s: float = 0.0
     drained: Collection[Origin] = ()
     sticky: Sticky | None = None
+    check: CheckOptions | None = None
 
 
 class LiveGroup:
@@ -31,6 +33,7 @@ class LiveGroup:
     def __init__(self, name: str) -> None:
         self.group = Group(name, random.random)
         self.line = WaitingLine(self.group)
+        self.checks = HealthChecks(self.group)
         self.retries = 1
         self.sticky: Sticky | None = None
 
@@ -41,6 +44,7 @@ class LiveGroup:
         self.retries = options.retries
         self.line.max_waiting, self.line.timeout_s = options.max_waiting, options.queue_timeout_s
         self.sticky = options.sticky
+        self.checks.options = options.check
         if options.sticky is not None:
             options.sticky.have(self.group.servers)
         self.line.wake()
@@ -48,4 +52,5 @@ class LiveGroup:
     def tick(self, now: float) -> None:
         """Once a second."""
         self.group.tick(now)
+        self.checks.tick(now)
         self.line.wake()
