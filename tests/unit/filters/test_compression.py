@@ -164,6 +164,14 @@ async def test_what_is_left_alone_is_left_alone_and_says_why(
     assert of.notes == {"not_compressed": why}
 
 
+async def test_of_a_picture_nobody_asks_why() -> None:
+    async def picture(exchange: Exchange, request: Request) -> Response:
+        return Response(200, Fields([("Content-Type", "image/png")]), Body(TEXT))
+
+    response, of = await answered(picture, GZIP)
+    assert (response.body.take(), list(response.fields), of.notes) == (TEXT, [("Content-Type", "image/png")], {})
+
+
 async def test_a_request_that_says_no_transform_gets_it_as_it_is() -> None:
     response, _ = await answered(saying(), GZIP, ("Cache-Control", "no-transform"))
     assert response.body.take() == TEXT

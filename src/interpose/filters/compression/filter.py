@@ -113,7 +113,7 @@ class Compression:
         if not why and self._personal != "always" and (asked.is_secure or self._personal == "never"):
             why = why_personal(asked, said)
         if why:
-            if asked.coding:
+            if asked.coding and self._types.matches(said.content_type):  # of pictures nobody asks why
                 exchange.notes["not_compressed"] = why
             return answered
         if not asked.coding:
