@@ -37,7 +37,7 @@ class Happening(NamedTuple):
 async def follow(control: Path, query: str, *, as_json: bool = False) -> None:
     """Show flows that match `query` until the instance ends."""
     if query:
-        await _newest(control, query)  # what is wrong with it is said before anything is waited for
+        await newest_of(control, query)  # what is wrong with it is said before anything is waited for
     with contextlib.ExitStack() as until_the_end:
         show = _lines(as_json) if as_json or not sys.stdout.isatty() else until_the_end.enter_context(_live(query))
         try:
@@ -50,9 +50,9 @@ async def follow(control: Path, query: str, *, as_json: bool = False) -> None:
 
 
 async def _follow(control: Path, query: str, received: Received, show: Show) -> None:
-    newest = await _newest(control, "")
+    newest = await newest_of(control, "")
     looked_at = 0.0
-    async for events in _events(received):
+    async for events in happenings(received):
         missed = sum(event.data["count"] for event in events if event.kind == "dropped")
         rows = [event.data for event in events if event.kind == "flow"]
         if query and (rows or missed):
@@ -65,7 +65,7 @@ async def _follow(control: Path, query: str, received: Received, show: Show) -> 
             show(rows, missed)
 
 
-async def _newest(control: Path, query: str) -> int:
+async def newest_of(control: Path, query: str) -> int:
     """The number of the newest flow that matches, 0 without one."""
     rows = await _asked(control, {"q": query, "limit": 1})
     return int(rows[0]["id"]) if rows else 0
@@ -84,7 +84,7 @@ async def _asked(control: Path, asked_for: dict[str, Any]) -> list[Row]:
     return rows
 
 
-async def _events(received: Received) -> AsyncIterator[list[Happening]]:
+async def happenings(received: Received) -> AsyncIterator[list[Happening]]:
     """Events as they come, those that came together in one list (WHATWG HTML, 9.2.6, as far as we write them)."""
     rest = b""
     async for piece in received.pieces():

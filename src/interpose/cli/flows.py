@@ -17,6 +17,11 @@ TIMEOUT_S = 30.0
 REPLAY_S = 360.0
 """How long an answer to a replay may take; a little more than a worker waits for one."""
 
+Pcapng = Annotated[
+    Path | None,
+    typer.Option("--pcapng", metavar="FILE", help="Write a capture for Wireshark, - for a pipe, instead."),
+]
+
 app = typer.Typer(no_args_is_help=True, help="Look at what has passed through a running instance.")
 
 Query = Annotated[
@@ -70,13 +75,18 @@ def follow(
     name: options.WhichName = "",
     state: options.State = "",
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each flow.")] = False,
+    pcapng: Pcapng = None,
 ) -> None:
     """Show flows as they pass, until Ctrl-C: as a table on a terminal, else a line for each."""
     import asyncio
 
     from interpose.cli.flow_follow import follow as followed
 
-    asyncio.run(followed(instance.control_of(name, state), " ".join(query), as_json=as_json))
+    control = instance.control_of(name, state)
+    if pcapng is not None:
+        _captured(control, " ".join(query), pcapng, from_now=True)
+    else:
+        asyncio.run(followed(control, " ".join(query), as_json=as_json))
 
 
 @app.command("replay")
@@ -142,32 +152,73 @@ def content(
 def export(
     query: Query = [],  # noqa: B006
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, not a pipe.")] = None,
+    har: Annotated[
+        Path | None, typer.Option("--har", metavar="FILE", help="Write a HAR file, - for a pipe, instead.")
+    ] = None,
+    pcapng: Pcapng = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what passes, until Ctrl-C; with --pcapng.")
+    ] = False,
     name: options.WhichName = "",
     state: options.State = "",
 ) -> None:
-    """Write flows as lines of JSON, with all that is kept of them: for a file, another journal, or jq."""
+    """Write flows as lines of JSON, with all that is kept of them: for a file, another journal, or jq. Or as a capture
+    for Wireshark, or a HAR file for browsers."""
+    wanted = {kind: file for kind, file in (("journal", output), ("har", har), ("pcapng", pcapng)) if file is not None}
+    if len(wanted) > 1:
+        raise Refused("one export is one file: give one of --output, --har and --pcapng.")
+    if follow and pcapng is None:
+        raise Refused("--follow is for captures: add --pcapng FILE, or - for a pipe.")
+    control = instance.control_of(name, state)
+    if follow and pcapng is not None:
+        _captured(control, " ".join(query), pcapng, from_now=False)
+        return
+    kind, file = next(iter(wanted.items()), ("journal", Path("-")))
+    _exported(control, urlencode({"q": " ".join(query), "format": kind}), file, is_text=kind == "journal")
+
+
+def _exported(control: Path, asked: str, file: Path, *, is_text: bool) -> None:
     import asyncio
 
-    if output is None and sys.stdout.isatty():
-        raise Refused("this prints whole contents; name a file with --output, or pipe it somewhere.")
-    control = instance.control_of(name, state)
-    path = f"/v1/flows/export?{urlencode({'q': ' '.join(query)})}"
-    if output is None:
-        asyncio.run(_copied(control, path, sys.stdout.buffer))
+    path = f"/v1/flows/export?{asked}"
+    if str(file) == "-":
+        if sys.stdout.isatty():
+            raise Refused("this prints whole contents; name a file, or pipe it somewhere.")
+        asyncio.run(_copied(control, path, sys.stdout.buffer, is_text=is_text))
         return
-    with _writable(output) as file:
-        count = asyncio.run(_copied(control, path, file))
-    print(f"{output}: {max(0, count - 1)} flows.", file=sys.stderr)
+    with _writable(file) as opened:
+        count = asyncio.run(_copied(control, path, opened, is_text=is_text))
+        size = opened.tell()
+    print(f"{file}: {max(0, count - 1)} flows." if is_text else f"{file}: {size} octets.", file=sys.stderr)
+
+
+def _captured(control: Path, query: str, file: Path, *, from_now: bool) -> None:
+    """Write a capture of what passes until Ctrl-C, or until nobody reads it any more."""
+    import asyncio
+    import contextlib
+
+    from interpose.cli.flow_capture import captured
+
+    with contextlib.ExitStack() as until_the_end:
+        if str(file) != "-":
+            opened = until_the_end.enter_context(_writable(file))
+        elif sys.stdout.isatty():
+            raise Refused("a capture is nothing to read; name a file, or pipe it to wireshark -k -i -.")
+        else:
+            opened = sys.stdout.buffer
+        asyncio.run(captured(control, query, opened, from_now=from_now))
 
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote; - for standard input.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What export wrote, or a HAR file; - for standard input.")
+    ],
     name: options.WhichName = "",
     state: options.State = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Take flows of another journal into that of a running instance. They get new numbers."""
+    """Take flows of another journal, or of a HAR file, into that of a running instance. They get new numbers."""
     import asyncio
 
     control = instance.control_of(name, state)
@@ -208,8 +259,8 @@ def _octets(control: Path, path: str) -> bytes:
         raise Refused(f"{control.parent.name}: {error}", status=1) from None
 
 
-async def _copied(control: Path, path: str, file: Any) -> int:
-    """How many lines there were."""
+async def _copied(control: Path, path: str, file: Any, *, is_text: bool) -> int:
+    """How many lines there were; text has to end with one."""
     from interpose.cli.control_client import NoAnswer, asked
 
     count = 0
@@ -222,7 +273,7 @@ async def _copied(control: Path, path: str, file: Any) -> int:
                 file.write(piece)
                 count += piece.count(b"\n")
                 last = piece[-1:]
-            if last != b"\n":
+            if is_text and last != b"\n":
                 raise NoAnswer("it ended before its answer did.")
         file.flush()
     except NoAnswer as error:

@@ -89,12 +89,13 @@ class Capture:
             yield self._written(event)
 
     def _written(self, event: Event) -> bytes:
-        at_us, _, verb, wire, inbound, data, comment = event
+        at_us, _, verb, wire, inbound, data, comment, may_begin = event
         if verb is Verb.SEND:
             return pcapng.packet(wire.side, at_us, _way(wire, inbound).udp(data), comment)
         before = b""
         stream = self._streams.get(wire)
-        if stream is not None and verb is Verb.ASK:  # the same ends once more: the other one was over
+        is_another = verb is Verb.ASK or (may_begin and stream is not None and at_us - stream.used_us >= IDLE_US)
+        if stream is not None and is_another:
             before = self._closed(wire, at_us)
             stream = None
         if stream is None:
@@ -114,11 +115,10 @@ class Capture:
             wire, stream = next(iter(self._streams.items()))
             if now_us - stream.used_us < IDLE_US:
                 return
-            if wire in self._coming:  # its conversation goes on
-                stream.used_us = now_us
+            if wire in self._coming:  # something is said there yet; others are looked at the next time
                 self._streams.move_to_end(wire)
-            else:
-                yield self._closed(wire, stream.used_us + IDLE_US)
+                return
+            yield self._closed(wire, stream.used_us + IDLE_US)
 
     def _room(self, at_us: int) -> bytes:
         return self._closed(next(iter(self._streams)), at_us) if len(self._streams) >= MOST_STREAMS else b""
@@ -161,3 +161,23 @@ def capture(records: Iterable[Record]) -> Iterator[bytes]:
         if piece := made.add(teller.events(record)):
             yield piece
     yield made.end()
+
+
+class LiveCapture:
+    """A capture for somebody who looks on: the packets of a record come when the record does."""
+
+    def __init__(self) -> None:
+        self._teller = Teller()
+        self._capture = Capture()
+
+    def begin(self) -> bytes:
+        """The beginning of the file."""
+        return self._capture.begin()
+
+    def packets(self, record: Record) -> bytes:
+        """The packets of a record."""
+        return self._capture.add(self._teller.events(record)) + self._capture.flush()
+
+    def end(self) -> bytes:
+        """The ends of all connections."""
+        return self._capture.end()

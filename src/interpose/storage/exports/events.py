@@ -40,3 +40,5 @@ class Event(NamedTuple):
     inbound: bool = True
     data: bytes = b""
     comment: str = ""
+    may_begin: bool = False
+    """After a long silence this is said on another connection between the same ends."""

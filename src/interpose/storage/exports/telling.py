@@ -57,7 +57,7 @@ class Teller:
         said = [_tls(record.tls)] if line.is_new and record.kind is not Kind.TUNNEL else []
         request = spoken.request_of_client(record)
         comment = _comment(*said, line.about_ends, _cut(record.request) if record.kind is Kind.HTTP else "")
-        yield line.event(Verb.SAY, record.request.ended_s, True, request, comment)
+        yield line.event(Verb.SAY, record.request.ended_s, True, request, comment)._replace(may_begin=True)
         if record.status:
             head, content = spoken.response_to_client(record)
             cut = _cut(record.response) if record.kind is Kind.HTTP else _unrecorded(record)
@@ -142,7 +142,8 @@ class Teller:
         wires = [self._client_wire(record)]
         wires += [self._wire(record, attempt, 0) for attempt in record.attempts[-1:] if attempt.peer != NOWHERE]
         for wire in wires:
-            line = _Line(self, wire, record.started, slack_us=None)
+            # The same ports of TCP are others.
+            line = _Line(self, wire._replace(exchange=wire.exchange or "udp"), record.started, slack_us=None)
             about = line.about_ends
             for message in record.messages:
                 data = message.data[:MOST_DATAGRAM_BYTES]

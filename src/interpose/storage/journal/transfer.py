@@ -82,7 +82,7 @@ def entries(lines: BinaryIO) -> Iterator[list[Entry]]:
         line = _line(lines, number)
         if not line:
             break
-        batch.append(_entry(line, number))
+        batch.append(entry_of(line, number))
         size += len(line)
         if len(batch) == BATCH_RECORDS or size >= BATCH_BYTES:
             yield batch
@@ -124,7 +124,8 @@ def _check_heading(line: bytes) -> None:
         raise BadExport(f"line 1 says version {heading.version}, and this program reads version {VERSION}.")
 
 
-def _entry(line: bytes, number: int) -> Entry:
+def entry_of(line: bytes, number: int) -> Entry:
+    """The record in a line, which is the one with that number. Raises BadExport."""
     try:
         entry = _ENTRY.decode(line)
     except (msgspec.MsgspecError, UnicodeError) as error:
