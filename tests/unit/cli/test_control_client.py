@@ -141,5 +141,5 @@ async def test_events_are_read_however_they_come(size: int) -> None:
             for start in range(0, len(text), size):
                 yield text[start : start + size]
 
-    found = [event async for events in flow_follow._events(Pieces()) for event in events]  # type: ignore[arg-type]
+    found = [event async for events in flow_follow.happenings(Pieces()) for event in events]  # type: ignore[arg-type]
     assert found == [("flow", {"id": 1}), ("dropped", {"count": 3}), ("flow", {"id": 9})]
