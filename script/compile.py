@@ -26,6 +26,7 @@ MODULES = {
         "caching",
         "collect",
         "combined_line",
+        "compressible",
         "conditional",
         "forwarding",
         "framing",
@@ -50,6 +51,7 @@ MODULES = {
     ),
     "storage": ("line_writer", "memory_store", "reading", "sketch", "tiers"),
     "filters": ("forwarding", "meter", "path", "recorder"),
+    "filters/compression": ("filter", "flow", "variants"),
     "filters/cache": ("filter", "rules"),
     "upstream": ("retry",),
 }
