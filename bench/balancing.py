@@ -5,8 +5,8 @@
     simulation.rows                     one for each request: when, which server, how long, whether it failed
 
 Requests come at random (a Poisson process), each takes a time drawn from an exponential distribution around what its
-server needs at that moment, and a server works on as many as it has places; what is above waits in its queue. `script/
-balancing-charts` draws docs/balancing-*.svg with it; tests/unit/upstream hold it to its bounds.
+server needs at that moment, and a server works on as many as it has places; what is above waits in its queue.
+`bench.balancing_charts` draws docs/balancing-*.svg with it; tests/unit/upstream hold the choosing to its bounds.
 """
 
 from __future__ import annotations

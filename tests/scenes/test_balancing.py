@@ -148,7 +148,7 @@ async def test_f24_when_all_are_down_the_answer_is_503_within_50_ms_and_says_whe
 async def test_f24_one_that_answers_errors_is_left_out_while_the_others_do_well() -> None:
     with SmallOrigin("a") as a, SmallOrigin("b", status=500) as b, SmallOrigin("c") as c:
         config = gateway([a.address, b.address, c.address], eject_s=30.0)
-        async with product(config) as running, Load(running.address(), 8, rate=400) as load:
+        async with product(config, tick_s=1.0) as running, Load(running.address(), 8, rate=400) as load:
             await load.more(200)
             later = await load.more(200)
             assert set(names(later)) == {"a", "c"}
