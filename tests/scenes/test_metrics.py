@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.background import in_background
-from tests.support.program import NAME, Program, interpose, wait_until
+from tests.support.program import NAME, Program, interpose, is_alive, wait_until
 from tests.support.raw_origin import RawOrigin, answering
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -185,6 +185,19 @@ def test_f4_counts_outlive_workers_that_are_killed_and_reloads(tmp_path: Path) -
         ask(scene.front, "/api")
         scene.reaches(8, "requests_total", **counted)
         assert scene.value("config_reloads_total", result="done") == 1
+
+
+def test_a_worker_that_is_replaced_tells_all_that_it_has_counted(tmp_path: Path) -> None:
+    counted = {"listener": "front", "route": "api", "status": "2xx"}
+    with serving(tmp_path, workers=1) as scene:
+        for round_ in range(1, 4):
+            (worker,) = [one["pid"] for one in scene.program.status()["workers"] if one["state"] == "serving"]
+            for _ in range(7):
+                assert ask(scene.front, "/api").status == 200
+            os.kill(worker, signal.SIGTERM)  # it asks to be replaced, and drains
+            wait_until(lambda pid=worker: not is_alive(pid), "the worker has ended")
+            scene.reaches(7 * round_, "requests_total", **counted)
+            assert scene.value("exchanges_total") == 7 * round_
 
 
 def test_f15_a_reload_that_failed_is_counted(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ class Worker:
         self._finished = asyncio.Event()
         self._watchdog: Watchdog | None = None
         self._ladder = Ladder(0)
+        self._values: dict[str, float] = {}
         self._tallies = Tallies()
         """Those that are still to be told."""
         self._grace_s = 0.0
@@ -312,6 +313,7 @@ class Worker:
             self._report()  # what the last second counted
             async with asyncio.timeout(OVERTIME_S):
                 await self._runtime.stop()
+            self._tell_counters()  # what was cut has been counted now
         except Exception:
             log.exception("a worker could not end in order")
             self._status = 1
@@ -362,8 +364,13 @@ class Worker:
         if self._watchdog is not None:
             values["stalls_total"] = self._watchdog.lag.stalls
             values["longest_stall_s"] = self._watchdog.lag.longest_s
+        self._values = values
+        self._tell_counters()
+
+    def _tell_counters(self) -> None:
+        assert self._runtime is not None
         self._tallies.replace(self._runtime.tallies())
-        if self._link.offer(Counters(values, list(self._tallies))):
+        if self._offer(Counters(self._values, list(self._tallies))):
             self._tallies = Tallies()
 
 
