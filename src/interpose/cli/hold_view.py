@@ -73,6 +73,8 @@ def hold_story(hold: Mapping[str, Any]) -> Iterator[str]:
     who = f", user {shown(hold['user'])}" if hold["user"] else ""
     waits = "who waits" if hold["client_waits"] else "who does not wait"
     yield f"A {hold['what']} from {shown(hold['client'])}{who}, {waits}; held by {shown(hold['rule']) or 'a script'}."
+    if hold.get("request"):
+        yield f"It answers {shown(hold['request']['method'])} {shown(hold['request']['url'])}."
     if hold["reviewers"]:
         yield f"Looked at by {shown(', '.join(hold['reviewers']))}."
     if hold["outcome"]:

@@ -208,6 +208,15 @@ def test_what_is_held_is_told_with_the_line_it_has(changes: dict[str, Any], firs
     assert lines[lines.index("") + 1] == first
 
 
+def test_a_held_response_names_the_request_that_it_answers() -> None:
+    shown = {
+        "state": "waiting", "deadline": None, "user": "", "client_waits": True, "client": "127.0.0.1:1", "rule": "x",
+        "reviewers": [], "outcome": None, "verdict": None, "by": "", "on_timeout": "drop", "audit": [],
+        "request": {"method": "GET", "url": "http://shop.example/a"},
+    }  # fmt: skip
+    assert "It answers GET http://shop.example/a." in list(hold_story(hold("x", "text", **RESPONSE, **shown)))
+
+
 def test_nothing_that_is_held_moves_the_cursor() -> None:
     evil = "a\x1b[2J\u202e\x07b"
     shown = {
