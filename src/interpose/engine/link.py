@@ -17,8 +17,9 @@ from interpose.engine.messages import FrameReader, Message, ToSupervisor, ToWork
 
 log = logging.getLogger("interpose")
 
-MAX_WAITING_BYTES = 1 << 20
-"""Above so many octets that the other side has not read yet, offers are dropped."""
+MAX_WAITING_BYTES = 4 << 20
+"""Above so many octets that the other side has not read yet, offers are dropped. (Of records that is a quarter of a
+second of a busy worker; with one MiB, moments in which the supervisor had no core cost some.)"""
 
 
 class Link(asyncio.Protocol):
