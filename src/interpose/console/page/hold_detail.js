@@ -137,7 +137,7 @@ export function HoldDetail({ id, onDecided, onClose }) {
     <aside class="detail" aria-label=${describe(hold)}>
       <header class="detail-head">
         <${Close} close=${onClose} />
-        <h2><span class="method">${hold.method || hold.what}</span> <span class="wrap">${hold.url}</span></h2>
+        <h2><span class="method">${hold.request ? `Answer to ${hold.request.method}` : hold.method || hold.what}</span> <span class="wrap">${hold.request ? hold.request.url : hold.url}</span></h2>
         <p class="facts">${isWaiting ? html`<strong>${hold.client_waits ? 'Its client waits' : hold.mode === 'accept'
             ? 'Its client was told 202' : 'Its client has gone'}</strong>` : html`<strong>${hold.outcome || hold.state}</strong>`}
           ${isWaiting && hold.deadline ? html`<${Deadline} hold=${hold} />` : null}
