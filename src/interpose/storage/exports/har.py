@@ -55,7 +55,7 @@ def entry(record: Record, number: int = 0) -> Values:
     request, sent = _request(record)
     response, answered = _response(record)
     made: Values = {
-        "startedDateTime": datetime.fromtimestamp(record.started, UTC).isoformat(timespec="milliseconds"),
+        "startedDateTime": _moment(record.started),
         "time": sum(value for value in timings.values() if value > 0),
         "request": request,
         "response": response,
@@ -86,6 +86,14 @@ def entry(record: Record, number: int = 0) -> Values:
     if comments:
         made["comment"] = " ".join(comments)
     return made
+
+
+def _moment(at: float) -> str:
+    """A time in text; one that a calendar does not have (it was taken in) is its beginning."""
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC).isoformat(timespec="milliseconds")
 
 
 def _request(record: Record) -> tuple[Values, list[str]]:

@@ -23,6 +23,8 @@ from interpose.storage.exports.packets import MOST_DATAGRAM_BYTES, documented, o
 
 CLIENTS, ORIGINS = 0, 1
 MOST_FLOORS: Final = 16_384
+LAST_S: Final = float(1 << 33)
+"""No record of ours has a later time; one that was taken in may say anything."""
 LATE_US: Final = 5_000
 """How far the clocks of two records of one connection may disagree."""
 
@@ -175,7 +177,9 @@ class Teller:
             return Wire(side, asks, source[1] & 0xFFFF, asked, target[1] & 0xFFFF)
         port = _FIRST_MADE_PORT + next(self._made_ports) % (65536 - _FIRST_MADE_PORT)
         first, second = documented(side + 1), documented(side + 2)
-        return Wire(side, asks or first, source[1] or port, asked or second, target[1] or 80, exchange)
+        return Wire(
+            side, asks or first, source[1] & 0xFFFF or port, asked or second, target[1] & 0xFFFF or 80, exchange
+        )
 
     def floor(self, wire: Wire) -> int | None:
         """The latest time that was told of a connection; None when nothing was."""
@@ -209,7 +213,7 @@ class _Line:
         self.about_ends = _MADE_ADDRESSES if wire.exchange and wire.source_port and _is_made(wire) else ""
 
     def event(self, verb: Verb, at_s: float, inbound: bool = True, data: bytes = b"", comment: str = "") -> Event:
-        at_us = max(self._floor_us, int((self._started_s + at_s) * 1e6))
+        at_us = max(self._floor_us, int(min(max(0.0, self._started_s + at_s), LAST_S) * 1e6))
         self._floor_us = at_us
         return Event(at_us, self._teller.told(self.wire, at_us), verb, self.wire, inbound, data, comment)
 
