@@ -109,8 +109,11 @@ class Group:
     def answered(self, server: Server, status: int, latency_s: float, now: float) -> None:
         """The head of an answer has come, `latency_s` after the request was sent."""
         health = server.health
-        if health.is_ejected:
-            self._return(server, now)
+        if health.is_trying:  # what was under way when it was ejected says nothing about whether it is back
+            if status < 500 or not self._usable:
+                self._return(server, now)
+            else:
+                self._eject(server, f"answers {status}", now)
         health.unreachable = 0
         health.answers += 1.0
         if status < 500:

@@ -142,6 +142,25 @@ def test_f24_who_errs_alone_is_ejected_and_who_errs_with_all_others_is_not() -> 
     assert {state(server) for server in all_bad.servers} == {"up"}
 
 
+def test_f24_what_was_under_way_when_a_server_was_ejected_does_not_bring_it_back() -> None:
+    made = group(2, eject_failures=1, eject_s=2.0)
+    bad, good = made.servers
+    before = [made.choose(b"", 0.0) for _ in range(4)]
+    assert before.count(bad) == 2
+    refuse(made, bad, 1)
+    for status in (200, 500):
+        made.answered(bad, status, 0.01, 0.1)
+        made.ended(bad)
+    assert state(bad) == "ejected"
+    assert bad in [made.choose(b"", 3.0) for _ in range(2)]
+    made.answered(bad, 500, 0.01, 3.0)
+    assert state(bad) == "ejected"  # it was tried, and errs
+    made.drain([good.origin], 8.0)
+    assert made.choose(b"", 8.0) is bad
+    made.answered(bad, 500, 0.01, 8.0)
+    assert state(bad) == "up"  # better its errors than nothing
+
+
 def test_f24_nobody_can_have_more_than_half_ejected_by_what_they_send() -> None:
     made = group(4)
     for server in made.servers[:3]:
