@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from interpose.core.failure import Failure, Side
 from interpose.engine.messages import Call, Record, Reply, ToSupervisor, Withdraw
+
+T = TypeVar("T")
 
 
 class Office(Protocol):
@@ -66,6 +68,10 @@ class Calls:
 
     async def ask(self, topic: str, question: bytes) -> bytes:
         """The supervisor's answer. `Failure` when it says so, or when it is gone."""
+        return await self.ask_for(topic, question, bytes)
+
+    async def ask_for(self, topic: str, question: bytes, decode: Callable[[bytes], T]) -> T:
+        """The same, decoded. (Who waits for hours needs no coroutine of its own for that.)"""
         if self._has_ended:
             raise _gone()
         self._number += 1
@@ -84,7 +90,7 @@ class Calls:
         if answer.failure is not None:
             kind, status, detail = answer.failure
             raise Failure(kind, Side.INTERNAL, detail, status=status)
-        return answer.answer
+        return decode(answer.answer)
 
     def tell(self, records: bytes) -> bool:
         """Hand over a batch of records; False when the supervisor is too slow, and they are lost."""
@@ -111,10 +117,10 @@ class DirectCalls(Calls):
         super().__init__(lambda message: None, lambda message: True)
         self._office = office
 
-    async def ask(self, topic: str, question: bytes) -> bytes:
-        """See `Calls.ask`."""
+    async def ask_for(self, topic: str, question: bytes, decode: Callable[[bytes], T]) -> T:
+        """See `Calls.ask_for`."""
         # In a task of its own, as at the other end of a link: what runs an exchange need not be one (`engine.run`).
-        return await asyncio.ensure_future(self._office.answer(topic, question))
+        return decode(await asyncio.ensure_future(self._office.answer(topic, question)))
 
     def tell(self, records: bytes) -> bool:
         """See `Calls.tell`."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 
@@ -32,11 +34,9 @@ class LinkedDesk:
         self._calls = calls
         self._telling: set[asyncio.Task[None]] = set()
 
-    async def hold(self, held: Held) -> Decision:
+    def hold(self, held: Held) -> Coroutine[Any, Any, Decision]:
         """See `Desk.hold`."""
-        answer = self._calls.ask(HOLD, _ENCODER.encode(held))
-        del held
-        return _DECISION.decode(await answer)
+        return self._calls.ask_for(HOLD, _ENCODER.encode(held), _DECISION.decode)
 
     async def accept(self, held: Held) -> None:
         """See `Desk.accept`."""
