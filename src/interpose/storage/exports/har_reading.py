@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -115,7 +116,7 @@ _ENTRY = msgspec.json.Decoder(_Entry)
 def records_of(data: bytes) -> Iterator[Record]:
     """The records in a HAR file, in its order. Raises BadArchive."""
     try:
-        entries = _ARCHIVE.decode(data).log.entries
+        entries = _ARCHIVE.decode(data.removeprefix(BOM_UTF8)).log.entries
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadArchive(f"it is no HAR file: {error}.") from None
     for number, raw in enumerate(entries, 1):
