@@ -136,7 +136,9 @@ def run(
         config = load(file)
         process = replace(config.process, name=name or config.process.name, state_dir=state or config.process.state_dir)
         log = config.log if log_format is None else replace(config.log, format=log_format.value)
-        return replace(config, process=process, log=log, console=None if no_console else config.console)
+        if no_console:
+            config = replace(config, console=None, journal=None)
+        return replace(config, process=process, log=log)
 
     supervise(read, from_flags=False)
 

@@ -15,8 +15,8 @@ Age = Annotated[float, Meta(ge=60, le=10 * 365 * 86400)]
 
 
 class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The record of every exchange, kept on disk, to be searched and replayed. Without this table nothing is
-    recorded."""
+    """The record of every exchange, kept on disk, to be searched and replayed. Without this
+    table, and without a console, nothing is recorded."""
 
     dir: Folder = ""
     """Where it is kept. Empty: `journal` in the directory of this instance."""

@@ -20,6 +20,7 @@ import msgspec
 from interpose.config.contents import unusable_files
 from interpose.config.convert import convert
 from interpose.config.kinds import kinds
+from interpose.config.journal_model import Journal
 from interpose.config.model import Config, Listener, Route
 from interpose.config.position import line_of, positions
 from interpose.config.problem import ABSENT, ConfigError, Problem
@@ -55,6 +56,8 @@ def config_of(raw: dict[str, Any], *, base: Path | None = None, name: str = "") 
     problems: list[Problem] = []
     config: Config = convert(raw, Config, kinds(base or Path.cwd()), problems)
     config = with_names(with_overrides(config, raw), name)
+    if config.console is not None and config.journal is None:  # a console without flows is none
+        config = msgspec.structs.replace(config, journal=Journal())
     problems += [*unusable_files(config), *broken_rules(config, problems)]
     if problems:
         raise ConfigError(problems)

@@ -153,6 +153,8 @@ class Access:
 
     def _role_of(self, request: Request, token: str) -> Role:
         address = request.client.host if request.client is not None else ""
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            address += " elsewhere"  # or any page could lock the owner out, by links with wrong tokens
         wait_s = self._tries.wait_s(address)
         if wait_s:
             after = {"Retry-After": str(round(wait_s) + 1)}

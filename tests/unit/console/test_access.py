@@ -151,6 +151,16 @@ async def test_a37_wrong_tokens_are_slowed_by_address_and_cookies_go_on(tmp_path
         assert (await stranger.get(f"/?token={TOKEN}")).status == 303
 
 
+async def test_a37_links_on_other_pages_lock_nobody_out(tmp_path: Path) -> None:
+    async with console_in(tmp_path) as console:
+        browser = Asgi(console.application, fields={"Host": HOST})
+        elsewhere = {"Sec-Fetch-Site": "cross-site"}
+        for guess in range(5):
+            assert (await browser.get(f"/?token=guess-{guess}", elsewhere)).status == 401
+        assert (await browser.get(f"/?token={TOKEN}", elsewhere)).status == 429
+        assert (await browser.get(f"/?token={TOKEN}")).status == 303
+
+
 def test_a37_however_many_addresses_try_little_is_kept_of_them() -> None:
     now = [0.0]
     tries = Tries(lambda: now[0])

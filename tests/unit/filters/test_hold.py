@@ -239,6 +239,13 @@ async def test_a_client_that_leaves_is_told_to_the_desk(tmp_path: Path) -> None:
     assert not scene.exchange.is_waiting
 
 
+async def test_what_somebody_sends_again_is_not_held_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, INBOUND, OUTBOUND)
+    scene.exchange.notes["replay_of"] = "7"
+    assert await within(scene.begin(post())) is scene.answer
+    assert scene.desk.held == []
+
+
 async def test_the_first_rule_that_matches_decides(tmp_path: Path) -> None:
     rules = HoldRule(when="path:/cart", action="pass"), INBOUND
     scene = Scene(tmp_path, *rules)

