@@ -32,7 +32,8 @@ class ServerClient:
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
         """See `core.handler.Handler`."""
-        _name_host(request, self._server)
+        if not request.target.authority.host:
+            _name_host(request, self._server)
         return self._client.send(exchange, request, self._server)
 
 
@@ -61,7 +62,8 @@ class GroupClient:
                 if failure is not None:
                     raise failure
                 server = await live.line.server(exchange, key)
-            _name_host(request, server.origin)
+            if not request.target.authority.host:
+                _name_host(request, server.origin)
             is_whole = request.body.ended
             try:
                 response = await self._client.send(exchange, request, server.origin)
@@ -77,7 +79,8 @@ class GroupClient:
                 raise
             else:
                 attempt = exchange.attempts[-1]
-                group.answered(server, response.status, attempt.first_byte - attempt.started, self._clock())
+                now = attempt.first_byte
+                group.answered(server, response.status, now - attempt.started, now)
                 exchange.at_end(partial(self._over, server))
                 if sticky is not None and server is not wanted:
                     sticky.tell(exchange, response, server)
@@ -113,6 +116,5 @@ class GroupClient:
 
 
 def _name_host(request: Request, server: Origin) -> None:
-    if not request.target.authority.host:
-        authority = Authority("localhost") if server.scheme == "unix" else server.authority
-        request.target = request.target._replace(authority=authority)
+    authority = Authority("localhost") if server.scheme == "unix" else server.authority
+    request.target = request.target._replace(authority=authority)

@@ -60,7 +60,8 @@ class Server:
         if latency_s >= self._latency_s:
             self._latency_s = latency_s
         else:
-            kept = exp((self._measured - now) / LATENCY_MEMORY_S) * 0.9
+            idle_s = now - self._measured
+            kept = 0.9 if idle_s < 0.1 else 0.9 * exp(-idle_s / LATENCY_MEMORY_S)
             self._latency_s = self._latency_s * kept + latency_s * (1.0 - kept)
         self._measured = now
 
