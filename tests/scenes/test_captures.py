@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 from tests.scenes.test_browser import CHROMIUM, FLAGS
 from tests.scenes.test_console import Scene, running
-from tests.support.program import INTERPOSE, NAME, wait_until
-from tests.support.tshark import complaints, fields, objects
+from tests.support.program import INTERPOSE, NAME, Program, interpose, wait_until
+from tests.support.tshark import complaints, fields, followed, objects
 
 CONTENT = b'{"ok":true}'
 
@@ -47,6 +47,36 @@ def test_tshark_reads_the_same_requests_and_contents(scene: Scene, tmp_path: Pat
     assert sorted(upstream) == sorted((row["method"], scene.origin.address) for row in rows.values())
     found = objects(file, tmp_path / "objects")
     assert sorted(found.values()) == sorted([CONTENT] * 6 + [b'{"amount": 100}'] * 2)
+
+
+def address_of(program: Program) -> str:
+    """Where its first listener is."""
+    return str(program.ready[0]["address"])
+
+
+def test_what_passes_a_relay_is_followed(tmp_path: Path) -> None:
+    with (
+        Program(tmp_path / "upper", "upper", "--listen", "127.0.0.1:0", "-q") as upper,
+        Program(tmp_path / "relay", "relay", "--listen", "127.0.0.1:0", "--to", address_of(upper), "--console",
+                "127.0.0.1:0", listeners=2) as relay,
+    ):  # fmt: skip
+        said = interpose("connect", address_of(relay), input="hello\n")
+        assert "HELLO" in said.stdout, said
+        which = ("--name", NAME, "--state", str(relay.state))
+
+        def is_there() -> bool:
+            return len(json.loads(interpose("flows", "list", *which, "--json").stdout)["flows"]) == 1
+
+        wait_until(is_there, "the conversation in the journal")
+        file = tmp_path / "relay.pcapng"
+        assert interpose("flows", "export", *which, "--pcapng", str(file)).returncode == 0
+    assert complaints(file) == []
+    ports = {address_of(upper).rpartition(":")[2], address_of(relay).rpartition(":")[2]}
+    assert {row[0] for row in fields(file, "tcp.flags.syn == 1 && tcp.flags.ack == 0", "tcp.dstport")} == ports
+    for stream in (0, 1):
+        text = followed(file, stream)
+        assert "hello" in text
+        assert "HELLO" in text
 
 
 def test_a_query_chooses_what_is_captured(scene: Scene, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.support.journal_records import record
 from tests.support.tshark import complaints, fields
 
 from interpose.console import transfer
-from interpose.core.record import Part
+from interpose.core.record import Part, Try
 
 
 async def test_a_capture_has_what_the_query_means(console: Console, tmp_path: Path) -> None:
@@ -68,6 +68,20 @@ async def test_an_archive_has_a_limit(console: Console, monkeypatch: pytest.Monk
         413,
         ["The HAR file is longer than 1 MiB; take it in in parts."],
     )
+
+
+@pytest.mark.parametrize("kind", ["pcapng", "har"])
+async def test_a37_no_secret_leaves_in_a_capture(console: Console, kind: str) -> None:
+    secret = b"Authorization: Bearer s3cret\r\nCookie: id=s3cret\r\n"
+    head = b"GET / HTTP/1.1\r\nHost: shop.example\r\n" + secret + b"\r\n"
+    attempt = Try(
+        "https://shop.example", 0.01, 0.02, 0.1, ("10.1.1.1", 5555), ("192.0.2.9", 443), head=head, status=200
+    )
+    answered = Part(b"Set-Cookie: id=s3cret\r\n", b"ok", 2, 0.2)
+    await console.record(record(0, request=Part(secret), response=answered, attempts=[attempt]))
+    answer = await console.control.get(f"/flows/export?format={kind}")
+    assert b"[redacted]" in answer.content
+    assert b"s3cret" not in answer.content
 
 
 async def test_there_are_no_other_formats(console: Console) -> None:
