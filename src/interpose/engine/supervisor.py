@@ -273,8 +273,11 @@ class Supervisor:
     async def _serve_when_ready(self, make: ServeControl, sock: Any) -> None:
         while self.phase is Phase.STARTING and not self._end.is_set():
             await self._next_change()
-        self._control_server = make(self, sock)
-        await self._control_server.serve()
+        try:
+            self._control_server = make(self, sock)
+            await self._control_server.serve()
+        except Exception:
+            log.exception("the control socket cannot be served: commands will wait for answers in vain")
 
     # --- what the control socket offers ----------------------------------------------------------------------------
 
