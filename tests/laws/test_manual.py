@@ -10,7 +10,20 @@ from interpose.config.model import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 # Texts, choices, lists, and numbers that count things, have no unit.
-COUNTS = ("workers", "port", "ports", "max_", "status", "tries", "retries", "probability", "weight", "eject_", "rise", "fall")
+COUNTS = (
+    "workers",
+    "port",
+    "ports",
+    "max_",
+    "status",
+    "tries",
+    "retries",
+    "probability",
+    "weight",
+    "eject_",
+    "rise",
+    "fall",
+)
 
 
 def structs(type_: msgspec.inspect.Type) -> dict[type, msgspec.inspect.StructType]:

@@ -19,8 +19,8 @@ import msgspec
 
 from interpose.config.contents import unusable_files
 from interpose.config.convert import convert
-from interpose.config.kinds import kinds
 from interpose.config.journal_model import Journal
+from interpose.config.kinds import kinds
 from interpose.config.model import Config, Listener, Route
 from interpose.config.position import line_of, positions
 from interpose.config.problem import ABSENT, ConfigError, Problem
