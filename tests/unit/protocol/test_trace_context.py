@@ -40,7 +40,7 @@ def test_a_valid_field_names_trace_and_span(value: str) -> None:
         f"0-{TRACE}-{SPAN}-01",
         f"cc-{TRACE}-{SPAN}-01.future",
         f"00-{TRACE}-{SPAN}-01\n",
-        "Ａ" * 55,
+        "\uff21" * 55,
     ],
 )
 def test_what_is_not_valid_names_nothing(value: str) -> None:
