@@ -65,6 +65,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: list[float]
     p95_ms: list[float]
     p99_ms: list[float]
+    hit_ratio: list[float | None]
+    """Of the minute before each second; None where nothing was asked."""
 
 
 class Host(msgspec.Struct, kw_only=True):
@@ -263,7 +265,7 @@ class Overview:
         names = {
             "requests": "requests_per_s", "errors": "errors_per_s", "bytes_in": "bytes_in_per_s",
             "bytes_out": "bytes_out_per_s", "connections": "connections", "p50_ms": "p50_ms", "p95_ms": "p95_ms",
-            "p99_ms": "p99_ms",
+            "p99_ms": "p99_ms", "hit_ratio": "hit_ratio",
         }  # fmt: skip
         values = {name: [getattr(second, of) for second in self._series] for name, of in names.items()}
         return Series(at=list(self._at), **values)

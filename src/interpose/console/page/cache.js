@@ -1,6 +1,7 @@
 // The cache: what is stored of answers, for how long it is fresh and why, and making it forget.
 
 import { get, send } from './api.js';
+import { HitRatio, Hottest } from './cache_numbers.js';
 import { notice } from './notices.js';
 import { classes, html, useEffect, useRef, useState } from './html.js';
 import { useKeys } from './keys.js';
@@ -14,6 +15,7 @@ export default function Cache({ place }) {
   const pattern = place.query.q || '*';
   const [text, setText] = useState(pattern === '*' ? '' : pattern);
   const [purging, setPurging] = useState('');
+  const [isBySize, setBySize] = useState(false);
   const field = useRef(null);
   const { value, problem, reload } = useLoaded((signal) => get('cache', { pattern, limit: LIMIT }, signal), [pattern]);
   useEffect(() => setText(pattern === '*' ? '' : pattern), [pattern]);
@@ -28,7 +30,8 @@ export default function Cache({ place }) {
     return html`<section class="page"><${Empty} title="This instance has no cache"><p>Give it one, in memory or with a directory of its own:</p>
       <${CommandLine} text="interpose proxy --cache 256MiB" /></${Empty}></section>`;
   }
-  const rows = value?.stored || [];
+  const stored = value?.stored || [];
+  const rows = isBySize ? [...stored].sort((one, other) => other.bytes - one.bytes) : stored;
   const isWhole = rows.length < LIMIT;
   return html`
     <section class="page cache" aria-label="Cache">
@@ -38,8 +41,10 @@ export default function Cache({ place }) {
         <button>Search</button>
         <button type="button" class="danger" disabled=${!rows.length} onClick=${() => setPurging(pattern)}>Purge…</button>
       </form>
+      ${pattern === '*' ? html`<div class="charts"><${HitRatio} /><${Hottest} onChoose=${(url) => go('cache', [], { q: url })} /></div>` : null}
       ${problem ? html`<p class="banner" role="alert">${problem.message}</p>` : null}
       ${value ? html`<p class="dim">${isWhole ? count(rows.length, 'answer') : `The first ${count(rows.length, 'answer')}`}${rows.length ? `, ${size(rows.reduce((sum, row) => sum + row.bytes, 0))}` : ''}</p>` : null}
+      ${rows.length > 1 ? html`<label class="switch"><input type="checkbox" checked=${isBySize} onChange=${(event) => setBySize(event.target.checked)} /> The largest first</label>` : null}
       ${rows.length ? html`<ul class="stored">${rows.map((row) => html`<${Stored} key=${`${row.cache} ${row.key} ${row.stored_at}`} row=${row} onPurge=${setPurging} />`)}</ul>` : null}
       ${value && !rows.length && !problem ? html`<${Empty} title=${pattern === '*' ? 'Nothing is stored yet' : 'Nothing stored is meant by this'}>
         <p>What may be stored is, once it was asked for. A page's Cache-Control says whether it may.</p>
