@@ -56,8 +56,8 @@ def address_of(program: Program) -> str:
 
 def test_what_passes_a_relay_is_followed(tmp_path: Path) -> None:
     with (
-        Program(tmp_path / "upper", "upper", "--listen", "127.0.0.1:0", "-q") as upper,
-        Program(tmp_path / "relay", "relay", "--listen", "127.0.0.1:0", "--to", address_of(upper), "--console",
+        Program(tmp_path / "u", "upper", "--listen", "127.0.0.1:0", "-q") as upper,
+        Program(tmp_path / "r", "relay", "--listen", "127.0.0.1:0", "--to", address_of(upper), "--console",
                 "127.0.0.1:0", listeners=2) as relay,
     ):  # fmt: skip
         said = interpose("connect", address_of(relay), input="hello\n")

@@ -221,6 +221,7 @@ def test_f18_a_signal_to_all_processes_at_once_ends_them_without_another_being_s
         "2",
         "--state",
         str(tmp_path),
+        "--no-console",
     )
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         assert running.stderr is not None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -48,8 +50,9 @@ async def captured(control: Path, query: str, file: Any, *, from_now: bool) -> N
                     after = await _copied(control, query, after, live.packets, file)
     except NoAnswer as error:
         raise Refused(f"{control.parent.name}: {error}", status=1) from None
-    except BrokenPipeError:
-        return  # Wireshark has seen enough
+    except BrokenPipeError:  # Wireshark has seen enough
+        if file is sys.stdout.buffer:  # what is buffered for it must not complain at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _copied(control: Path, query: str, after: int, packets: Callable[[Any], bytes], file: Any) -> int:
