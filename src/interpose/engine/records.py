@@ -11,7 +11,8 @@ from interpose.core.record import Record, encode_records
 from interpose.engine.calls import Calls
 
 LONGEST_WAIT_S = 0.05
-LARGEST_BATCH = 200
+LARGEST_BATCH = 50
+"""So many go to the supervisor at once: more do not fit into what the kernel takes in one piece."""
 LARGEST_BATCH_BYTES = 1 << 18
 
 
