@@ -418,6 +418,7 @@ class FakeConsole:
             "bytes_out": [one * 21_000 for one in wave], "connections": [one / 2 for one in wave],
             "p50_ms": [3 + one % 2 for one in wave], "p95_ms": [20 + one % 9 for one in wave],
             "p99_ms": [70 + one % 30 for one in wave],
+            "hit_ratio": [0.4 + one % 10 / 50 for one in wave],
         }  # fmt: skip
         return {
             "instance": {

@@ -41,6 +41,6 @@ export async function load() {
 
 function grown(series, now) {
   const next = { at: [...series.at, Math.round(Date.now() / 1000)].slice(-KEPT_S) };
-  for (const [name, from] of Object.entries(SERIES)) next[name] = [...series[name], now[from]].slice(-KEPT_S);
+  for (const [name, from] of Object.entries(SERIES)) next[name] = [...(series[name] || []), now[from]].slice(-KEPT_S);
   return next;
 }
