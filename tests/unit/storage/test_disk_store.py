@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -236,8 +237,13 @@ def test_a_store_without_room_is_refused(tmp_path: Path) -> None:
 async def test_what_comes_faster_than_the_disk_is_dropped_and_counted(tmp_path: Path) -> None:
     store = DiskStore(str(tmp_path), 4 << 20, queue_bytes=200_000)
     head = head_for(content_of(190_000))
-    begin(store, head, [content_of(190_000)]).commit(head)
-    second = begin(store, head, [content_of(190_000)])
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(10.0)  # the writing thread has no turn between the two, however crowded the machine is
+    try:
+        begin(store, head, [content_of(190_000)]).commit(head)
+        second = begin(store, head, [content_of(190_000)])
+    finally:
+        sys.setswitchinterval(switch_s)
     assert second.gave_up
     await store.settle()
     assert store.counters()["dropped"] == 1
