@@ -261,6 +261,10 @@ def test_the_overview_draws_what_happens_each_second(page: Page) -> None:
             "hit_ratio": None,
             "waiting_holds": 0,
         }
-        console.happens("second", now)
+        for _ in range(20):  # one comes every second, and the page may still be reading the whole
+            console.happens("second", now)
+            page.wait_for_timeout(250)
+            if "1,234" in page.locator(".tiles").inner_text():
+                break
         expect(page.locator(".tiles")).to_contain_text("1,234")
         expect(page.get_by_role("img", name="Requests a second, the last 15 minutes; now: all 1,234")).to_be_visible()
