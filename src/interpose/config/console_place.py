@@ -43,10 +43,6 @@ class ConsolePlace:
             return config
         return replace(config, console=replace(config.console, address=self.address, else_any_port=False))
 
-    def url(self, token: str) -> str:
-        """What to open in a browser."""
-        return f"http://{self.address}/?token={token}"
-
 
 def token_of(config: Config) -> str:
     """The token of this instance's console, made at its first start and kept, so that bookmarks live on. ValueError."""

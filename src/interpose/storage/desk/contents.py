@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from interpose.core.hold import Content
+from interpose.storage.durable import write_all
 
 PIECE_BYTES = 262144
 LEFT_BEHIND_S = 86400.0
@@ -180,13 +181,6 @@ class Contents:
             yield fd
         finally:
             os.close(fd)
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write every octet."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
 
 
 def sync_directory(path: str) -> None:
