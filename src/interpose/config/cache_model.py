@@ -6,15 +6,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from interpose.config.texts import File, Folder, Name, RedisUrl, Token
 from interpose.core.units import Bytes
 from interpose.filters.cache.options import CacheRule, CacheSeconds
 
-Name = Annotated[str, Meta(extra={"kind": "name"})]
-Folder = Annotated[str, Meta(extra={"kind": "folder"})]
-Token = Annotated[str, Meta(extra={"kind": "token"})]
 Room = Annotated[int, Meta(ge=1 << 20, le=1 << 50)]
-File = Annotated[str, Meta(extra={"kind": "file"})]
-RedisUrl = Annotated[str, Meta(extra={"kind": "redis"})]
 Budget = Annotated[float, Meta(ge=0.001, le=10)]
 Connections = Annotated[int, Meta(ge=1, le=256)]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-ListenAddress = Annotated[str, Meta(extra={"kind": "address"})]
-HostPattern = Annotated[str, Meta(extra={"kind": "host"})]
+from interpose.config.texts import HostPattern, ListenAddress
 
 DEFAULT_CONSOLE = "127.0.0.1:8081"
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-Folder = Annotated[str, Meta(extra={"kind": "folder"})]
-Webhook = Annotated[str, Meta(extra={"kind": "webhook"})]
+from interpose.config.texts import Folder, Webhook
+
 Room = Annotated[int, Meta(ge=1 << 20, le=1 << 50)]
 Age = Annotated[float, Meta(ge=60, le=10 * 365 * 86400)]
 

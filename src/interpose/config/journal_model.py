@@ -6,10 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from interpose.config.texts import Folder, Token
 from interpose.core.units import Bytes
 
-Folder = Annotated[str, Meta(extra={"kind": "folder"})]
-Token = Annotated[str, Meta(extra={"kind": "token"})]
 Room = Annotated[int, Meta(ge=1 << 20, le=1 << 50)]
 Age = Annotated[float, Meta(ge=60, le=10 * 365 * 86400)]
 

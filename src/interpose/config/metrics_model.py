@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-ListenAddress = Annotated[str, Meta(extra={"kind": "address"})]
-Network = Annotated[str, Meta(extra={"kind": "network"})]
-HostPattern = Annotated[str, Meta(extra={"kind": "host"})]
+from interpose.config.texts import HostPattern, ListenAddress, Network
 
 
 class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,40 +15,22 @@ from interpose.config.cache_model import Cache
 from interpose.config.console_model import Console
 from interpose.config.desk_model import Desk
 from interpose.config.journal_model import Journal
+from interpose.config.listener_model import HTTP_ROLES as HTTP_ROLES
+from interpose.config.listener_model import OPEN_ROLES as OPEN_ROLES
+from interpose.config.listener_model import Limits as Limits
+from interpose.config.listener_model import Listener as Listener
+from interpose.config.listener_model import Tls as Tls
 from interpose.config.metrics_model import Metrics, Traces
+from interpose.config.route_model import NO_CACHE as NO_CACHE
+from interpose.config.route_model import Answer as Answer
+from interpose.config.route_model import Route as Route
+from interpose.config.texts import DnsServer, File, Folder, LogTarget, Name, Token
 from interpose.config.upstream_model import Upstream as Upstream
-from interpose.core.fault import Fault
-from interpose.core.units import Bytes, Count, Port, Seconds, Timeout
+from interpose.core.units import Bytes, Seconds, Timeout
 from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
-from interpose.engine.spool_options import SpoolOptions
-from interpose.filters.cache.options import CacheRule
-from interpose.filters.compression.options import CompressionOptions
 from interpose.filters.hold.options import HoldRule
-
-Name = Annotated[str, Meta(extra={"kind": "name"})]
-Label = Annotated[str, Meta(extra={"kind": "label"})]
-File = Annotated[str, Meta(extra={"kind": "file"})]
-Folder = Annotated[str, Meta(extra={"kind": "folder"})]
-LogTarget = Annotated[str, Meta(extra={"kind": "log"})]
-Network = Annotated[str, Meta(extra={"kind": "network"})]
-ListenAddress = Annotated[str, Meta(extra={"kind": "address"})]
-DnsServer = Annotated[str, Meta(extra={"kind": "dns"})]
-HostPattern = Annotated[str, Meta(extra={"kind": "host"})]
-PathPrefix = Annotated[str, Meta(extra={"kind": "path"})]
-Method = Annotated[str, Meta(extra={"kind": "method"})]
-Token = Annotated[str, Meta(extra={"kind": "token"})]
-
-
-HTTP_ROLES = ("gateway", "proxy")
-"""Roles whose listeners speak HTTP from the first byte."""
-
-NO_CACHE = "off"
-"""What a route says instead of the name of a cache to have none."""
-
-OPEN_ROLES = ("proxy", "socks", "auto")
-"""Roles whose clients say where to go, and that must therefore not be open to all."""
 
 
 class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,177 +88,6 @@ class Dns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     max_names: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Names that one worker remembers."""
-
-
-class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client may send and how much of it at once."""
-
-    max_target_bytes: Annotated[int, Meta(ge=256, le=1 << 16)] = 8192
-    """The longest target of a request; above it the answer is 414."""
-
-    max_field_bytes: Annotated[int, Meta(ge=256, le=1 << 16)] = 8192
-    """The longest line of a head; above it the answer is 431."""
-
-    max_head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] = 32768
-    """The largest head; above it the answer is 431."""
-
-    max_fields: Annotated[int, Meta(ge=1, le=10_000)] = 100
-    """The most fields in a head; above it the answer is 431."""
-
-    max_body_bytes: Bytes = 0
-    """The largest content of a request; above it the answer is 413. 0: no limit."""
-
-    max_connections: Count = 0
-    """Open connections of one worker on a listener; above it new ones wait. 0: as many as descriptors allow."""
-
-    max_connections_per_client: Count = 0
-    """Open connections of one client address in one worker; more are closed at once. 0: no limit."""
-
-    max_exchanges_per_client: Count = 0
-    """Exchanges of one client address at the same time in one worker; above it the answer is 429. 0: no limit."""
-
-
-class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The identity of a listener that speaks TLS. Both files are read again when they change."""
-
-    certificate: File
-    """The certificate and what links it to its authority, in PEM."""
-
-    key: File
-    """The private key, in PEM, without a passphrase."""
-
-
-class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An address on which connections are accepted, and what serves them."""
-
-    name: Name = ""
-    """What log, status and routes call it. Empty: its role, with a number from the second one on."""
-
-    address: ListenAddress
-    """`host:port`, `:port`, `[v6]:port` or `unix:path`. Port 0 takes any free one."""
-
-    role: Literal["gateway", "proxy", "relay", "socks", "auto", "echo", "upper", "spool", "sink"]
-    """`gateway` stands before HTTP servers of yours; `proxy` goes where its HTTP clients ask, `socks` where its SOCKS
-    clients do, `auto` is both on one port. `relay` passes on whatever comes, `echo` sends it back, `upper` sends it
-    back in capitals. `spool` stores files and sends them on, `sink` keeps them."""
-
-    udp: bool = False
-    """(relay, echo, upper) Datagrams instead of connections."""
-
-    upstream: Name = ""
-    """(gateway) The upstream of everything that no route takes. (relay, spool) Where everything goes."""
-
-    tls: Tls | None = None
-    """Speak TLS on this listener."""
-
-    proxy_protocol_from: tuple[Network, ...] = ()
-    """Networks of proxies before this one that begin each connection with a PROXY line, which says who the client is.
-    They must send one; from others none is believed."""
-
-    show: Literal["off", "text", "hex"] = "off"
-    """(relay, echo, upper) Write to standard output who connects and what is sent."""
-
-    allow_from: tuple[Network, ...] = ()
-    """Client addresses or networks that may use it; others get 403, or are cut off where no HTTP is spoken. Empty:
-    everybody who can connect."""
-
-    auth: File | None = None
-    """A file of users (`htpasswd -B`); who is not in it gets 407 from a proxy, 401 from a gateway."""
-
-    trusted: tuple[Network, ...] = ()
-    """Networks of proxies before this one whose `Forwarded` and `X-Forwarded-*` are believed. Others' are replaced."""
-
-    allow_upstream: tuple[Network, ...] = ()
-    """(proxy, socks) Networks that may be reached although they are private. A proxy on loopback may reach loopback and
-    private ones without it, but no link-local ones."""
-
-    connect_ports: tuple[Port, ...] | None = None
-    """(proxy, socks) Ports that a tunnel may lead to. Without it: 443; on loopback every port but 22, 25, 465, 587 and
-    6379."""
-
-    pac_exceptions: tuple[HostPattern, ...] = ()
-    """(proxy) Hosts that `/proxy.pac` tells browsers to reach directly; `*.example` stands for every name below it."""
-
-    cache: Name = ""
-    """(gateway, proxy, auto) The `[[cache]]` that answers are kept in. Empty: they are not kept."""
-
-    compression: CompressionOptions | None = None
-    """(gateway, proxy, auto) Compress answers. Without this table they stay as they are."""
-
-    limits: Limits | None = None
-    """Limits of this listener; keys that are not given are those of `[limits]`."""
-
-    timeouts: Timeouts | None = None
-    """Timeouts of this listener; keys that are not given are those of `[timeouts]`."""
-
-    datagrams: DatagramOptions | None = None
-    """(relay with udp) Sessions of this listener; keys that are not given are those of `[datagrams]`."""
-
-    spool: SpoolOptions | None = None
-    """(spool, sink) Where files are kept, and how they go on."""
-
-    faults: tuple[Fault, ...] = field(default=(), name="fault")
-    """What is to go wrong with connections or datagrams of this listener, on purpose; where it speaks HTTP, with
-    exchanges too."""
-
-
-class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A fixed answer."""
-
-    status: Annotated[int, Meta(ge=200, le=599)] = 200
-    """The status."""
-
-    text: str = ""
-    """The content."""
-
-    media_type: str = "text/plain; charset=utf-8"
-    """Its `Content-Type`."""
-
-
-class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happens to requests whose host, path and method match. The most specific route wins, not the first one."""
-
-    name: Label = ""
-    """What log and `interpose check` call it. Empty: what it matches."""
-
-    listeners: tuple[Name, ...] = ()
-    """The gateways it belongs to, by name. Empty: all of them."""
-
-    hosts: tuple[HostPattern, ...] = ()
-    """Hosts, without port; `*.example` stands for every name below it. Empty: any."""
-
-    path: PathPrefix = "/"
-    """The path must be this or lie below it."""
-
-    exact: bool = False
-    """The path must be this."""
-
-    methods: tuple[Method, ...] = ()
-    """Methods. Empty: any."""
-
-    upstream: Name = ""
-    """Where matching requests go: the name of an `[[upstream]]`."""
-
-    answer: Answer | None = None
-    """A fixed answer, instead of an upstream."""
-
-    encoded_slash: Literal["reject", "keep"] = "reject"
-    """What happens to `%2F` and `%5C` in a path: 400, or passed on as they are."""
-
-    cache: Name = ""
-    """The `[[cache]]` that answers are kept in; `off` for none. Empty: that of the listener."""
-
-    cache_rules: tuple[CacheRule, ...] = field(default=(), name="cache_rule")
-    """Rules for the cache, of this route, looked at before those of the cache itself."""
-
-    compression: CompressionOptions | None = None
-    """How answers of this route are compressed, instead of the listener's way; `codings = []` for not at all."""
-
-    scripts: tuple[File, ...] = ()
-    """Files of your own filters, for this route only."""
-
-    faults: tuple[Fault, ...] = field(default=(), name="fault")
-    """What is to go wrong with exchanges of this route, on purpose."""
 
 
 class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -47,6 +47,22 @@ class Instance(Protocol):
         """What one worker answers; None when none does."""
 
 
+class Service(Protocol):
+    """What the workers of an instance share, besides the journal and the desk: asked about topics of its own."""
+
+    async def open(self) -> None:
+        """(once, before the first worker starts) Be ready. ValueError, a sentence, when that cannot be."""
+
+    async def answer(self, topic: str, question: bytes) -> bytes:
+        """The answer to a worker's call, soon: nobody else is kept waiting, but the worker is. Raises `Failure`."""
+
+    async def begin(self, instance: Any) -> None:
+        """(once, when the workers serve) `instance` is the supervisor."""
+
+    async def close(self) -> None:
+        """(once, when the workers are gone) Write out what waits."""
+
+
 class Front(Protocol):
     """What shows all of it to people, and hears of what is new."""
 
@@ -72,6 +88,8 @@ class Office:
         self.journal: JournalThread | None = None
         self.readers: list[Reader] = []
         self.desk: LocalDesk | None = None
+        self.services: dict[str, Service] = services_of(config)
+        """By the first word of their topics."""
         self._announcing = Announcing(config.desk)
         self._make_front = make_front
         self._front: Front | None = None
@@ -94,6 +112,8 @@ class Office:
             self.readers = [Reader(directory), Reader(directory)]
         if config.console is not None or config.holds or config.scripts:
             self.desk = await self._opened_desk()
+        for service in self.services.values():
+            await service.open()
         if self._make_front is not None:
             self._front = self._make_front(self)
 
@@ -115,6 +135,8 @@ class Office:
     async def begin(self, instance: Any) -> None:
         """See `engine.calls.Office`."""
         self._instance = instance
+        for service in self.services.values():
+            await service.begin(instance)
         if self._front is not None:
             await self._front.begin(instance)
 
@@ -122,6 +144,8 @@ class Office:
         """See `engine.calls.Office`."""
         if self._front is not None:
             await self._front.end()
+        for service in self.services.values():
+            await service.close()
         if self.desk is not None:
             await self.desk.close()
         await self._announcing.close()
@@ -139,6 +163,8 @@ class Office:
         """See `engine.calls.Office`."""
         if self.journal is not None and topic.startswith("journal."):
             return await linked_journal.answered(LocalJournal(self.journal, self.readers[0]), topic, question)
+        if (service := self.services.get(topic.partition(".")[0])) is not None:
+            return await service.answer(topic, question)
         if self.desk is None or not topic.startswith("desk."):
             raise Failure("proxy_configuration_error", Side.INTERNAL, f"Nobody answers what is asked about {topic}.")
         return await linked_desk.answered(self.desk, topic, question)
@@ -177,6 +203,11 @@ class Office:
     def _hold_changed(self, row: HoldRow) -> None:
         if self._front is not None:
             self._front.hold(row)
+
+
+def services_of(config: Config) -> dict[str, Service]:
+    """What `config` has its workers share."""
+    return {}
 
 
 def journal_directory(config: Config) -> str:

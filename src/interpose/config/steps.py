@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import NamedTuple
 
 from interpose.config import compression, desk, metering
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
@@ -21,7 +20,8 @@ from interpose.config.model import (
     Script,
 )
 from interpose.config.parts import Parts
-from interpose.core.handler import Filter, Phase
+from interpose.config.step import Step as Step
+from interpose.core.handler import Phase
 from interpose.core.target import Authority
 from interpose.engine.records import Records
 from interpose.filters.access_log import AccessLog
@@ -44,15 +44,6 @@ from interpose.filters.setup_page import SetupPage, SetupPageOptions
 from interpose.filters.trace import Trace
 from interpose.net.address import parse_address
 from interpose.storage.line_writer import LineWriter
-
-
-class Step(NamedTuple):
-    """One filter in its place: what `check` prints (nothing without `detail`), and how it is made."""
-
-    phase: Phase
-    name: str
-    detail: str
-    make: Callable[[], Filter]
 
 
 def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Step]:

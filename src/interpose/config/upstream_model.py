@@ -6,16 +6,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from interpose.config.texts import CookieName, File, HashOn, Name, PathPrefix, Server
 from interpose.core.units import Count, Seconds, Timeout
 from interpose.engine.connections import Connections
 
-Name = Annotated[str, Meta(extra={"kind": "name"})]
-File = Annotated[str, Meta(extra={"kind": "file"})]
-Server = Annotated[str, Meta(extra={"kind": "server"})]
-HashOn = Annotated[str, Meta(extra={"kind": "hash_on"})]
-CookieName = Annotated[str, Meta(extra={"kind": "cookie"})]
 Weight = Annotated[float, Meta(gt=0, le=1000)]
-PathPrefix = Annotated[str, Meta(extra={"kind": "path"})]
 Checks = Annotated[int, Meta(ge=1, le=100)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 

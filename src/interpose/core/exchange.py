@@ -81,8 +81,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "client", "listener", "local",
-        "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "watcher",
+        "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "captured", "client", "groups",
+        "listener", "local", "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "watcher",
         "worker",
     )  # fmt: skip
 
@@ -110,6 +110,10 @@ class Exchange:
         self.authority: str | None = None
         self.asked = ""
         self.user: str | None = None
+        self.groups: tuple[str, ...] | None = None
+        """Of the user; None where users have none, or nobody has said yet."""
+        self.captured: dict[str, str] | None = None
+        """What the route's template found in the path, by name; None without one."""
         self.attempts: list[Attempt] = []
         self.bytes_out = 0
         self.outcome: Outcome | None = None
