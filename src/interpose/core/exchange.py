@@ -82,8 +82,8 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "captured", "client", "groups",
-        "listener", "local", "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started", "tls", "user", "watcher",
-        "worker",
+        "listener", "local", "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started",
+        "tls", "user", "watcher", "worker",
     )  # fmt: skip
 
     def __init__(

@@ -15,7 +15,8 @@ class Live:
     """A `matching.Subject`: a request, once there is one its response, and what else the asker knows.
 
     What nobody said is unknown: the texts of contents, which only who keeps them can give; `route` before one is
-    chosen; `groups` where neither the asker nor the exchange has any. `time` is the wall clock's. What only a record tells is never known here.
+    chosen; `groups` where neither the asker nor the exchange has any. `time` is the wall clock's. What only a record
+    tells is never known here.
     """
 
     __slots__ = ("_exchange", "_groups", "_request", "_request_text", "_response", "_response_text", "_route", "_time")
