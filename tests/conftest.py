@@ -1,6 +1,14 @@
 """What holds for every test."""
 
+import os
+import sys
+
 import pytest
+
+# Where the environment forbids to keep bytecode, each program that a scene starts would compile its sources again: a
+# third of its start. So would pytest with the tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Shared tests say what they expected, as every test does.
 pytest.register_assert_rewrite(
