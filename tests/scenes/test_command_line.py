@@ -379,3 +379,17 @@ async def test_exec_passes_signals_on_and_leaves_the_answer_to_its_command(
     process.send_signal(number)
     assert await running.ends() == 7
     os.close(write)
+
+
+async def test_a_watched_file_is_read_again_when_it_changes(state: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    good = '[[listener]]\naddress = ":0"\nrole = "gateway"\n[[route]]\nanswer = { text = "first" }\n'
+    file.write_text(good)
+    async with started("run", str(file), "--watch", env=state) as running:
+        ready = await running.line_with(r"gateway listening on http://(\S+)")
+        file.write_text("colour = 1\n")
+        await running.line_with("the reload failed, generation 1 goes on")
+        assert (await fetch(ready[1], "/", "a.example")).endswith(b"first")
+        file.write_text(good.replace("first", "second"))
+        await running.line_with("generation 2 serves")
+        assert (await fetch(ready[1], "/", "a.example")).endswith(b"second")

@@ -124,6 +124,9 @@ def run(
         LogFormat | None, typer.Option("--log-format", help="Instead of the format in the file.")
     ] = None,
     no_console: options.NoConsole = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Read the file again whenever it changes, as `interpose reload` does.")
+    ] = False,
 ) -> None:
     """Run what a configuration describes. It is read again on SIGHUP and `interpose reload`."""
     from msgspec.structs import replace
@@ -140,19 +143,23 @@ def run(
             config = replace(config, console=None, journal=None)
         return replace(config, process=process, log=log)
 
-    supervise(read, from_flags=False)
+    supervise(read, from_flags=False, watched=file if watch else None)
 
 
-def supervise(read: Callable[[], Config], *, from_flags: bool, servers: str = "UPSTREAM") -> None:
+def supervise(
+    read: Callable[[], Config], *, from_flags: bool, servers: str = "UPSTREAM", watched: Path | None = None
+) -> None:
     """Run a configuration until it is told to stop. Flags do not change: only a file is worth reading again.
 
-    `servers` is the option or argument of the servers behind it.
+    `servers` is the option or argument of the servers behind it. `watched` is read again when it changes.
     """
     config = configured(read, from_flags=from_flags, servers=servers)
     from interpose.config import launch
 
     interactive = from_flags or sys.stderr.isatty()
-    raise typer.Exit(launch.supervise(config, load=None if from_flags else read, interactive=interactive))
+    raise typer.Exit(
+        launch.supervise(config, load=None if from_flags else read, interactive=interactive, watched=watched)
+    )
 
 
 def check_default(file: Path) -> None:

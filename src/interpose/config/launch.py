@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpose.config.model import HTTP_ROLES, Config, Listener
@@ -24,12 +25,22 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "interpose.config.launch")
 """What a worker process is started with. `-P`: a `socket.py` in the directory one happens to be in is not Python's."""
 
 
-def supervise(config: Config, *, load: Callable[[], Config] | None = None, interactive: bool = False) -> int:
-    """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad)."""
+def supervise(
+    config: Config,
+    *,
+    load: Callable[[], Config] | None = None,
+    interactive: bool = False,
+    watched: Path | None = None,
+) -> int:
+    """Run `config` until it is told to end; the exit status. `load` reads it anew for a reload (ValueError: bad).
+
+    `watched`: the file that it is read from, when its changes are to be noticed.
+    """
     from interpose.config.console_place import ConsolePlace
     from interpose.config.live_faults import LiveFaults
     from interpose.config.live_upstreams import LiveUpstreams
     from interpose.config.metrics_place import MetricsPlace
+    from interpose.config.watching import watch
     from interpose.engine.calls import NoOffice
     from interpose.engine.supervisor import Supervisor, refuse
     from interpose.net.listen import raise_descriptor_limit
@@ -72,7 +83,13 @@ def supervise(config: Config, *, load: Callable[[], Config] | None = None, inter
         )
         live_faults.begin(supervisor.reloading)
         live_upstreams.begin(live_faults, supervisor.ask_workers)
-        return await supervisor.run()
+        if watched is None:
+            return await supervisor.run()
+        watching = asyncio.create_task(watch(watched, supervisor.reloading))
+        try:
+            return await supervisor.run()
+        finally:
+            watching.cancel()
 
     return asyncio.run(run())
 
