@@ -34,6 +34,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,10 @@ _EXPECTED_KEYS = {  # what an expected message must have, and may have
 }
 
 
-def load(directory: Path = Path(__file__).parent) -> list[Message]:
+@cache
+def load(directory: Path = Path(__file__).parent) -> tuple[Message, ...]:
     """Every message, by file in the order of their names; ValueError names the file and the message with a mistake."""
-    messages = [m for file in sorted(directory.glob("*.toml")) for m in parse(file.stem, file.read_text("utf-8"))]
+    messages = tuple(m for file in sorted(directory.glob("*.toml")) for m in parse(file.stem, file.read_text("utf-8")))
     themes: dict[str, str] = {}
     for message in messages:
         if message.name in themes:
