@@ -49,15 +49,33 @@ def sections() -> Iterator[str]:
 
 def tables() -> Iterator[tuple[str, msgspec.inspect.StructType]]:
     """Every table that has a section, by its header; those inside a table come after it."""
+    homes = set()
+    for header, struct in occurrences():
+        if struct.cls not in homes and home_of(struct) == header:
+            homes.add(struct.cls)
+            yield header, struct
+
+
+def occurrences() -> Iterator[tuple[str, msgspec.inspect.StructType]]:
+    """Every place where a table may stand, with its struct, in the order of the model."""
     for field in type_of(Config).fields:
         struct = struct_of(field.type)
         assert struct is not None
         name = field.encode_name
         yield (f"[{name}]" if struct is field.type else f"[[{name}]]"), struct
-        for inner in struct.fields:
-            nested = struct_of(inner.type)
-            if nested is not None and home_of(nested) == (header := inner_header(name, inner)):
-                yield header, nested
+        yield from inner_occurrences(name, struct)
+
+
+def inner_occurrences(
+    table: str, struct: msgspec.inspect.StructType
+) -> Iterator[tuple[str, msgspec.inspect.StructType]]:
+    """Those inside a table, each followed by those inside it."""
+    for field in struct.fields:
+        nested = struct_of(field.type)
+        if nested is not None:
+            header = inner_header(table, field)
+            yield header, nested
+            yield from inner_occurrences(header.strip("[]"), nested)
 
 
 def inner_header(table: str, field: msgspec.inspect.Field) -> str:
@@ -72,12 +90,7 @@ def home_of(struct: msgspec.inspect.StructType) -> str:
     for field, top in fields:
         if top is field.type and top.cls is struct.cls:
             return f"[{field.encode_name}]"
-    return next(
-        inner_header(field.encode_name, inner)
-        for field, top in fields
-        for inner in top.fields
-        if (nested := struct_of(inner.type)) is not None and nested.cls is struct.cls
-    )
+    return next(header for header, one in occurrences() if one.cls is struct.cls)
 
 
 def section(header: str, struct: msgspec.inspect.StructType, level: str) -> Iterator[str]:
