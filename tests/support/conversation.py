@@ -21,6 +21,8 @@ from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.protocol.head import HeadParser
 
 MOST = 1 << 62
+ANSWER = ErrorAnswer(ErrorAnswerOptions())
+"""Keeps nothing of an exchange, so one will do: making it reads its page from a file."""
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Conversation:
 def conversation(parser: HeadParser) -> Conversation:
     """A server's connection with nothing said yet."""
     stream = MemoryStream()
-    server = HttpServer("listener", None, ErrorAnswer(ErrorAnswerOptions()), parser, Timeouts(), 0)  # type: ignore[arg-type]
+    server = HttpServer("listener", None, ANSWER, parser, Timeouts(), 0)  # type: ignore[arg-type]
     talk = Conversation(server, stream)
     server.handler = talk.handle
     server(stream)
