@@ -7,6 +7,7 @@ supervisor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from interpose.config.model import Config
 from interpose.config.problem import ABSENT, Problem
@@ -61,6 +62,6 @@ def _filters(path: str) -> object:
 
 
 def _users(path: str) -> object:
-    from interpose.filters.auth import Auth, AuthOptions
+    from interpose.storage.password_file import PasswordFile
 
-    return Auth(AuthOptions(file=path))
+    return PasswordFile(Path(path))

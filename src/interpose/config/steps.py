@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from interpose.config import compression, desk, metering
+from interpose.config import authentication, compression, desk, metering
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.faults import exchange_chances, in_words
 from interpose.config.model import (
@@ -26,7 +26,7 @@ from interpose.core.target import Authority
 from interpose.engine.records import Records
 from interpose.filters.access_log import AccessLog
 from interpose.filters.allow import Allow, AllowOptions
-from interpose.filters.auth import Auth, AuthOptions
+from interpose.filters.authentication.filter import Authentication
 from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.filters.faults import Faults
@@ -176,12 +176,9 @@ def destination_of(config: Config, listener: Listener) -> DestinationOptions:
     return DestinationOptions(connect_ports=None if is_loopback_only(listener) else (443,))
 
 
-def users_of(config: Config, listener: Listener, parts: Parts) -> Auth:
-    """Who may use the listener, which has a file of users: the same for every protocol that it speaks."""
-    assert listener.auth is not None
-    options = AuthOptions(file=listener.auth, proxy=listener.role in OPEN_ROLES)
-    render = error_answer(config, listener)
-    return parts.get(Auth, (options, listener.name), lambda: Auth(options, render))
+def users_of(config: Config, listener: Listener, parts: Parts) -> Authentication:
+    """Who may use the listener: the same for every protocol that it speaks."""
+    return authentication.of_listener(config, listener, parts, error_answer(config, listener))
 
 
 def is_loopback_only(listener: Listener) -> bool:

@@ -5,7 +5,9 @@ import bcrypt
 import pytest
 
 from interpose.storage import password_file
-from interpose.storage.password_file import PasswordFile, scrypt_entry
+from interpose.storage.password_file import PasswordFile, groups_in
+from interpose.storage.password_hash import scrypt_entry
+from interpose.storage.sha_crypt import sha_crypt
 
 # Made by `htpasswd -nbB -C 5 user pass`, by a program that is not ours.
 HTPASSWD = "user:$2y$05$lCZY/d0E0Gqx.gFe40hD6O7yOqFJC7b4IsllAMZL8BMFCEhxDgiFa"
@@ -52,16 +54,70 @@ def test_a_long_password_is_cut_as_htpasswd_cuts_it(tmp_path: Path) -> None:
     assert PasswordFile(write(tmp_path, f"user:{hashed}")).is_right("user", b"a" * 90)
 
 
-def test_a19_an_unknown_user_costs_what_the_costliest_user_costs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a19_an_unknown_user_costs_what_some_known_user_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[bytes] = []
     monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: not checked.append(hashed))
     cheap, costly = (bcrypt.hashpw(b"x", bcrypt.gensalt(cost)).decode() for cost in (4, 6))
-    users = PasswordFile(write(tmp_path, f"cheap:{cheap}\ncostly:{costly}"))
+    path = write(tmp_path, f"cheap:{cheap}\ncostly:{costly}")
+    users = PasswordFile(path)
     assert users.is_right("cheap", b"x")
-    assert not users.is_right("nobody", b"x")
-    assert checked == [cheap.encode(), costly.encode()]
+    assert checked == [cheap.encode()]
+    checked.clear()
+    names = [f"nobody-{number}" for number in range(64)]
+    assert not any(users.is_right(name, b"x") for name in names)
+    first, checked[:] = list(checked), []
+    assert set(first) == {cheap.encode(), costly.encode()}
+    assert not any(PasswordFile(path).is_right(name, b"x") for name in names)
+    assert checked == first
+
+
+# From the paper's own list, and by the crypt of glibc where that list cuts the salt.
+SHA_CRYPT = [
+    ("Hello world!", "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
+    (
+        "Hello world!",
+        "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+    ),
+    (
+        "a very much longer text to encrypt.  This one even stretches over morethan one line.",
+        "$5$rounds=1400$anotherlongsalts$Rx.j8H.h8HjEDGomFU8bDkXm3XIUnzyxf12oP84Bnq1",
+    ),
+    ("a short string", "$5$rounds=12340$asaltof16chars..$JANf17Nny.O8JzLQfWdCFrycNnEAFlAS2pJ1Pw.VvG."),
+    ("this is a long password", "$5$rounds=5000$toolongsaltstrin$6ZOW2qkeJMIHY8gtkz.C26rX1Bl6exUsS88KoTJuN40"),
+]
+
+
+@pytest.mark.parametrize(("password", "hashed"), SHA_CRYPT)
+def test_what_unix_systems_wrote_is_read(tmp_path: Path, password: str, hashed: str) -> None:
+    users = PasswordFile(write(tmp_path, f"u:{hashed}"))
+    assert users.is_right("u", password.encode())
+    assert not users.is_right("u", password.encode() + b" ")
+
+
+def test_a_short_salt_and_many_rounds_are_as_the_paper_has_them() -> None:
+    password = b"we have a short salt string but not a short password"
+    assert sha_crypt("6", password, b"short", 77777) == (
+        "WuQyW2YR.hBNpjjRhpYD/ifIw05xdfeEyQoMxIXbkvr0gge1a1x3yRULJ5CCaUeOxFmtlcGZelFl5CxtgfiAc0"
+    )
+
+
+ARGON2 = "$argon2id$v=19$m=64,t=1,p=1$kLoz2tht4lNl0QoxER28Fw$O9OsToF3axg85L3IXa+rc+Abn6joJM2MUpYI6ZTG3uc"
+
+
+def test_argon2_is_read(tmp_path: Path) -> None:
+    users = PasswordFile(write(tmp_path, f"u:{ARGON2}:a comment"))
+    assert users.is_right("u", b"secret")
+    assert not users.is_right("u", b"Secret")
+    assert not users.is_right("u", b"")
+
+
+def test_groups_are_read_as_apache_writes_them(tmp_path: Path) -> None:
+    text = "# who is where\n\nstaff: anna bert\nadmins:anna\n empty :\nstaff:\tcarl anna\r\n"
+    assert groups_in(write(tmp_path, text)) == {"anna": ("staff", "admins"), "bert": ("staff",), "carl": ("staff",)}
+    for line in ("anna", ": anna", "a b: anna", "a,b: anna"):
+        with pytest.raises(ValueError) as error:
+            groups_in(write(tmp_path, "x: y\n" + line))
+        assert str(error.value) == "line 2 is not `group: user user`"
 
 
 def damaged(position: int, character: str) -> str:
@@ -80,8 +136,15 @@ def damaged(position: int, character: str) -> str:
         (f"{HTPASSWD}\n{HTPASSWD}", "line 2 names 'user' a second time"),
         ("u:$apr1$6uswdDIN$0z7aIZLzS2zof9MBqccQZ.", "line 1 has an MD5 hash for 'u', which is not accepted; {fix}"),
         ("u:{SHA}UWuXg/ylF+7L0dBk2i0WUxCxl1k=", "line 1 has a SHA-1 hash for 'u', which is not accepted; {fix}"),
-        ("u:$6$Mu$TzbK", "line 1 has a hash of another kind (SHA-512 crypt) for 'u', which is not accepted; {fix}"),
-        ("u:$argon2id$v=19", "line 1 has a hash of another kind for 'u', which is not accepted; {fix}"),
+        ("u:$6$Mu$TzbK", "line 1 has a damaged hash for 'u', which is not accepted; {fix}"),
+        ("u:$y$j9T$x$y", "line 1 has a hash of another kind (yescrypt) for 'u', which is not accepted; {fix}"),
+        ("u:$argon2id$v=19", "line 1 has a damaged hash for 'u', which is not accepted; {fix}"),
+        ("u:" + ARGON2[:-30], "line 1 has a damaged hash for 'u', which is not accepted; {fix}"),
+        ("u:" + ARGON2.replace("m=64", "m=9999999"),
+         "line 1 has Argon2 with m=9999999,t=1,p=1 for 'u'; up to m=262144, m times t up to 2097152, and p=16 are "
+         "accepted"),
+        ("u:$5$rounds=999999999$a$" + "b" * 43,
+         "line 1 has SHA-crypt with 999999999 rounds for 'u'; up to 100000 are accepted"),
         ("u:xjjRD4XAhBl3g", "line 1 has a plain password or an old hash for 'u', which is not accepted; {fix}"),
         ("u:", "line 1 has a plain password or an old hash for 'u', which is not accepted; {fix}"),
         (HTPASSWD[:-1], "line 1 has a damaged hash for 'user', which is not accepted; {fix}"),

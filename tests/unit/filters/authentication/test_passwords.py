@@ -3,6 +3,7 @@ import base64
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import pytest
@@ -13,8 +14,11 @@ from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
-from interpose.filters import auth as module
-from interpose.filters.auth import Auth, AuthOptions, network_of
+from interpose.filters.authentication import passwords as module
+from interpose.filters.authentication import tries
+from interpose.filters.authentication.filter import Authentication
+from interpose.filters.authentication.passwords import PasswordOptions, Passwords
+from interpose.filters.authentication.tries import network_of
 from interpose.storage.password_file import PasswordFile
 
 ANNA = "anna:" + bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
@@ -32,11 +36,12 @@ class Clock:
 class Place:
     """A file of users, the filter over it, a clock, and what reached the origin."""
 
-    def __init__(self, path: Path, **options: object) -> None:
+    def __init__(self, path: Path, proxy: bool = False, **options: Any) -> None:
         self.path = path
         self.clock = Clock()
         path.write_text(f"{ANNA}\n{BERT}\n")
-        self.auth = Auth(AuthOptions(file=str(path), **options), clock=self.clock)  # type: ignore[arg-type]
+        self.passwords = Passwords(PasswordOptions(file=str(path), **options), self.clock)
+        self.auth = Authentication([self.passwords], proxy=proxy)
         self.seen: list[Request] = []
         self.exchange = Exchange(1, 0, "main", Address("192.0.2.1", 50000), 0.0)
 
@@ -151,7 +156,9 @@ async def test_a_browser_s_many_connections_are_one_check(place: Place, checks: 
 async def test_a37_what_is_remembered_is_not_the_password(place: Place) -> None:
     await place.ask(basic("anna", "secret"))
     await place.ask(basic("anna", "wrong-one"))
-    kept = repr(place.auth._known) + repr([tries.wrong for tries in place.auth._tries.values()])
+    kept = repr(place.passwords._remembered._known)
+    kept += repr([tries.wrong for tries in place.passwords._brake._tries.values()])
+    assert "anna" in kept
     for secret in ("secret", "wrong-one", basic("anna", "secret")[6:], basic("anna", "wrong-one")[6:]):
         assert secret not in kept
 
@@ -193,10 +200,10 @@ async def test_repeating_one_wrong_password_is_one_try(place: Place, checks: lis
 
 
 async def test_a32_what_is_remembered_of_clients_is_bounded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_REMEMBERED", 10)
+    monkeypatch.setattr(tries, "MOST_CLIENTS", 10)
     for number in range(50):
         await place.ask(basic("anna", "wrong"), host=f"192.0.2.{number}")
-    assert len(place.auth._tries) == 10
+    assert len(place.passwords._brake._tries) == 10
 
 
 async def test_a_flood_of_checks_is_cut(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +250,7 @@ async def test_a_client_that_leaves_lets_the_next_one_in(place: Place) -> None:
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).status == 200
-    assert place.auth._waiting == 0
+    assert place.passwords._waiting == 0
 
 
 async def test_the_answers_can_be_pages(tmp_path: Path) -> None:
@@ -252,7 +259,8 @@ async def test_the_answers_can_be_pages(tmp_path: Path) -> None:
     def render(exchange: Exchange, request: Request, failure: Failure) -> Response:
         return Response.text(failure.status, f"<h1>{failure.detail}</h1>", "text/html")
 
-    auth = Auth(AuthOptions(file=str(tmp_path / "users")), render)
+    passwords = Passwords(PasswordOptions(file=str(tmp_path / "users")))
+    auth = Authentication([passwords], proxy=False, render=render)
     exchange = Exchange(1, 0, "main", Address("192.0.2.1", 50000), 0.0)
     request = Request("GET", Target(Form.ORIGIN, "http", Authority("example.org"), "/"), Fields())
     response = await auth(exchange, request, forward=None)  # type: ignore[arg-type]
