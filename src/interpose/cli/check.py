@@ -68,11 +68,12 @@ def planned(config: Config) -> Sequence[RoutePlan]:
 def listener_table(config: Config) -> Table:
     """Where connections are accepted, by whom, and who may come."""
     from interpose.cli.table import table
+    from interpose.config.certificates import tls_in_words
 
     rows = []
     for listener in config.listeners:
         guards = [*listener.allow_from, *(["users in " + listener.auth] if listener.auth else [])]
-        tls = listener.tls.certificate if listener.tls else "no"
+        tls = tls_in_words(listener)
         open_to = ", ".join(guards) or "everybody who can connect"
         rows.append((listener.name, listener.address, listener.role, tls, open_to))
     return table(("Listener", "Address", "Role", "TLS", "Open to"), rows)

@@ -52,6 +52,7 @@ def wanted(type_: inspect.Type, key: str) -> str:
 _KINDS = {
     "name": "a name of letters, digits, '.', '-' and '_'",
     "file": "the path of a file",
+    "later_file": "the path of a file",
     "folder": "the path of a directory",
     "network": 'an address or network such as "10.0.0.0/8"',
     "address": 'an address such as "127.0.0.1:8080", ":8080", "[::1]:8080" or "unix:/run/web.sock"',

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from interpose.config.model import Config
+from interpose.config.model import Config, Tls
 from interpose.config.problem import ABSENT, Problem
+from interpose.config.tls_model import TlsCertificate
 
 
 def unusable_files(config: Config) -> Iterator[Problem]:
     """A problem for each file that is there and cannot be used. Without such files nothing is loaded to read them."""
     for number, listener in enumerate(config.listeners, 1):
         where = f"listener[{number}]"
-        if listener.tls is not None and listener.tls.certificate and listener.tls.key:
-            yield from _tried(f"{where}.tls.certificate", listener.tls.certificate, _pair(listener.tls.key))
+        if listener.tls is not None:
+            yield from _unusable_of_tls(f"{where}.tls", listener.tls)
         if listener.auth:
             yield from _tried(f"{where}.auth", listener.auth, _users)
     for number, upstream in enumerate(config.upstreams, 1):
@@ -33,6 +34,28 @@ def unusable_scripts(config: Config) -> Iterator[Problem]:
     for number, route in enumerate(config.routes, 1):
         for place, file in enumerate(route.scripts, 1):
             yield from _tried(f"route[{number}].scripts[{place}]", file, _filters)
+    for number, rule in enumerate(config.access, 1):
+        if rule.ask is not None and rule.ask.script is not None:
+            yield from _tried(f"access[{number}].ask.script", rule.ask.script, _decisions)
+
+
+def _unusable_of_tls(where: str, tls: Tls) -> Iterator[Problem]:
+    """What of a listener's own files cannot be used. Those of `certificates` may become good later."""
+    if tls.certificate and tls.key:
+        yield from _tried(f"{where}.certificate", tls.certificate, _pair(tls.key))
+    tables: tuple[Tls | TlsCertificate, ...] = (tls, *tls.certificates)
+    for number, one in enumerate(tables):
+        place = f"{where}.certificates[{number}]" if number else where
+        if one.client_ca:
+            yield from _tried(f"{place}.client_ca", one.client_ca, _clients(ca=True))
+        if one.client_crl:
+            yield from _tried(f"{place}.client_crl", one.client_crl, _clients(ca=False))
+
+
+def _clients(*, ca: bool) -> Callable[[str], object]:
+    from interpose.net.tls import check_client_files
+
+    return lambda path: check_client_files(*((path, None) if ca else (None, path)))
 
 
 def _tried(where: str, path: str, use: Callable[[str], object]) -> Iterator[Problem]:
@@ -59,6 +82,15 @@ def _filters(path: str) -> object:
     from interpose.filters.script import Script, ScriptOptions
 
     return Script(ScriptOptions(file=path))
+
+
+def _decisions(path: str) -> object:
+    from interpose.filters.script import Script, ScriptOptions
+
+    script = Script(ScriptOptions(file=path))
+    if not script.decides:
+        raise ValueError(f"{path}: no function is marked with @interpose.decision")
+    return script
 
 
 def _users(path: str) -> object:

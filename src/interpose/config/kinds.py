@@ -32,6 +32,7 @@ def kinds(base: Path) -> Kinds:
         "name": name,
         "label": label,
         "file": partial(readable_file, base),
+        "later_file": partial(later_file, base),
         "folder": partial(folder, base),
         "webhook": webhook,
         "log": partial(log_target, base),
@@ -126,6 +127,14 @@ def readable_file(base: Path, text: str) -> str:
         raise ValueError("is a directory; name a file in it") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def later_file(base: Path, text: str) -> str:
+    """The absolute path of a file that may come later."""
+    path = path_of(base, text)
+    if path.is_dir():
+        raise ValueError("is a directory; name a file in it")
+    return str(path)
 
 
 def folder(base: Path, text: str) -> str:

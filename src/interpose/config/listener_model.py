@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from interpose.config.texts import File, HostPattern, ListenAddress, Name, Network
+from interpose.config.tls_model import Tls as Tls
 from interpose.core.fault import Fault
 from interpose.core.units import Bytes, Count, Port
 from interpose.engine.datagram_table import DatagramOptions
@@ -49,16 +50,6 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Exchanges of one client address at the same time in one worker; above it the answer is 429. 0: no limit."""
 
 
-class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The identity of a listener that speaks TLS. Both files are read again when they change."""
-
-    certificate: File
-    """The certificate and what links it to its authority, in PEM."""
-
-    key: File
-    """The private key, in PEM, without a passphrase."""
-
-
 class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An address on which connections are accepted, and what serves them."""
 
@@ -81,6 +72,13 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     tls: Tls | None = None
     """Speak TLS on this listener."""
+
+    redirect_to_https: Literal["off", "301", "308"] = "off"
+    """(gateway) Send clients of this listener to the same place with `https`, by a redirect of this status. What an
+    ACME authority asks for is answered all the same."""
+
+    https_port: Port = 443
+    """(gateway) The port that they are sent to."""
 
     proxy_protocol_from: tuple[Network, ...] = ()
     """Networks of proxies before this one that begin each connection with a PROXY line, which says who the client is.

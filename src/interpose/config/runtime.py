@@ -11,10 +11,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
-from interpose.config import balancing, build, deliveries, steps, streams
+from interpose.config import access, balancing, build, certificates, deliveries, interception, steps, streams
 from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
@@ -48,7 +47,6 @@ from interpose.filters.hold.filter import Hold
 from interpose.filters.meter import Counts
 from interpose.filters.recorder import Recorder
 from interpose.filters.script import Script
-from interpose.net.certificate import Identities, Identity
 from interpose.net.listen import ListenOptions, connections_possible
 from interpose.protocol.head import HeadLimits, HeadParser
 from interpose.storage.line_writer import LineWriter
@@ -106,7 +104,7 @@ class WorkerRuntime:
         self._retired.add(self._parts.begin())
         self._dialling.prepare(config)
         check_descriptors(config)
-        if config.holds or config.scripts or any(route.scripts for route in config.routes):
+        if config.holds or access.holds(config) or config.scripts or any(route.scripts for route in config.routes):
             holder_of(config, self._parts, self._calls)
         self._records = self._parts.get(Records, None, lambda: Records(self._calls))
         self._counts = self._parts.get(Counts, None, Counts)
@@ -138,12 +136,6 @@ class WorkerRuntime:
     def _chain(self, config: Config, listener: Listener, means: build.Means) -> Chain:
         limits = config.limits_of(listener)
         timeouts = config.timeouts_of(listener)
-        identities = None
-        if listener.tls is not None:
-            files = (listener.tls.certificate, listener.tls.key)
-            identities = self._parts.get(Identities, files, partial(_identities, *files))
-            for warning in identities.warnings():
-                log.warning("%s", warning)
         access_log = steps.access_log(config, self._parts) if config.log.access != "off" else None
         entry = Entry(
             options=ListenOptions(
@@ -151,7 +143,7 @@ class WorkerRuntime:
                 max_connections_per_client=limits.max_connections_per_client,
             ),
             timeouts=Timeouts(**{name: getattr(timeouts, name) for name in Timeouts.__struct_fields__}),
-            identities=identities,
+            identities=certificates.identities_of(config, listener, self._parts),
             proxies=Networks(listener.proxy_protocol_from) if listener.proxy_protocol_from else None,
             access_log=access_log,
             chances=connection_chances(listener, self._parts),
@@ -171,6 +163,7 @@ class WorkerRuntime:
             name=listener.name,
             handler=handlers.clients,
             own_handler=handlers.own,
+            interception=handlers.interception,
             recorder=self._recorder(config),
             render=steps.error_answer(config, listener),
             parser=HeadParser(
@@ -263,9 +256,7 @@ class WorkerRuntime:
             group.tick(now)
         for script in self._parts.every(Script):
             script.tick()
-        for identities in self._parts.every(Identities):
-            for warning in identities.refresh():
-                log.warning("%s", warning)
+        certificates.refresh(self._parts)
         for courier in self._parts.every(Courier):
             courier.tick()
         for reaper in self._parts.every(Reaper):
@@ -289,6 +280,10 @@ class WorkerRuntime:
         topic, _, rest = question.partition(b" ")
         if topic == deliveries.TOPIC:
             return await self._deliveries.answer(rest, self._own_handlers, self._parts.every(Hold))
+        if topic == certificates.TOPIC:
+            return certificates.told(self._config, self._parts)
+        if topic == interception.TOPIC:
+            return interception.answered(self._parts, rest, asyncio.get_running_loop().time())
         if topic == b"upstreams":
             return balancing.told(self._parts, asyncio.get_running_loop().time())
         return await answered(self._parts.every(Keeper), rest)
@@ -314,6 +309,7 @@ class WorkerRuntime:
             "log_lines_dropped_total": float(sum(writer.dropped for writer in writers) + self._retired.dropped_lines),
             "faults_total": faults_total(self._parts),
             **cache_counters(self._parts.every(Keeper)),
+            **interception.interception_counters(self._parts),
             "records_total": float(self._records.total),
             "records_dropped_total": float(self._records.dropped),
             "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
@@ -387,7 +383,3 @@ def check_descriptors(config: Config) -> None:
             f"limits.max_connections: {wanted} connections need more descriptors than a worker may have, which are "
             f"enough for {possible}; lower it, or raise the limit (LimitNOFILE= of systemd, or ulimit -n)."
         )
-
-
-def _identities(certificate: str, key: str) -> Identities:
-    return Identities([Identity(certificate, key)])

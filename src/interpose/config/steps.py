@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from interpose.config import authentication, compression, desk, metering
+from interpose.config import access, authentication, compression, desk, metering
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
+from interpose.config.certificates import client_fields_step, tls_steps
 from interpose.config.faults import exchange_chances, in_words
+from interpose.config.interception_steps import asked_outside, interception_steps
 from interpose.config.model import (
     OPEN_ROLES,
     Config,
@@ -20,6 +22,7 @@ from interpose.config.model import (
     Script,
 )
 from interpose.config.parts import Parts
+from interpose.config.scripts import script_of
 from interpose.config.step import Step as Step
 from interpose.core.handler import Phase
 from interpose.core.target import Authority
@@ -31,14 +34,11 @@ from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.filters.faults import Faults
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
-from interpose.filters.hold.holder import Holder
 from interpose.filters.limits import Limit, LimitOptions
 from interpose.filters.meter import Meter
 from interpose.filters.own_page import OwnPage
 from interpose.filters.path import PathCheck, PathOptions
 from interpose.filters.recorder import Recorder
-from interpose.filters.script import Script as ScriptFile
-from interpose.filters.script import ScriptOptions
 from interpose.filters.server_timing import ServerTiming
 from interpose.filters.setup_page import SetupPage, SetupPageOptions
 from interpose.filters.trace import Trace
@@ -64,6 +64,8 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         steps.append(Step(Phase.OBSERVE, "trace", detail, lambda: Trace(start=traces.start)))
         if traces.server_timing:
             steps.append(Step(Phase.OBSERVE, "server timing", "Server-Timing", server_timing))
+    steps += tls_steps(config, listener, parts)
+    steps += interception_steps(config, listener)
     if listener.allow_from:
         networks = listener.allow_from
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
@@ -71,6 +73,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
     if listener.auth is not None:
         steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: users_of(config, listener, parts)))
+    steps += access.steps_of(config, listener, parts)
     if limits.max_body_bytes or limits.max_exchanges_per_client:
         options = LimitOptions(
             max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
@@ -91,10 +94,11 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     trusts = f"trusts {', '.join(listener.trusted)}" if listener.trusted else "trusts nobody"
     detail = f"Via {way.pseudonym}" if is_proxy else f"Via {way.pseudonym}, X-Forwarded-*, Forwarded; {trusts}"
     steps.append(Step(Phase.ADMIT, "forwarding", detail, lambda: Forwarding(way)))
+    steps += client_fields_step(config, listener, parts)
     if is_proxy:
         steps.append(destination_step(config, listener))
     steps += _script_steps(scripts_of(config, listener), parts, (Phase.OBSERVE, Phase.ADMIT))
-    return sorted(steps, key=lambda step: step.phase)
+    return sorted(asked_outside(config, listener, steps), key=lambda step: step.phase)
 
 
 def destination_step(config: Config, listener: Listener) -> Step:
@@ -156,17 +160,12 @@ def _script_steps(files: Iterable[str], parts: Parts, phases: tuple[Phase, ...])
     """A slot of each script in each of `phases`: empty ones stay, for functions that a changed file may have there."""
     steps = []
     for file in files:
-        script = parts.get(ScriptFile, file, partial(_script, file, parts))
+        script = script_of(file, parts)
         for phase in phases:
             names = ", ".join(name for where, name in script.functions if where is phase)
             detail = f"{file}: {names}" if names else ""
             steps.append(Step(phase, "script", detail, partial(script.slot, phase)))
     return steps
-
-
-def _script(file: str, parts: Parts) -> ScriptFile:
-    holders = parts.every(Holder)
-    return ScriptFile(ScriptOptions(file=file), hold=holders[0].for_script if holders else None)
 
 
 def destination_of(config: Config, listener: Listener) -> DestinationOptions:

@@ -9,6 +9,7 @@ from msgspec import Meta
 Name = Annotated[str, Meta(extra={"kind": "name"})]
 Label = Annotated[str, Meta(extra={"kind": "label"})]
 File = Annotated[str, Meta(extra={"kind": "file"})]
+LaterFile = Annotated[str, Meta(extra={"kind": "later_file"})]
 Folder = Annotated[str, Meta(extra={"kind": "folder"})]
 LogTarget = Annotated[str, Meta(extra={"kind": "log"})]
 Network = Annotated[str, Meta(extra={"kind": "network"})]

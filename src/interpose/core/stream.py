@@ -8,7 +8,7 @@ first to the second; what was peeked at or not yet read is delivered first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Final, NamedTuple, Protocol
 
 from interpose.core.failure import Failure
@@ -31,23 +31,33 @@ UNKNOWN: Final = Address("unknown", 0)
 
 
 class TlsInfo(NamedTuple):
-    """What the handshake agreed on."""
+    """What the handshake agreed on.
+
+    `certificate` is the client's own (DER), where it was asked for one and showed one that is good; `trust` says by
+    which rules that was judged, and equals that of others judged so (None: nobody was asked).
+    """
 
     version: str
     cipher: str
     server_name: str | None = None
     protocol: str | None = None
+    certificate: bytes | None = None
+    trust: Hashable = None
 
 
 class StreamInfo:
-    """What is known of a connection: both addresses, TLS when there is any. `peer` is the other side's address."""
+    """What is known of a connection: both addresses, TLS when there is any. `peer` is the other side's address.
 
-    __slots__ = ("local", "peer", "tls")
+    `on_exchange` is told of every exchange that begins on it, where somebody has to say more of it (interception).
+    """
+
+    __slots__ = ("local", "on_exchange", "peer", "tls")
 
     def __init__(self, peer: Address, local: Address, tls: TlsInfo | None = None) -> None:
         self.peer = peer
         self.local = local
         self.tls = tls
+        self.on_exchange: Callable[[Any], None] | None = None
 
 
 class Receiver(Protocol):

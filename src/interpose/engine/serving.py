@@ -19,7 +19,7 @@ Render = Callable[[Exchange, Request | None, Failure], Response]
 """Makes the answer that tells a client about a failure; the request is None when it could not be read."""
 
 
-_NO_REQUEST = frozenset((400, 408, 413, 414, 431, 501, 505))
+_NO_REQUEST = frozenset((400, 408, 413, 414, 421, 431, 501, 505))
 
 
 class Census(Protocol):
@@ -72,13 +72,21 @@ class Serving:
         """The next exchange, of the client that `info` tells of."""
         self.exchanges += 1
         started = self.loop.time()
-        return Exchange(self.exchanges, self.worker, self.name, info.peer, started, scheme, info.tls, info.local)
+        exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, started, scheme, info.tls, info.local)
+        if info.on_exchange is not None:
+            info.on_exchange(exchange)
+        return exchange
 
     def answer_to(self, exchange: Exchange, request: Request | None, failure: Failure) -> Response:
-        """The answer that tells the client about `failure`; after a request that is no request, the connection ends."""
+        """The answer that tells the client about `failure`; after a request that is no request, the connection ends.
+
+        So does one inside a tunnel whose server failed: only with the next tunnel it is verified again.
+        """
         self.failures += 1
         response = self.render(exchange, request, failure)
         if failure.kind == "http_request_error" and failure.status in _NO_REQUEST:
+            response.must_close = True
+        if exchange.authority is not None and failure.side is Side.UPSTREAM:
             response.must_close = True
         return response
 

@@ -143,6 +143,13 @@ class SocketStream(asyncio.Protocol):
         return self._info
 
     @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate that the other side showed in TLS, in DER; None without one."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        shown: bytes | None = None if tls is None else tls.getpeercert(True)
+        return shown
+
+    @property
     def is_lost(self) -> bool:
         """Whether the connection is gone."""
         return self._lost
@@ -351,7 +358,8 @@ def _describe_tls(transport: asyncio.Transport, server_name: str | None) -> TlsI
     if tls is None:
         return None
     cipher = tls.cipher()
-    return TlsInfo(tls.version() or "", cipher[0] if cipher else "", server_name, tls.selected_alpn_protocol())
+    shown = tls.getpeercert(binary_form=True) if server_name is None else None  # a server's is no news
+    return TlsInfo(tls.version() or "", cipher[0] if cipher else "", server_name, tls.selected_alpn_protocol(), shown)
 
 
 def _reset(transport: asyncio.Transport) -> None:

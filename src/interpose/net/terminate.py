@@ -7,12 +7,12 @@ callback for server names is not used: with it, a context that asks for a client
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from typing import Protocol
 
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Stream, StreamHandler
+from interpose.net.certificate import UNRECOGNIZED_NAME, Choice
 from interpose.net.tls import HANDSHAKE_TIMEOUT_S
 
 
@@ -31,14 +31,14 @@ ReadHello = Callable[[bytes], Hello | None]
 class TlsTermination:
     """A stream handler that speaks TLS as the server, and then lets `handler` serve what is inside.
 
-    `choose` gives the context for a server name; it and `handler` may be changed while it runs. `not_tls` is sent to
-    clients whose first byte is no TLS, before the connection is closed. `on_failure` hears of every handshake that came
-    to nothing.
+    `choose` says what a client is answered with that asks for a server name; it and `handler` may be changed while it
+    runs. `not_tls` is sent to clients whose first byte is no TLS, before the connection is closed. `on_failure` hears
+    of every handshake that came to nothing.
     """
 
     def __init__(
         self,
-        choose: Callable[[str | None], ssl.SSLContext],
+        choose: Callable[[str | None], Choice],
         handler: StreamHandler,
         read_hello: ReadHello,
         *,
@@ -71,14 +71,17 @@ class TlsTermination:
         try:
             async with asyncio.timeout(limit_s):
                 hello = await self._hello(stream)
-                await stream.start_tls(self.choose(hello.server_name))
+                choice = self.choose(hello.server_name)
+                if choice.context is None:
+                    raise _turned_away(stream, choice, hello)
+                await stream.start_tls(choice.context)
         except TimeoutError:
             stream.abort()
             detail = f"The client did not complete the TLS handshake within {limit_s:g} s."
             raise Failure("connection_timeout", Side.DOWNSTREAM, detail) from None
         tls = stream.info.tls
         assert tls is not None
-        stream.info.tls = tls._replace(server_name=hello.server_name)
+        stream.info.tls = tls._replace(server_name=hello.server_name, trust=choice.trust)
 
     async def _hello(self, stream: Stream) -> Hello:
         data = await stream.peek(1)
@@ -90,3 +93,11 @@ class TlsTermination:
             if len(data) == seen:
                 raise Failure("connection_terminated", Side.DOWNSTREAM, "The client left during the TLS handshake.")
         return hello
+
+
+def _turned_away(stream: Stream, choice: Choice, hello: Hello) -> Failure:
+    """Tell the client by a fatal alert, in a record of its own, that nobody here can be whom it asks for."""
+    stream.write(bytes((21, 3, 3, 0, 2, 2, choice.alert)))
+    stream.close()
+    what = "is known here" if choice.alert == UNRECOGNIZED_NAME else "has a usable certificate here"
+    return Failure("tls_certificate_error", Side.DOWNSTREAM, f"No {hello.server_name or 'host'} {what}.")

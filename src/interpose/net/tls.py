@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 
 ALPN = ["http/1.1"]
 # For TLS 1.2; the suites of TLS 1.3 are all good and OpenSSL's own.
@@ -46,8 +46,16 @@ def client_context(ca_file: str | None = None, *, verify: bool = True, http: boo
     return context
 
 
-def server_context(certificate: str, key: str) -> ssl.SSLContext:
-    """The context of a listener: TLS 1.2 or later, forward secrecy, no renegotiation.
+class ClientTrust(NamedTuple):
+    """Which certificates of clients a listener believes, and whether they must show one. Both files hold PEM."""
+
+    ca_file: str
+    crl_file: str | None = None
+    is_required: bool = True
+
+
+def server_context(certificate: str, key: str, clients: ClientTrust | None = None) -> ssl.SSLContext:
+    """The context of a listener: TLS 1.2 or later, forward secrecy, no renegotiation; `clients` have certificates too.
 
     Tickets are sealed with a key that each context makes for itself: they resume sessions of this certificate in this
     process, and no others. `ValueError` with one sentence when the files cannot be used.
@@ -67,7 +75,43 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key, password=b"")
     except ssl.SSLError as error:
         raise ValueError(_why_unusable(certificate, key, error)) from error
+    if clients is not None:
+        _ask_clients(context, clients)
     return context
+
+
+def _ask_clients(context: ssl.SSLContext, clients: ClientTrust) -> None:
+    """Have clients show a certificate. The handshake is where that is decided: who fails it is never served."""
+    context.verify_mode = ssl.CERT_REQUIRED if clients.is_required else ssl.CERT_OPTIONAL
+    _load_authorities(context, clients.ca_file)
+    if clients.crl_file is not None:
+        _load_revoked(context, clients.crl_file)
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+
+
+def check_client_files(ca_file: str | None, crl_file: str | None) -> None:
+    """ValueError, a sentence, when a file of a `ClientTrust` cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if ca_file is not None:
+        _load_authorities(context, ca_file)
+    if crl_file is not None:
+        _load_revoked(context, crl_file)
+
+
+def _load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"The authorities of clients in {ca_file} cannot be used: {_words(error)}.") from error
+
+
+def _load_revoked(context: ssl.SSLContext, crl_file: str) -> None:
+    try:
+        if b"-----BEGIN X509 CRL-----" not in _content(crl_file):  # OpenSSL takes any PEM without a word
+            raise ValueError(f"The file {crl_file} holds no list of revoked certificates in PEM.")
+        context.load_verify_locations(crl_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"The revoked certificates in {crl_file} cannot be used: {_words(error)}.") from error
 
 
 def _why_unusable(certificate: str, key: str, error: ssl.SSLError) -> str:

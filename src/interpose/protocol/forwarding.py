@@ -17,10 +17,35 @@ from interpose.protocol import number
 MAX_HOPS = 64
 MAX_IDENTITY_BYTES = 8192
 
+# What servers are told about the certificate that a client showed: by us (RFC 9440, and the fields of
+# `filters/client_certificate.py`) and by other gateways.
+CLIENT_CERTIFICATE: frozenset[bytes] = frozenset(
+    (
+        b"client-cert",
+        b"client-cert-chain",
+        b"ssl-client-cert",
+        b"ssl-client-issuer-dn",
+        b"ssl-client-subject-dn",
+        b"ssl-client-verify",
+        b"x-client-cert",
+        b"x-client-cert-fingerprint",
+        b"x-client-cert-names",
+        b"x-client-cert-subject",
+        b"x-client-dn",
+        b"x-client-verify",
+        b"x-ssl-cert",
+        b"x-ssl-client-cert",
+        b"x-ssl-client-dn",
+        b"x-ssl-client-s-dn",
+        b"x-ssl-client-verify",
+    )
+)
+
 # What a client could claim about itself or about the way and target of its request. Origins believe these, so only
 # trusted peers may send them (THREATS A11).
 IDENTITY: frozenset[bytes] = frozenset(
     (
+        *CLIENT_CERTIFICATE,
         b"cf-connecting-ip",
         b"fastly-client-ip",
         b"forwarded",

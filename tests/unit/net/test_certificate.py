@@ -83,7 +83,8 @@ def test_the_name_decides_exact_before_wildcard_before_first(authority: Certific
         "a.b.wild.test": first,
         "test": first,
     }
-    assert {name: identities.choose(name) for name in cases} == {name: who.context for name, who in cases.items()}
+    assert {name: identities.of(name) for name in cases} == cases
+    assert {name: identities.choose(name).context for name in cases} == {n: who.context for n, who in cases.items()}
 
 
 def test_a_file_that_changes_without_sense_is_complained_about_once_per_change(

@@ -13,7 +13,19 @@ from itertools import starmap
 from interpose.config.metrics_place import complaints as about_metrics
 from interpose.config.model import Config
 from interpose.config.problem import Problem
-from interpose.config.rules import caches, faults, holds, listeners, names, routes, spools, upstreams
+from interpose.config.rules import (
+    access,
+    caches,
+    faults,
+    holds,
+    interception,
+    listeners,
+    names,
+    routes,
+    spools,
+    tls,
+    upstreams,
+)
 from interpose.config.rules.breach import Breach, Rule
 
 
@@ -44,11 +56,14 @@ def _metrics_fit(config: Config) -> Iterator[Breach]:
 _RULES: tuple[Rule, ...] = (
     *names.RULES,
     *listeners.RULES,
+    *tls.RULES,
     *routes.RULES,
     *upstreams.RULES,
     *spools.RULES,
     *faults.RULES,
     *caches.RULES,
+    *access.RULES,
     *holds.RULES,
+    *interception.RULES,
     _metrics_fit,
 )

@@ -29,6 +29,7 @@ ROLES_OF = {
     "pac_exceptions": ("proxy", "auto"),
     "cache": ("gateway", "proxy", "auto"),
     "compression": ("gateway", "proxy", "auto"),
+    "redirect_to_https": ("gateway",),
     "udp": ("relay", "echo", "upper"),
     "show": ("relay", "echo", "upper"),
 }

@@ -53,6 +53,7 @@ def _gateways_lead_somewhere(config: Config) -> Iterator[Breach]:
         if (
             listener.role == "gateway"
             and not listener.upstream
+            and listener.redirect_to_https == "off"
             and not any(applies(r, listener) for r in config.routes)
         ):
             message = "leads nowhere; give it an upstream, or add a [[route]]"
