@@ -17,6 +17,7 @@ _HOMES = {
     "Body": "interpose.core.body",
     "Config": "interpose.config.model",
     "ConfigError": "interpose.config.problem",
+    "Decision": "interpose.core.decision",
     "Exchange": "interpose.core.exchange",
     "Failure": "interpose.core.failure",
     "Fields": "interpose.core.fields",
@@ -28,13 +29,14 @@ _HOMES = {
     "Response": "interpose.core.message",
     "Side": "interpose.core.failure",
     "Target": "interpose.core.target",
+    "decision": "interpose.filters.script",
     "filter": "interpose.filters.script",
     "gateway_config": "interpose.config.roles",
     "load": "interpose.config.load",
     "proxy_config": "interpose.config.roles",
     "serve": "interpose.config.serve",
 }
-_OTHER_NAMES = {"filter": "mark"}
+_OTHER_NAMES = {"decision": "mark_decision", "filter": "mark"}
 
 if TYPE_CHECKING:
     from interpose.config.load import load
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from interpose.config.roles import gateway_config, proxy_config
     from interpose.config.serve import serve
     from interpose.core.body import Body
+    from interpose.core.decision import Decision
     from interpose.core.exchange import Exchange, Outcome
     from interpose.core.failure import Failure, Side
     from interpose.core.fields import Fields
@@ -50,11 +53,12 @@ if TYPE_CHECKING:
     from interpose.core.message import Request, Response
     from interpose.core.target import Target
     from interpose.filters.script import mark as filter
+    from interpose.filters.script import mark_decision as decision
 
 __all__ = [
-    "Body", "Config", "ConfigError", "Exchange", "Failure", "Fields", "Filter", "Handler", "Outcome", "Phase",
-    "Request", "Response", "Side", "Target", "__version__", "filter", "gateway_config", "load", "proxy_config",
-    "serve",
+    "Body", "Config", "ConfigError", "Decision", "Exchange", "Failure", "Fields", "Filter", "Handler", "Outcome",
+    "Phase", "Request", "Response", "Side", "Target", "__version__", "decision", "filter", "gateway_config", "load",
+    "proxy_config", "serve",
 ]  # fmt: skip
 
 

@@ -66,6 +66,7 @@ def exposition(status: Mapping[str, Any], tallies: Iterable[Tally]) -> str:
     lines = [*_of_the_instance(status), *_of_workers(status), *_counters(status.get("counters", {}))]
     lines += _of_routes([tally for tally in counted if tally.what == "route"])
     lines += _of_servers([tally for tally in counted if tally.what == "upstream"])
+    lines += _of_rules([tally for tally in counted if tally.what == "rule"])
     return "\n".join(lines) + "\n"
 
 
@@ -133,6 +134,11 @@ def _of_servers(tallies: Sequence[Tally]) -> Iterator[str]:
     yield from _family("upstream_requests_total", "counter", about, _by_status(tallies, labels))
     about = "Time from a request's turn to the first byte of the server's answer, connecting included."
     yield from _family("upstream_latency_seconds", "histogram", about, _by_time(tallies, labels))
+
+
+def _of_rules(tallies: Sequence[Tally]) -> Iterator[str]:
+    hits: list[Sample] = [("", _labels(tally, ("of", "rule")), tally.statuses[0]) for tally in tallies]
+    yield from _family("rule_hits_total", "counter", "Requests that a rule meant, by what has the rule.", hits)
 
 
 def _by_status(tallies: Iterable[Tally], names: tuple[str, str]) -> list[Sample]:

@@ -62,13 +62,21 @@ class Failure(Exception):
     `kind` is a key of CONSEQUENCES. `status` overrides the table where one kind has several answers
     (a request error may be 400, 408, 413, 414, 417, 431, 501 or 505); with 0 there is no answer, the client's
     connection is broken off. `sent` tells whether bytes of the request had already been handed to an upstream
-    connection. `detail` is one sentence for people: what, where, the limit, the fix.
+    connection. `detail` is one sentence for people: what, where, the limit, the fix. `public`: it was written for the
+    client, who gets to read it even where such sentences are kept back.
     """
 
-    __slots__ = ("detail", "kind", "sent", "side", "status")
+    __slots__ = ("detail", "kind", "public", "sent", "side", "status")
 
     def __init__(
-        self, kind: str, side: Side, detail: str = "", *, status: int | None = None, sent: bool = False
+        self,
+        kind: str,
+        side: Side,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        sent: bool = False,
+        public: bool = False,
     ) -> None:
         consequence = CONSEQUENCES[kind]
         super().__init__(kind, detail)
@@ -77,6 +85,7 @@ class Failure(Exception):
         self.detail = detail
         self.status = consequence.status if status is None else status
         self.sent = sent
+        self.public = public
 
     @property
     def consequence(self) -> Consequence:

@@ -17,8 +17,9 @@ BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 STATUSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """The classes of statuses; the first is for what had none."""
 
-What = Literal["route", "upstream"]
-"""Whether exchanges are counted (names: listener, route) or tries upstream (upstream, server)."""
+What = Literal["route", "upstream", "rule"]
+"""Whether exchanges are counted (names: listener, route), tries upstream (upstream, server) or hits of rules (what has
+the rules, rule); of those there is nothing but their number, the first of `statuses`."""
 
 Key = tuple[What, tuple[str, str]]
 

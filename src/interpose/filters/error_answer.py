@@ -95,7 +95,8 @@ class ErrorAnswer:
 
     def __call__(self, exchange: Exchange, request: Request | None, failure: Failure) -> Response:
         """Never raises: whatever a failure's detail holds is escaped for the form that the client accepts."""
-        detail = failure.detail if self._show_detail and failure.detail != says(failure) else ""
+        shown = self._show_detail or failure.public
+        detail = failure.detail if shown and failure.detail != says(failure) else ""
         accept = request.fields.get("Accept") if request is not None else None
         media_type = best_media_type(accept, OFFERS) or OFFERS[0]
         fields = Fields([("Content-Type", f"{media_type}; charset=utf-8"), ("Cache-Control", "no-store")])

@@ -35,6 +35,11 @@ class Count:
         self.content_bytes = 0
         self.has_changed = False
 
+    def hit(self) -> None:
+        """One more, of what has neither status nor time."""
+        self.statuses[0] += 1
+        self.has_changed = True
+
 
 class Counts:
     """All counts of a worker, by what they count. They outlive reloads, so that none ever falls."""

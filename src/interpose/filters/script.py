@@ -32,6 +32,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from interpose.core.body import Body
+from interpose.core.decision import Decision
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
@@ -45,7 +46,9 @@ log = logging.getLogger("interpose")
 MARK = "__interpose_phase__"
 MOST_BYTES = 1 << 20
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+DECIDES = "__interpose_decides__"
 F = TypeVar("F", bound=Filter)
+D = TypeVar("D", bound=Callable[..., Any])
 
 HoldRequest = Callable[[Exchange, Request, str], Awaitable[Ruling]]
 """Has a request held for a reason, and carries out what is decided."""
@@ -66,6 +69,15 @@ def mark(function: F | None = None, /, *, phase: Phase = Phase.EDIT) -> F | Call
         return function
 
     return marked if function is None else marked(function)
+
+
+def mark_decision(function: D) -> D:
+    """Mark `async def name(exchange, request)` as what a rule with `action = "ask"` asks, with `@interpose.decision`.
+
+    It returns True or False, or an `interpose.Decision` with a message and how long it holds.
+    """
+    setattr(function, DECIDES, True)
+    return function
 
 
 class ScriptOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +105,7 @@ class Script:
         self._clock = clock
         self._max_errors = options.max_errors_per_minute
         self._seen = signature(self.path)
+        self._decide: Callable[[Exchange, Request], Awaitable[object]] | None = None
         self._steps = self._load()
 
     @property
@@ -104,6 +117,22 @@ class Script:
     def errors(self) -> int:
         """Errors since the file was loaded."""
         return sum(step.errors for steps in self._steps.values() for step in steps)
+
+    @property
+    def decides(self) -> bool:
+        """Whether a function is marked with `@interpose.decision`."""
+        return self._decide is not None
+
+    async def decision(self, exchange: Exchange, request: Request) -> Decision:
+        """What the marked function decides. Raises what it raises; ValueError where it says nothing that is one."""
+        if self._decide is None:
+            raise ValueError(f"{self.path}: no function is marked with @interpose.decision")
+        said = await self._decide(exchange, request)
+        if isinstance(said, bool):
+            return Decision(said)
+        if not isinstance(said, Decision):
+            raise ValueError(f"{self.path}: the decision is {said!r:.100} instead of True, False or interpose.Decision")
+        return said
 
     def slot(self, phase: Phase) -> Filter:
         """The filter that stands for this script in one phase; install it in each."""
@@ -133,14 +162,20 @@ class Script:
         module = load(self.path)
         steps: dict[Phase, list[Step]] = {phase: [] for phase in Phase}
         found: set[int] = set()
+        deciding: list[str] = []
         for name, value in list(vars(module).items()):
             phase = getattr(value, MARK, None)
             if isinstance(phase, Phase) and id(value) not in found:
                 found.add(id(value))
                 self._check(name, value)
                 steps[phase].append(Step(name, value, self.path, self._max_errors, self._clock))
-        if not found:
+            elif getattr(value, DECIDES, False) is True and inspect.iscoroutinefunction(value):
+                deciding.append(name)
+        if len(deciding) > 1:
+            raise ValueError(f"{self.path}: only one function may be marked with @interpose.decision, not {deciding}")
+        if not found and not deciding:
             raise ValueError(f"{self.path}: no function is marked with @interpose.filter")
+        self._decide = vars(module)[deciding[0]] if deciding else None
         return steps
 
     def _check(self, name: str, function: Any) -> None:

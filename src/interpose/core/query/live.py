@@ -16,10 +16,14 @@ class Live:
 
     What nobody said is unknown: the texts of contents, which only who keeps them can give; `route` before one is
     chosen; `groups` where neither the asker nor the exchange has any. `time` is the wall clock's. What only a record
-    tells is never known here.
+    tells is never known here. `kind` is for what the request does not say: below HTTP it only stands for where somebody
+    wants to go.
     """
 
-    __slots__ = ("_exchange", "_groups", "_request", "_request_text", "_response", "_response_text", "_route", "_time")
+    __slots__ = (
+        "_exchange", "_groups", "_request", "_request_text", "_response", "_response_text", "_route", "_spoken",
+        "_time",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class Live:
         groups: Sequence[str] | None = None,
         request_text: str | None = None,
         response_text: str | None = None,
+        kind: str = "",
     ) -> None:
         self._exchange = exchange
         self._request = request
@@ -41,6 +46,7 @@ class Live:
         self._groups = exchange.groups if groups is None else groups
         self._request_text = request_text
         self._response_text = response_text
+        self._spoken = kind
 
     def text(self, word: str) -> str | None:
         """See `Subject.text`."""
@@ -125,6 +131,8 @@ class Live:
         return "" if peer is None else peer.host
 
     def _kind(self) -> str:
+        if self._spoken:
+            return self._spoken
         if self._request.upgrade == "websocket":
             return "websocket"
         return "tunnel" if self._request.target.form is Form.AUTHORITY else "http"
