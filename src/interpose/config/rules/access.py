@@ -1,0 +1,61 @@
+"""Access rules can be asked where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from interpose.config.model import Config
+from interpose.config.problem import ABSENT
+from interpose.config.rules.breach import Breach, Rule, numbered
+from interpose.core.query import QueryError, demand, parse
+from interpose.core.query.words import Need
+
+KNOWN = Need.CLIENT | Need.REQUEST_HEAD | Need.USER
+
+
+def _rules_can_be_asked(config: Config) -> Iterator[Breach]:
+    """What a rule asks for is known before anything has gone on."""
+    for where, rule in numbered("access", config.access):
+        try:
+            demand(parse(rule.when), KNOWN, rule.when)
+        except QueryError as error:
+            yield Breach(f"{where}.when", rule.when, str(error))
+
+
+def _somebody_is_asked(config: Config) -> Iterator[Breach]:
+    for where, rule in numbered("access", config.access):
+        needs = (f"{where}.action",)
+        if rule.action != "ask":
+            if rule.ask is not None:
+                message = f'is for action = "ask"; this rule says "{rule.action}"'
+                yield Breach(f"{where}.ask", ABSENT, message, needs)
+            continue
+        if rule.ask is None or (not rule.ask.service and rule.ask.script is None):
+            message = "is missing; say who is asked with service or script in a table [access.ask]"
+            yield Breach(f"{where}.ask", ABSENT, message, (*needs, f"{where}.ask"))
+        elif rule.ask.service and rule.ask.script is not None:
+            message = "stands beside service, and only one of them can be asked; take one away"
+            yield Breach(f"{where}.ask.script", rule.ask.script, message, (f"{where}.ask.service",))
+
+
+def _names_differ(config: Config) -> Iterator[Breach]:
+    """Hits are counted, and refusals explained, by name."""
+    seen: dict[str, str] = {}
+    for where, rule in numbered("access", config.access):
+        first = seen.setdefault(rule.name or rule.when, where)
+        if first != where:
+            key = "name" if rule.name else "when"
+            message = f"is what {first} is called already; give this rule a name of its own"
+            yield Breach(f"{where}.{key}", rule.name or rule.when, message, (f"{first}.name", f"{first}.when"))
+
+
+def _listeners_are_asked(config: Config) -> Iterator[Breach]:
+    datagrams = {listener.name for listener in config.listeners if listener.udp}
+    for where, rule in numbered("access", config.access):
+        for number, name in enumerate(rule.listeners, 1):
+            if name in datagrams:
+                message = "takes datagrams, which no rule is asked about; allow_from says who may send it some"
+                yield Breach(f"{where}.listeners[{number}]", name, message)
+
+
+RULES: tuple[Rule, ...] = (_rules_can_be_asked, _somebody_is_asked, _names_differ, _listeners_are_asked)
