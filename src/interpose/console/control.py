@@ -7,8 +7,9 @@ POST /v1/reload   200 and the generation that serves now; 422 and every error wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -41,6 +42,7 @@ class ControlServer(uvicorn.Server):
         )
         self._sock = sock
         self._events = events
+        self._has_to_stop = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -51,11 +53,29 @@ class ControlServer(uvicorn.Server):
         """Serve until `stop`."""
         await super().serve(sockets=[self._sock] if sockets is None else sockets)
 
+    async def main_loop(self) -> None:
+        """Wait for `stop`. (The library's own would wake the process ten times a second to look.)"""
+        while not await self.on_tick(0):  # writes the date that answers have
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._has_to_stop.wait()
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        """Let what is being answered end; at once where nobody is connected."""
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+        else:
+            for server in self.servers:
+                server.close()
+            for sock in sockets or []:
+                sock.close()
+
     def stop(self) -> None:
         """Stop within a moment."""
         if self._events is not None:
             self._events.close()
         self.should_exit = True
+        self._has_to_stop.set()
 
 
 def serve_services(services: Services, sock: Any) -> ControlServer:
