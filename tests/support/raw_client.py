@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 
@@ -67,6 +68,25 @@ class RawClient:
     async def drain(self) -> None:
         """Wait until the kernel has what was sent."""
         await self._writer.drain()
+
+    async def tunnel(self, authority: str, context: ssl.SSLContext, name: str | None = None) -> None:
+        """Ask for a tunnel, and speak TLS in it: with `name`, or else the host of `authority`."""
+        self.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        [answer] = await self.answers("CONNECT")
+        assert answer.status == 200, answer
+        await self.start_tls(context, name or authority.rpartition(":")[0].strip("[]"))
+
+    async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
+        """Continue in TLS with `name`."""
+        self.received, self._taken = b"", 0
+        async with asyncio.timeout(self._deadline_s):
+            await self._writer.start_tls(context, server_hostname=name)
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS that is spoken, None without any."""
+        found: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")
+        return found
 
     def end(self) -> None:
         """Half-close: send no more, read on."""

@@ -4,7 +4,7 @@ It knows no HTTP: a script (a coroutine for each connection) says what happens. 
 `end`, `reset` and `gone`; the usual ones are functions here. `RawOrigin(answering(OK))` gives the same answer to every
 request, `RawOrigin(saying(b"HTTP/1.1 2"))` those bytes to the first one, `RawOrigin(my_script)` what a coroutine
 function of a `Connection` does. `origin.address` is where it listens, `origin.connections[0].received` what came on a
-connection, octet for octet.
+connection, octet for octet; with `tls` it speaks that, and they are what was inside.
 
 Where a script has to know where a request ends, the judge says so, not the product.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 
@@ -156,11 +157,14 @@ class RawOrigin:
     Gone, and a connection that broke, end it quietly; any other error of a script is raised when the origin is left.
     """
 
-    def __init__(self, script: Script, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, script: Script, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script = script
         self.connections: list[Connection] = []
         self.port = port
         self._host = host
+        self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self._came = asyncio.Event()
 
@@ -184,7 +188,7 @@ class RawOrigin:
                 await self._came.wait()
 
     async def __aenter__(self) -> RawOrigin:
-        self._server = await asyncio.start_server(self._accept, self._host, self.port)
+        self._server = await asyncio.start_server(self._accept, self._host, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from interpose.config import build
+from interpose.config.interception import is_intercepted, origin_tls
 from interpose.config.model import Config, Listener, Upstream
 from interpose.config.parts import Parts
 from interpose.core.exchange import Attempt
@@ -46,7 +47,9 @@ class Dialling:
             return dialler
         if isinstance(what, Listener):
             options = DialOptions(connect_timeout_s=config.connections.connect_timeout_s)
-            return _Policed(Dialler(resolver, options, contexts=self._contexts), config, what, self._own_addresses)
+            secure = origin_tls(config, self._parts).secure if is_intercepted(config, what) else None
+            dialler = Dialler(resolver, options, contexts=self._contexts, secure=secure)
+            return _Policed(dialler, config, what, self._own_addresses)
         return self._to(resolver, config, what)
 
     def judge_for(self, config: Config, listener: Listener) -> Judge:

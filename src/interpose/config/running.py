@@ -19,6 +19,7 @@ from interpose.core.networks import Networks
 from interpose.core.stream import Stream, StreamHandler
 from interpose.engine.conversations import ConversationServer, Serve
 from interpose.engine.faults import FaultStep
+from interpose.engine.interception import Interception
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.narration import Narration
 from interpose.engine.pace import Timeouts
@@ -183,6 +184,7 @@ class HttpChain(NamedTuple):
     """For requests of the instance's own."""
     recorder: Recorder | None = None
     meter: Meter | None = None
+    interception: Interception | None = None
 
     def serves_with(self, server: Server) -> bool:
         """See `Chain`."""
@@ -200,6 +202,8 @@ class HttpChain(NamedTuple):
         server.timeouts = self.entry.timeouts
         server.needs_tasks = self.needs_tasks
         server.observe_refused = of_refusals(self.recorder, self.access_log, self.meter)
+        if self.interception is not None:
+            self.interception.serve = server.serve_inside
 
     def _handler_at(self, level: MemoryLevel) -> Handler:
         if level < MemoryLevel.REFUSE:

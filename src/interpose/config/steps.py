@@ -65,7 +65,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         if traces.server_timing:
             steps.append(Step(Phase.OBSERVE, "server timing", "Server-Timing", server_timing))
     steps += tls_steps(config, listener, parts)
-    steps += interception_steps(config, listener)
+    steps += interception_steps(config, listener, parts)
     if listener.allow_from:
         networks = listener.allow_from
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))

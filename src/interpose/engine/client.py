@@ -7,13 +7,13 @@ upstream and keep the target's authority in Host, are in `engine.group_client`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.message import Request, Response
-from interpose.core.stream import Stream
+from interpose.core.stream import Stream, StreamHandler
 from interpose.core.target import Form, Origin
 from interpose.engine.connections import Connections
 from interpose.engine.pool import Pool
@@ -33,6 +33,10 @@ class Dial(Protocol):
         self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
     ) -> Awaitable[Stream]:
         """Connect."""
+
+
+Join = Callable[[Exchange, Stream, Request | None], StreamHandler]
+"""What is done with a client's stream and the one to where it asked to be led; without a request, it asked in SOCKS."""
 
 
 class UpstreamClient:
@@ -110,11 +114,12 @@ class UpstreamClient:
                     connection.abort()
                 raise
             if response.status == 101:
-                response.then = self._tunnels.between(exchange, connection.stream)
+                response.then = self._tunnels.between(exchange, connection.stream, switched=response)
             return response
 
-    async def connect(self, exchange: Exchange, request: Request) -> Response:
-        """A tunnel to the authority of a CONNECT request (RFC 9110, 9.3.6)."""
+    async def connect(self, exchange: Exchange, request: Request, join: Join | None = None) -> Response:
+        """A tunnel to the authority of a CONNECT request (RFC 9110, 9.3.6). `join` says what passes in it; without one
+        everything does."""
         authority = request.target.authority
         origin = Origin("tcp", authority.host, authority.port or 443)
         attempt = Attempt(origin, self._clock())
@@ -125,8 +130,15 @@ class UpstreamClient:
             _note(exchange, attempt, failure)
             raise
         response = Response(200, reason=b"Connection established")
-        response.then = self._tunnels.between(exchange, stream)
+        response.then = self._tunnels.between(exchange, stream) if join is None else join(exchange, stream, request)
         return response
+
+    def adopt(self, origin: Origin, stream: Stream) -> None:
+        """Take a connected stream to `origin`, in TLS and verified if its scheme says so, for the next exchange."""
+        connection = UpstreamConnection(stream, self._parser, self._idle, self._gone)
+        if not connection.is_lost:
+            self._open[connection] = origin
+            self._idle(connection)
 
     async def _dialled(self, origin: Origin, attempt: Attempt) -> Stream:
         """A stream to `origin`, dialled in a task of its own: what runs an exchange need not be one (see
@@ -204,13 +216,14 @@ def _note(exchange: Exchange, attempt: Attempt, failure: Failure) -> None:
 
 
 class OriginClient:
-    """The end handler of a proxy: the target's own origin, or a tunnel for CONNECT."""
+    """The end handler of a proxy: the target's own origin, or a tunnel for CONNECT, in which `join` may look."""
 
-    def __init__(self, client: UpstreamClient) -> None:
+    def __init__(self, client: UpstreamClient, join: Join | None = None) -> None:
         self._client = client
+        self._join = join
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
         """See `core.handler.Handler`."""
         if request.target.form is Form.AUTHORITY:
-            return self._client.connect(exchange, request)
+            return self._client.connect(exchange, request, self._join)
         return self._client.send(exchange, request, request.target.origin)

@@ -12,9 +12,13 @@ class HttpServer(Serving):
 
     def __call__(self, stream: Stream) -> None:
         """Serve one stream (a `StreamHandler`)."""
+        self.accepted += 1
+        self.serve_inside(stream)
+
+    def serve_inside(self, stream: Stream) -> None:
+        """Serve what is inside a connection that was counted already: the plain side of TLS in a tunnel."""
         connection = ServerConnection(self, stream)
         self.connections.add(connection)
-        self.accepted += 1
         stream.attach(connection)
 
     def tick(self, now: float) -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from interpose.core.exchange import Attempt
 from interpose.core.failure import Failure, Side
+from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.net.address import IPAddress
 from interpose.net.errors import failure_of
@@ -44,10 +45,15 @@ class DialOptions(Struct, frozen=True, kw_only=True):
     """Certificates of the authorities to believe, in PEM, instead of the system's."""
 
 
+Secure = Callable[[Stream, str, float], Awaitable[None]]
+"""Continues a stream in TLS with a host, within so many seconds (`net.origin_tls`); else `Failure`."""
+
+
 class Dialler:
     """Connects to origins; one for each listener or upstream that has a policy or TLS settings of its own.
 
-    `policy` judges every address, except of origins that the operator configured (`configured=True`).
+    `policy` judges every address, except of origins that the operator configured (`configured=True`). `secure` speaks
+    TLS with https origins, instead of what the options say.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class Dialler:
         *,
         policy: Policy | None = None,
         contexts: ClientContexts | None = None,
+        secure: Secure | None = None,
         owner: Owner | None = None,
     ) -> None:
         self.policy = policy
@@ -64,6 +71,7 @@ class Dialler:
         self._options = options or DialOptions()
         self._owner = owner
         self._contexts = contexts or ClientContexts()
+        self._secure = secure
 
     def prepare(self) -> None:
         """Load the authorities now instead of with the first https origin. `ValueError` when they cannot be used."""
@@ -87,7 +95,9 @@ class Dialler:
                     stream = await self._race(addresses, origin.port)
                 if opening:
                     stream.write(opening)
-                if origin.scheme in ("https", "tls"):
+                if origin.scheme == "https" and self._secure is not None:
+                    await self._secure(stream, origin.host, self._options.connect_timeout_s)
+                elif origin.scheme in ("https", "tls"):
                     # What is spoken inside `tls` is not ours to say, so no protocol is offered.
                     context = self._contexts(self._options.ca_file, self._options.verify, http=origin.scheme == "https")
                     await stream.start_tls(context, server_name=origin.host)

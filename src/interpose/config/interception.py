@@ -1,0 +1,176 @@
+"""Interception of TLS, made from a configuration: the authority, how servers are verified, which tunnels are meant.
+
+What is made from files is made anew when one of them has changed by the next reload; what was learned and counted, and
+the certificates made for hosts, live on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from interpose.config.interception_model import INTERCEPTED_ROLES
+from interpose.config.interception_model import Interception as Table
+from interpose.config.load import state_dir
+from interpose.config.model import Config, Listener
+from interpose.config.parts import Parts
+from interpose.core.query import compile_query, parse
+from interpose.core.stream import Stream
+from interpose.core.target import Origin
+from interpose.engine.client import UpstreamClient
+from interpose.engine.interception import Counts, Hello, Interception
+from interpose.engine.interception_rules import Action, InterceptionRule, InterceptionRules
+from interpose.engine.learned import Learned
+from interpose.engine.tunnel import Tunnels
+from interpose.protocol.client_hello import read_client_hello
+
+if TYPE_CHECKING:  # making certificates takes a library that is slow to load
+    from interpose.net.leaves import Leaves
+    from interpose.net.origin_tls import OriginTls
+
+TOPIC = b"interception"
+_ACTIONS = {"intercept": Action.INTERCEPT, "pass": Action.PASS, "refuse": Action.REFUSE}
+_NOTHING: Mapping[str, float] = {}
+
+
+def authority_directory(config: Config) -> Path:
+    """Where the certificate authority of this installation is."""
+    table = config.interception
+    return Path(table.dir) if table is not None and table.dir else state_dir(config.process.state_dir) / "ca"
+
+
+def is_intercepted(config: Config, listener: Listener) -> bool:
+    """Whether tunnels of `listener` may be looked into."""
+    return config.interception is not None and listener.role in INTERCEPTED_ROLES
+
+
+def origin_tls(config: Config, parts: Parts) -> OriginTls:
+    """How servers are verified, and what they are shown."""
+    from interpose.net.origin_tls import ClientIdentity, OriginTls
+
+    table = config.interception
+    assert table is not None
+    shown = tuple(ClientIdentity(one.hosts, one.certificate, one.key) for one in table.client_certificates)
+    files = [table.ca_file, table.crl_file, *(file for one in shown for file in one[1:])]
+    make = partial(OriginTls, ca_file=table.ca_file, crl_file=table.crl_file, identities=shown)
+    return parts.get(OriginTls, (table.ca_file, table.crl_file, shown, _signatures(files)), make)
+
+
+def leaves(config: Config, parts: Parts) -> Leaves:
+    """What certificates of sites are made by. ValueError, a sentence, when there is no authority that can be used."""
+    from interpose.net.authority import CERTIFICATE_FILE, CertificateAuthority
+    from interpose.net.leaves import Leaves
+
+    directory = authority_directory(config)
+
+    def make() -> Leaves:
+        authority = CertificateAuthority.load(directory)
+        if datetime.now(UTC) >= authority.expires:
+            raise ValueError(authority.warning(authority.expires))
+        return Leaves(authority)
+
+    return parts.get(Leaves, (directory, _signatures([str(directory / CERTIFICATE_FILE)])), make)
+
+
+def interception_of(
+    config: Config, listener: Listener, parts: Parts, tunnels: Tunnels, client: UpstreamClient
+) -> Interception | None:
+    """What looks into the tunnels of `listener`, whose requests `client` sends; None when nothing does."""
+    table = config.interception
+    if table is None or not is_intercepted(config, listener):
+        return None
+    made_with = origin_tls(config, parts), leaves(config, parts)
+    handshake_s = config.timeouts_of(listener).handshake_timeout_s
+    make = partial(
+        Interception,
+        _Ways(*made_with, client, config.connections.connect_timeout_s),
+        _rules(table),
+        tunnels,
+        parts.get(Learned, table.learn_s, partial(Learned, table.learn_s)),
+        parts.get(Counts, None, Counts),
+        passes_not_tls=table.not_tls == "pass",
+        handshake_timeout_s=handshake_s,
+    )
+    return parts.get(Interception, (*made_with, client, table, handshake_s), make)
+
+
+def interception_in_words(table: Table) -> str:
+    """The rules, for people."""
+    words = [f"{rule.action} {rule.when}" for rule in table.rules]
+    return "; ".join([*words, "intercept the rest" if words else "every tunnel"])
+
+
+def interception_counters(parts: Parts) -> Mapping[str, float]:
+    """Counts for the status; none where nothing is looked into."""
+    counted = parts.every(Counts)
+    if not counted:
+        return _NOTHING
+    from interpose.net.leaves import Leaves
+
+    (counts,) = counted
+    return {
+        "intercepted_tunnels_total": float(counts.intercepted),
+        "passed_tunnels_total": float(counts.passed),
+        "refused_tunnels_total": float(counts.refused),
+        "learned_tunnels_total": float(counts.learned),
+        "minted_certificates_total": float(sum(one.minted for one in parts.every(Leaves))),
+    }
+
+
+def answered(parts: Parts, question: bytes, now: float) -> bytes:
+    """(in a worker) Which clients are let through: `list`, or `forget HOST` (nothing: all)."""
+    word, _, host = question.decode().partition(" ")
+    learned = parts.every(Learned)
+    if word == "forget":
+        return msgspec.json.encode({"forgotten": sum(one.forget(host) for one in learned)})
+    rows = [row._asdict() for one in learned for row in one.rows(now)]
+    return msgspec.json.encode({"learned": rows})
+
+
+class _Ways:
+    """See `engine.interception.Ways`."""
+
+    def __init__(self, origins: OriginTls, leaves: Leaves, client: UpstreamClient, connect_timeout_s: float) -> None:
+        self._origins = origins
+        self._leaves = leaves
+        self._client = client
+        self._connect_timeout_s = connect_timeout_s
+
+    async def secure(self, stream: Stream, host: str) -> None:
+        await self._origins.secure(stream, host, self._connect_timeout_s)
+
+    def context(self, host: str) -> Any:
+        return self._leaves.context(host)
+
+    def permits(self, host: str) -> bool:
+        return self._leaves.authority.permits(host)
+
+    def read_hello(self, data: bytes) -> Hello | None:
+        return read_client_hello(data)
+
+    def adopt(self, origin: Origin, stream: Stream) -> None:
+        self._client.adopt(origin, stream)
+
+
+def _rules(table: Table) -> InterceptionRules:
+    return InterceptionRules(
+        [InterceptionRule(compile_query(parse(one.when)), _ACTIONS[one.action], one.when) for one in table.rules]
+    )
+
+
+def _signatures(files: list[str | None]) -> tuple[tuple[int, int, int] | None, ...]:
+    return tuple(_signature(file) for file in files if file is not None)
+
+
+def _signature(file: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
