@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from email.utils import formatdate
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from interpose.core.fields import FieldLine, field_line
 from interpose.protocol import caching, conditional, ranges, storing, updating, variants
@@ -32,7 +33,7 @@ maybe = st.none() | seconds
     later=st.floats(-100, 10000),
     shared=st.booleans(),
 )
-@settings(max_examples=1000, derandomize=True, deadline=None)
+@examples(250, derandomize=True)
 def test_a_response_is_as_old_and_as_fresh_as_the_sums_say(
     max_age: int | None,
     s_maxage: int | None,
@@ -114,7 +115,7 @@ def lines_of(fields: list[tuple[str, str]]) -> list[FieldLine]:
     st.sampled_from(["GET", "HEAD", "POST", "get", ""]),
     st.sampled_from([PROXY, GATEWAY, Policy(shared=False, stores_parts=True, stores_cookies=True, grace_s=5)]),
 )
-@settings(max_examples=1000, derandomize=True, deadline=None)
+@examples(250, derandomize=True)
 def test_whatever_the_fields_are_there_is_a_decision(
     request: list[tuple[str, str]],
     response: list[tuple[str, str]],
@@ -151,7 +152,7 @@ def test_whatever_the_fields_are_there_is_a_decision(
 
 
 @given(messages)
-@settings(max_examples=300, derandomize=True, deadline=None)
+@examples(100, derandomize=True)
 def test_a_response_always_fits_the_request_that_it_came_for(request: list[tuple[str, str]]) -> None:
     request_lines = lines_of(request)
     varying = [field_line("Vary", ", ".join({line.name.decode() for line in request_lines} | {"Accept-Language"}))]
@@ -164,7 +165,7 @@ def test_a_response_always_fits_the_request_that_it_came_for(request: list[tuple
     st.binary(max_size=60)
     | st.lists(st.sampled_from([b"bytes=", b"0", b"9", b"-", b",", b" "]), max_size=20).map(b"".join)
 )
-@settings(max_examples=1000, derandomize=True, deadline=None)
+@examples(250, derandomize=True)
 def test_a31_any_ranges_are_of_what_is_there_and_do_not_overlap(raw: bytes) -> None:
     found = ranges.wanted(raw, 100)
     if found:

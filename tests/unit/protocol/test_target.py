@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from interpose.core.failure import Failure
 from interpose.core.target import Authority, Form
@@ -122,7 +123,7 @@ def test_a13_a_path_has_one_spelling(path: str, canonical: str, merged: str) -> 
 
 
 @given(st.from_regex(r"(?:/(?:\.|\.\.|%2[eEfF]|%[0-9A-Fa-f]{2}|[a-z;.\\]){0,4}){1,6}", fullmatch=True), st.booleans())
-@settings(max_examples=1000, derandomize=True, deadline=None)
+@examples(250, derandomize=True)
 def test_a13_to_make_canonical_twice_changes_nothing(path: str, merge: bool) -> None:
     once = canonical_path(path, merge)
     assert canonical_path(once, merge) == once

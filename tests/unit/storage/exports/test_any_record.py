@@ -7,8 +7,9 @@ import re
 import struct
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
+from tests.support.examples import examples
 
 from interpose.core.record import Kind, Part, Passage, Record, Try
 from interpose.storage.exports.capture import LiveCapture, capture
@@ -71,7 +72,7 @@ def blocks(data: bytes) -> list[int]:
     return kinds
 
 
-@settings(max_examples=300, deadline=None)
+@examples(60)
 @given(some.lists(records, max_size=4))
 def test_any_records_become_a_whole_capture(found: list[Record]) -> None:
     kinds = blocks(b"".join(capture(found)))
@@ -81,7 +82,7 @@ def test_any_records_become_a_whole_capture(found: list[Record]) -> None:
     assert set(blocks(b"".join(live.packets(record) for record in found) + live.end())) <= {6}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(60)
 @given(some.lists(records, max_size=4))
 def test_any_records_become_an_archive(found: list[Record]) -> None:
     made = json.loads(b"".join(archive(enumerate(found))))
@@ -96,7 +97,7 @@ json_values: Any = some.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(60)
 @given(
     request=some.fixed_dictionaries({"method": texts, "url": texts | some.just("http://h:80/p")}, optional={
         "headers": some.lists(some.fixed_dictionaries({"name": texts, "value": texts})), "postData": json_values}),
