@@ -42,7 +42,7 @@ class Interception(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Look into the TLS that passes through proxies. Without this table nothing is."""
 
     dir: Folder = ""
-    """Where the certificate authority is that clients trust (`interpose ca init`). Empty: `ca` in the state directory."""
+    """Where the certificate authority is, which `interpose ca init` makes. Empty: `ca` in the state directory."""
 
     ca_file: File | None = None
     """Certificates of the authorities to believe servers by, in PEM, instead of the system's."""
