@@ -14,6 +14,9 @@ from interpose.core.watcher import Watcher
 
 log = logging.getLogger("interpose")
 
+VARIANT = "variant."
+"""What the names of the notes begin with that tell which level of a factor was chosen: `variant.button`."""
+
 
 class Outcome:
     """How an exchange ended.
@@ -82,8 +85,8 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "captured", "client", "groups",
-        "listener", "local", "number", "on_hold", "on_interim", "outcome", "parent", "route", "scheme", "started",
-        "tls", "user", "watcher", "worker",
+        "listener", "local", "number", "on_hold", "on_interim", "outcome", "parent",
+        "representation", "route", "scheme", "started", "tls", "upstream", "user", "watcher", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +117,10 @@ class Exchange:
         """Of the user; None where users have none, or nobody has said yet."""
         self.captured: dict[str, str] | None = None
         """What the route's template found in the path, by name; None without one."""
+        self.representation: tuple[tuple[str, str], ...] = ()
+        """Names and values of what was chosen for this client and may change its answer: a cache's key has them."""
+        self.upstream = ""
+        """The upstream that a filter has chosen instead of the route's; "" where none has."""
         self.attempts: list[Attempt] = []
         self.bytes_out = 0
         self.outcome: Outcome | None = None

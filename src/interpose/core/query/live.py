@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from urllib.parse import unquote_plus
 
-from interpose.core.exchange import Exchange
+from interpose.core.exchange import VARIANT, Exchange
 from interpose.core.message import Request, Response
 from interpose.core.target import DEFAULT_PORTS, Form
 
@@ -100,6 +100,9 @@ class Live:
             return [value for key, value in cookies(self._request.fields.get_all("cookie")) if key == name]
         if word == "group":
             return self._groups
+        if word == "variant":
+            level = self._exchange.notes.get(f"{VARIANT}{name}")
+            return () if level is None else (level,)
         return None
 
     def number(self, word: str) -> float | None:

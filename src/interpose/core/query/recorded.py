@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from interpose.core.exchange import VARIANT
 from interpose.core.query.live import cookies, media_type, parameters
 from interpose.core.record import Part, Record, field_pairs
 
@@ -62,7 +63,8 @@ class Recorded:
             case "note":
                 return [record.notes[name]] if name in record.notes else []
             case "variant":
-                return []  # a record tells of no experiment yet
+                level = record.notes.get(f"{VARIANT}{name}")
+                return [] if level is None else [level]
             case "text":
                 heads = [part.fields.decode("latin-1") for part in (record.request, record.response)]
                 texts = [self._texts["request.body"], self._texts["response.body"]]

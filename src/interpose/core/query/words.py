@@ -21,13 +21,14 @@ class Need(enum.Flag):
     REQUEST_HEAD = enum.auto()
     USER = enum.auto()
     ROUTE = enum.auto()
+    VARIANT = enum.auto()
     REQUEST_BODY = enum.auto()
     RESPONSE_HEAD = enum.auto()
     RESPONSE_BODY = enum.auto()
     RECORD = enum.auto()
 
 
-INBOUND = Need.CLIENT | Need.REQUEST_HEAD | Need.USER | Need.ROUTE | Need.REQUEST_BODY
+INBOUND = Need.CLIENT | Need.REQUEST_HEAD | Need.USER | Need.ROUTE | Need.VARIANT | Need.REQUEST_BODY
 OUTBOUND = INBOUND & ~Need.REQUEST_BODY | Need.RESPONSE_HEAD | Need.RESPONSE_BODY
 """The request's content has passed by then."""
 
@@ -36,6 +37,7 @@ WHEN = {
     Need.REQUEST_HEAD: "when the head of the request is there",
     Need.USER: "when the client has said who it is",
     Need.ROUTE: "when a route is chosen",
+    Need.VARIANT: "when the levels of experiments are chosen",
     Need.REQUEST_BODY: "when the request's content is there",
     Need.RESPONSE_HEAD: "when the head of the response is there",
     Need.RESPONSE_BODY: "when the response's content is there",
@@ -149,7 +151,7 @@ _TABLE = (
     Word("note", Kind.TEXT, Need.RECORD, "a note that a filter left", "note.filter:allow", named=True, many=True),
     Word("mark", Kind.TEXT, Need.RECORD, "the mark it was given", "mark:red", folds=True),
     Word("comment", Kind.CONTAINED, Need.RECORD, "text in its comment", "comment:regression", folds=True),
-    Word("variant", Kind.TEXT, Need.RECORD, "the level of an experiment's factor", "variant.button:green", named=True,
+    Word("variant", Kind.TEXT, Need.VARIANT, "the level of an experiment's factor", "variant.button:green", named=True,
          many=True),
     Word("id", Kind.INTEGER, Need.RECORD, "the number of the record in the journal", "id:>=1200", most=10**15),
     Word("exchange", Kind.TEXT, Need.CLIENT, "the exchange's own name, as the log has it", "exchange:1-2f"),

@@ -64,6 +64,7 @@ class Fetcher:
         fetch.may_be_joined = is_for_all
         own = Exchange(asking.number, asking.worker, asking.listener, asking.client, loop.time(), asking.scheme)
         own.parent, own.tls, own.user, own.authority = asking, asking.tls, asking.user, asking.authority
+        own.upstream, own.representation = asking.upstream, asking.representation
         if not in_background:
             own.attempts = asking.attempts
             own.on_interim = partial(_pass_interim, asking)
