@@ -12,12 +12,29 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.support.fake_desk import FakeDesk
+from tests.support.raw_client import RawClient
+from tests.support.websocket import (
+    BINARY,
+    CLOSE,
+    KEY,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    acceptance,
+    client_frame,
+    frames,
+    handshake,
+    server_frame,
+)
 
 from interpose import serve
 from interpose.config.load import config_of
 from interpose.core.hold import Content, Held, Settled, Verdict, What
 from interpose.engine.calls import NoOffice
 from interpose.engine.linked_desk import answered
+from interpose.protocol.websocket import Messages
+from interpose.protocol.websocket_frames import Deflate, Frames
 
 
 class Office(NoOffice):
@@ -233,3 +250,93 @@ async def test_an_edited_request_has_the_right_length_and_its_connection_lives_o
         desk.decide(await soon(desk.one(1)), Verdict.DROP)
         assert (await soon(reader.readuntil(b"\r\n"))) == b"HTTP/1.1 403 Forbidden\r\n"
         writer.close()
+
+
+SOCKET = {"role": "gateway"}
+
+
+@asynccontextmanager
+async def web_socket(
+    tmp_path: Path, extension: str = "", **hold: Any
+) -> AsyncIterator[tuple[RawClient, FakeDesk, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A WebSocket through a gateway that is open at both ends: the client, the desk, and the server's side."""
+    served: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        more = f"Sec-WebSocket-Extensions: {extension}\r\n".encode() if extension else b""
+        writer.write(acceptance(KEY).removesuffix(b"\r\n") + more + b"\r\n")
+        served.put_nowait((reader, writer))
+
+    origin = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = origin.sockets[0].getsockname()
+    hold = {"messages": True, **hold}
+    async with (
+        origin,
+        running(tmp_path, SOCKET, f"{host}:{port}", **hold) as (address, desk),
+        RawClient(address) as client,
+    ):
+        client.send(handshake("/chat", "shop"))
+        await client.until(b"\r\n\r\n")
+        reader, writer = await soon(served.get())
+        yield client, desk, reader, writer
+        writer.close()
+
+
+async def frame_from(reader: asyncio.StreamReader) -> Frame:
+    """The next frame that a side gets."""
+    received = b""
+    while not (found := frames(received)[0]):
+        received += await soon(reader.read(1))
+    return found[0]
+
+
+async def test_a_message_of_a_web_socket_waits_is_edited_and_pings_pass_it(tmp_path: Path) -> None:
+    async with web_socket(tmp_path, when="host:shop path:/chat request.body:order") as (client, desk, reader, writer):
+        client.send(client_frame(TEXT, b"an order of 3"))
+        held = await soon(desk.one())
+        assert (held.message.what, held.message.target) == (What.WEBSOCKET, "http://shop/chat")
+        assert held.message.content.data == b"an order of 3"
+        client.send(client_frame(TEXT, b"and more") + client_frame(PING, b"there?"))
+        assert await frame_from(reader) == Frame(PING, b"there?", True)
+        writer.write(server_frame(PONG, b"there?") + server_frame(TEXT, b"news"))
+        await client.until(b"news")
+        desk.decide(held, Verdict.RELEASE, replace(held.message, content=Content.of(b"an order of 30")))
+        assert await frame_from(reader) == Frame(TEXT, b"an order of 30", True)
+        assert await frame_from(reader) == Frame(TEXT, b"and more", True)
+        client.send(client_frame(CLOSE, b"\x03\xe8"))
+        assert await frame_from(reader) == Frame(CLOSE, b"\x03\xe8", True)
+
+
+async def test_a_compressed_message_is_read_and_compressed_anew(tmp_path: Path) -> None:
+    text = b"hello " * 100
+    async with web_socket(tmp_path, "permessage-deflate", when="response.body:hello", side="outbound") as (
+        client,
+        desk,
+        _,
+        writer,
+    ):
+        writer.write(Frames(masks=False, deflate=Deflate()).write("text", text, compressed=True))
+        held = await soon(desk.one())
+        assert held.message.content.data == text
+        client.received = b""
+        desk.decide(held, Verdict.RELEASE, replace(held.message, content=Content.of(text + b"!")))
+        await client.until(b"\xc1")
+        [message] = Messages(10_000).feed(bytes(client.received))
+        assert (message.data, message.is_compressed) == (text + b"!", True)
+        assert len(client.received) < 50
+
+
+async def test_a_dropped_message_is_left_out(tmp_path: Path) -> None:
+    async with web_socket(tmp_path, when="request.body:bad") as (client, desk, reader, _):
+        client.send(client_frame(TEXT, b"bad"))
+        desk.decide(await soon(desk.one()), Verdict.DROP)
+        client.send(client_frame(BINARY, b"good"))
+        assert await frame_from(reader) == Frame(BINARY, b"good", True)
+
+
+async def test_what_is_no_web_socket_ends_it_and_both_sides_are_told(tmp_path: Path) -> None:
+    async with web_socket(tmp_path, when="*") as (client, _, reader, _):
+        client.send(b"\x93\x00")
+        assert (await frame_from(reader)).payload[:2] == (1002).to_bytes(2, "big")
+        await client.until(b"\x88")

@@ -11,8 +11,8 @@ from interpose.engine.calls import Calls
 from interpose.engine.linked_desk import LinkedDesk
 from interpose.filters.hold.filter import Hold
 from interpose.filters.hold.holder import Holder
+from interpose.filters.hold.messages import HoldMessages
 from interpose.filters.hold.options import MOST_HELD_BYTES, HoldOptions, HoldRule
-from interpose.filters.hold.pieces import HoldPieces
 from interpose.storage.desk.keeper import ContentKeeper
 
 
@@ -44,13 +44,13 @@ def hold_filter(listener: Listener, route: Route | None, parts: Parts, rules: tu
     return parts.get(Hold, (listener.name, name, rules), make)
 
 
-def pieces_held(config: Config, listener: Listener, parts: Parts) -> HoldPieces | None:
+def pieces_held(config: Config, listener: Listener, parts: Parts) -> HoldMessages | None:
     """What a relay asks before it passes something on; None where no rule names it."""
     rules = tuple(rule for rule in config.holds if listener.name in rule.listeners)
     if not rules:
         return None
     (holder,) = parts.every(Holder)
-    return parts.get(HoldPieces, (listener.name, rules), lambda: HoldPieces(HoldOptions(rules=rules), holder))
+    return parts.get(HoldMessages, (listener.name, rules), lambda: HoldMessages(HoldOptions(rules=rules), holder))
 
 
 def in_words(rules: tuple[HoldRule, ...]) -> str:

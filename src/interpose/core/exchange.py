@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
 from interpose.core.hold import Ruling
+from interpose.core.message_filter import MessageFilter
 from interpose.core.stream import UNKNOWN, Address, TlsInfo
 from interpose.core.target import Origin
 from interpose.core.watcher import Watcher
@@ -85,7 +86,7 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "captured", "client", "groups",
-        "listener", "local", "number", "on_hold", "on_interim", "outcome", "parent",
+        "listener", "local", "message_filters", "number", "on_hold", "on_interim", "outcome", "parent",
         "representation", "route", "scheme", "started", "tls", "upstream", "user", "watcher", "worker",
     )  # fmt: skip
 
@@ -129,6 +130,8 @@ class Exchange:
         """Holds the request as it is now; set while a script has it."""
         self.watcher: Watcher | None = None
         """Who is shown what passes in a conversation, or in a tunnel after the head."""
+        self.message_filters: list[MessageFilter] | None = None
+        """What is asked about each message of the conversation, or of the tunnel after the head."""
         self._at_end: list[Callable[[Outcome], None]] = []
         self._notes: dict[str, str] | None = None
         self._waits = 0
@@ -148,6 +151,12 @@ class Exchange:
     def refused_by(self, filter_name: str, rule: str, why: str) -> None:
         """Leave the note that every refusal owes: which filter, which rule, why."""
         self.notes.update(filter=filter_name, rule=rule, why=why)
+
+    def filter_messages(self, message_filter: MessageFilter) -> None:
+        """Have `message_filter` asked, after those that are there, before a message goes on."""
+        if self.message_filters is None:
+            self.message_filters = []
+        self.message_filters.append(message_filter)
 
     def at_end(self, function: Callable[[Outcome], None]) -> None:
         """Call `function` with the outcome after the last byte, on every path, exactly once, last registered first.

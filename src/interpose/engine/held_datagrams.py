@@ -8,15 +8,18 @@ from typing import Protocol
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure
+from interpose.core.message_filter import DATAGRAM, Message, Pass
 from interpose.engine.datagrams import Seldom
-from interpose.engine.held_tunnel import HoldPiece
 
 MOST_WAITING = 1000
 """Datagrams of one listener that are asked about at the same time; more are lost, as in any queue of a network."""
 
 
-class HoldDatagrams(HoldPiece, Protocol):
-    """What is asked about datagrams."""
+class HoldDatagrams(Protocol):
+    """What is asked about datagrams: a `MessageFilter`, and whether it need be asked."""
+
+    async def __call__(self, exchange: Exchange, message: Message, forward: Pass) -> None:
+        """See `core.message_filter`."""
 
     def means(self, *, inbound: bool) -> bool:
         """Whether there is any rule for this direction."""
@@ -44,14 +47,14 @@ class HeldDatagrams:
         task.add_done_callback(self._waiting.discard)
 
     async def _ask(self, exchange: Exchange, data: bytes, send: Callable[[bytes], object], inbound: bool) -> None:
+        async def go_on(message: Message) -> None:
+            send(message.data)
+
         try:
-            passed = await self._hold(exchange, data, inbound=inbound, datagram=True)
+            await self._hold(exchange, Message(data, inbound, DATAGRAM), go_on)
         except Failure as failure:
             self.dropped += 1
             self._warn("listener %s: a datagram could not be held and is lost: %s", exchange.listener, failure)
-            return
-        if passed is not None:
-            send(passed)
 
     def close(self) -> None:
         """Ask no more; what waits stays at the desk."""

@@ -10,12 +10,11 @@ import asyncio
 
 from interpose.core.exchange import Attempt
 from interpose.core.failure import Failure, Side
+from interpose.core.message_filter import MessageFilter
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
-from interpose.core.watcher import together
 from interpose.engine.client import Dial
 from interpose.engine.conversations import Conversation
-from interpose.engine.held_tunnel import HoldPiece, relay_held
 from interpose.engine.narration import Account, Narration
 from interpose.engine.tunnel import Tunnels
 from interpose.protocol.proxy_line import Version, proxy_line
@@ -35,7 +34,7 @@ class Relay:
         idle_timeout_s: float,
         send_proxy_protocol: Version | None = None,
         narration: Narration | None = None,
-        hold: HoldPiece | None = None,
+        hold: MessageFilter | None = None,
     ) -> None:
         self._dial = dial
         self._servers = servers
@@ -68,12 +67,7 @@ class Relay:
                 f"is relayed to {_name(conversation.exchange.attempts[-1].origin)}, from {upstream.info.local}"
             )
         if self._hold is not None:
-            conversation.idle_timeout_s = self._idle_timeout_s
-            try:
-                await relay_held(conversation, upstream, self._hold, together(account, conversation.exchange.watcher))
-            except Failure as failure:
-                conversation.fail(failure)
-            return
+            conversation.exchange.filter_messages(self._hold)
         join = self._tunnels.between(
             conversation.exchange,
             upstream,

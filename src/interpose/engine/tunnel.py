@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure
+from interpose.core.message import Response
 from interpose.core.stream import Stream, StreamHandler
 from interpose.core.watcher import Watcher, together
+from interpose.engine.filtered_tunnel import FilteredTunnel, Octets, Speech, WebSocket
 from interpose.engine.pace import Pace
+from interpose.protocol.websocket_frames import agreed_deflate
 
 HALF_CLOSED_TIMEOUT_S = 60.0
+
+
+class OpenTunnel(Protocol):
+    """One that carries bytes."""
+
+    idle_timeout_s: float | None
+
+    def tick(self, now: float, idle_timeout_s: float) -> None:
+        """Judge the deadlines."""
+
+    def abort(self) -> None:
+        """Break off both directions."""
 
 
 class Tunnels:
@@ -18,7 +34,7 @@ class Tunnels:
 
     def __init__(self, idle_timeout_s: float) -> None:
         self.idle_timeout_s = idle_timeout_s
-        self._open: set[Tunnel] = set()
+        self._open: set[OpenTunnel] = set()
 
     def between(
         self,
@@ -28,22 +44,24 @@ class Tunnels:
         idle_timeout_s: float | None = None,
         keeps_end: bool = False,
         watcher: Watcher | None = None,
+        switched: Response | None = None,
     ) -> StreamHandler:
         """The stream handler that joins the client's stream to `upstream`, for `Response.then`.
 
         `idle_timeout_s` is for this tunnel instead of that of all. `keeps_end`: that the client sends no more is not
         told to the upstream, which could not be half-closed and has to answer yet (TLS). `watcher` is shown everything,
-        and so is that of the exchange.
+        and so is that of the exchange. `switched` is the 101 that a WebSocket began with. When it is joined, and the
+        exchange has filters for messages then, they are asked (`engine.filtered_tunnel`).
         """
-        tunnel = Tunnel(exchange, upstream, self, idle_timeout_s, keeps_end, watcher)
+        tunnel = Tunnel(exchange, upstream, self, idle_timeout_s, keeps_end, watcher, switched)
         exchange.at_end(lambda outcome: tunnel.client_is_gone())
         return tunnel.join
 
-    def opened(self, tunnel: Tunnel) -> None:
+    def opened(self, tunnel: OpenTunnel) -> None:
         """(tunnel) It carries bytes."""
         self._open.add(tunnel)
 
-    def closed(self, tunnel: Tunnel) -> None:
+    def closed(self, tunnel: OpenTunnel) -> None:
         """(tunnel) It is over."""
         self._open.discard(tunnel)
 
@@ -65,8 +83,8 @@ class Tunnel:
     """One pair of streams."""
 
     __slots__ = (
-        "_client", "_exchange", "_half_closed_since", "_keeps_end", "_pace", "_tunnels", "_upstream",
-        "_upstream_stream", "_watcher", "idle_timeout_s",
+        "_client", "_exchange", "_filtered", "_half_closed_since", "_keeps_end", "_pace", "_switched", "_tunnels",
+        "_upstream", "_upstream_stream", "_watcher", "idle_timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -77,8 +95,11 @@ class Tunnel:
         idle_timeout_s: float | None,
         keeps_end: bool,
         watcher: Watcher | None,
+        switched: Response | None,
     ) -> None:
         self.idle_timeout_s = idle_timeout_s
+        self._switched = switched
+        self._filtered: FilteredTunnel | None = None
         self._keeps_end = keeps_end
         self._watcher = watcher
         self._exchange = exchange
@@ -91,6 +112,9 @@ class Tunnel:
 
     def join(self, client: Stream) -> None:
         """Connect the client's stream with the upstream one (a `StreamHandler`)."""
+        if self._exchange.message_filters is not None:
+            self._join_filtered(client)
+            return
         self._tunnels.opened(self)
         watcher = together(self._watcher, self._exchange.watcher)
         if watcher is None:
@@ -105,15 +129,43 @@ class Tunnel:
         client.attach(self._client)
         self._upstream_stream.attach(self._upstream)
 
+    def _join_filtered(self, client: Stream) -> None:
+        """The same with filters for messages."""
+        switched, filters = self._switched, self._exchange.message_filters
+        assert filters is not None
+        speech: tuple[Speech, Speech]
+        if switched is None:
+            speech = (Octets(inbound=True), Octets(inbound=False))
+        else:
+            deflate = agreed_deflate(switched.fields.get_all("sec-websocket-extensions"))
+            speech = (WebSocket(deflate, inbound=True), WebSocket(deflate, inbound=False))
+        self._filtered = FilteredTunnel(
+            self._exchange,
+            client,
+            self._upstream_stream,
+            filters,
+            speech,
+            idle_timeout_s=self.idle_timeout_s,
+            keeps_end=self._keeps_end,
+            watcher=together(self._watcher, self._exchange.watcher),
+        )
+        self._tunnels.opened(self._filtered)
+        client.run(self._filtered.serve())
+
     def client_is_gone(self) -> None:
         """The exchange ended; when the tunnel was never joined, nobody else closes the upstream side."""
-        if self._client is None:
+        if self._filtered is not None:
+            self._filtered.client_is_gone()
+            self._tunnels.closed(self._filtered)
+        elif self._client is None:
             self._upstream_stream.abort()
         self._exchange.notes["bytes_in"] = str(self.bytes_in)
 
     @property
     def bytes_in(self) -> int:
         """Bytes that went inbound."""
+        if self._filtered is not None:
+            return self._filtered.bytes_in
         return 0 if self._client is None else self._client.received
 
     def account(self) -> None:

@@ -1,4 +1,4 @@
-"""WebSocket messages out of the octets of one direction (RFC 6455), for who looks on and changes nothing.
+"""WebSocket messages out of the octets of one direction (RFC 6455).
 
 Frames are unmasked and put together to messages; control frames are messages of their own, also between the frames of
 another one. Messages that were compressed (RFC 7692) are inflated. All of it is bounded: a message is kept up to a
@@ -22,6 +22,7 @@ class Message(NamedTuple):
     kind: str
     data: bytes
     size: int
+    is_compressed: bool = False
 
 
 class Messages:
@@ -96,7 +97,7 @@ class Messages:
         self._kept.clear()
         if self._is_compressed:
             data = self._inflated(data, size)
-        return Message(kind, data, size)
+        return Message(kind, data, size, self._is_compressed)
 
     def _inflated(self, data: bytes, size: int) -> bytes:
         """What a compressed message says. Later ones may refer to earlier ones: one that was cut ends it all."""

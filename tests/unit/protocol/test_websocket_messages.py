@@ -54,8 +54,8 @@ CASES = {
     "compressed": (
         frame(1, COMPRESSED[0], compressed=True) + frame(1, COMPRESSED[1], compressed=True, masked=True),
         [
-            Message("text", b"hello hello hello", len(COMPRESSED[0])),
-            Message("text", b"hello hello again", len(COMPRESSED[1])),
+            Message("text", b"hello hello hello", len(COMPRESSED[0]), True),
+            Message("text", b"hello hello again", len(COMPRESSED[1]), True),
         ],
     ),
 }

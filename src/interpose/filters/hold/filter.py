@@ -11,6 +11,7 @@ from interpose.core.handler import Handler
 from interpose.core.hold import Held, Verdict
 from interpose.core.message import Request, Response
 from interpose.filters.hold.holder import Holder, dropped
+from interpose.filters.hold.messages import HoldMessages
 from interpose.filters.hold.options import HoldOptions
 from interpose.filters.hold.rules import Rule, in_memory, searchable
 from interpose.protocol.held import held_request
@@ -26,7 +27,8 @@ class Hold:
         self.listener = listener
         self.route = route
         self._holder = holder
-        rules = [Rule(rule) for rule in options.rules]
+        rules = [Rule(rule) for rule in options.rules if not rule.messages]
+        self._messages = HoldOptions(rules=tuple(rule for rule in options.rules if rule.messages))
         self._inbound = [rule for rule in rules if rule.options.side == "inbound"]
         self._outbound = [rule for rule in rules if rule.options.side == "outbound"]
         self._accepts = any(rule.options.mode == "accept" for rule in self._inbound)
@@ -42,6 +44,10 @@ class Hold:
             return await self._standing(request)
         if "replay_of" in exchange.notes:  # whoever sends it again has looked at it
             return await forward(exchange, request)
+        if self._messages.rules and request.upgrade == "websocket":
+            began = Request(request.method, request.target, request.fields.copy(), version=request.version)
+            began.upgrade = request.upgrade
+            exchange.filter_messages(HoldMessages(self._messages, self._holder, began))
         rule = await self._rule_for_request(exchange, request) if self._inbound else None
         if rule is not None:
             if rule.options.mode == "accept" and request.method != "CONNECT" and request.upgrade is None:

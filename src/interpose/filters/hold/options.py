@@ -30,6 +30,10 @@ class HoldRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     side: Literal["inbound", "outbound"] = "inbound"
     """Requests before they go on, or responses before they go back."""
 
+    messages: bool = False
+    """Messages of WebSockets, each by itself, instead of requests and responses; `when` asks about the request that one
+    began with, and about the text of the message (`request.body:`, `response.body:`)."""
+
     action: Literal["hold", "pass"] = "hold"
     """`pass` lets through what rules after it would hold."""
 

@@ -1,4 +1,4 @@
-"""Holds what passes through a relay: pieces of a stream in their order, and datagrams, each by itself."""
+"""Holds messages of a conversation: those of a WebSocket, pieces of a stream, and datagrams, each by itself."""
 
 from __future__ import annotations
 
@@ -8,16 +8,27 @@ from collections.abc import Sequence
 
 from interpose.core.exchange import Exchange
 from interpose.core.hold import Content, HeldMessage, Verdict, What
+from interpose.core.message import Request
+from interpose.core.message_filter import BINARY, CLOSE, DATAGRAM, PIECE, TEXT, Message, Pass
+from interpose.core.query.live import Live
+from interpose.core.query.matching import Subject
 from interpose.filters.hold.holder import Holder
 from interpose.filters.hold.options import HoldOptions
 from interpose.filters.hold.rules import MOST_SEARCHED_BYTES, Rule
 
+_WHAT = {PIECE: What.CHUNK, DATAGRAM: What.DATAGRAM, TEXT: What.WEBSOCKET, BINARY: What.WEBSOCKET}
 
-class HoldPieces:
-    """What a relay asks before it passes a piece on."""
 
-    def __init__(self, options: HoldOptions, holder: Holder) -> None:
+class HoldMessages:
+    """A `core.message_filter.MessageFilter`: a message that a rule means goes on as it is when it was released, or as
+    it was edited; not at all when it was dropped. `Failure` when it cannot be held.
+
+    `request` is the one that a WebSocket began with.
+    """
+
+    def __init__(self, options: HoldOptions, holder: Holder, request: Request | None = None) -> None:
         self._holder = holder
+        self._request = request
         rules = [Rule(rule) for rule in options.rules]
         self._rules = {
             side: [rule for rule in rules if (rule.options.side == "inbound") is side] for side in (True, False)
@@ -27,29 +38,39 @@ class HoldPieces:
         """Whether there is any rule for this direction."""
         return bool(self._rules[inbound])
 
-    async def __call__(self, exchange: Exchange, data: bytes, *, inbound: bool, datagram: bool = False) -> bytes | None:
-        """What is to be passed on instead of `data`: the same, or as it was edited; None when it was dropped.
-
-        `Failure` when it cannot be held; nothing of it may go on then.
-        """
-        rule = self._rule_for(exchange, data, inbound)
+    async def __call__(self, exchange: Exchange, message: Message, forward: Pass) -> None:
+        """See the class."""
+        rule = self._rule_for(exchange, message)
         if rule is None:
-            return data
-        what = What.DATAGRAM if datagram else What.CHUNK
-        message = HeldMessage(what, target=exchange.asked.partition(" ")[2], content=Content.of(data))
-        decision = await self._holder.piece(exchange, message, rule.name, rule.options)
-        if decision.verdict is not Verdict.RELEASE:
-            return None
-        return await self._holder.released_piece(decision)
+            await forward(message)
+            return
+        target = exchange.asked.partition(" ")[2] if self._request is None else str(self._request.target)
+        held = HeldMessage(_WHAT[message.kind], target=target, content=Content.of(message.data))
+        decision = await self._holder.piece(exchange, held, rule.name, rule.options)
+        if decision.verdict is Verdict.RELEASE:
+            await forward(message.with_data(await self._holder.released_piece(decision)))
 
-    def _rule_for(self, exchange: Exchange, data: bytes, inbound: bool) -> Rule | None:
-        rules = self._rules[inbound]
-        if rules:
-            piece = Piece(exchange, data, inbound)
+    def _rule_for(self, exchange: Exchange, message: Message) -> Rule | None:
+        rules = self._rules[message.inbound]
+        if rules and message.kind != CLOSE:
+            subject = self._subject(exchange, message)
             for rule in rules:
-                if rule.matcher.matches(piece):
+                if rule.matcher.matches(subject):
                     return rule if rule.options.action == "hold" else None
         return None
+
+    def _subject(self, exchange: Exchange, message: Message) -> Subject:
+        if self._request is None:
+            return Piece(exchange, message.data, message.inbound)
+        text = message.data[:MOST_SEARCHED_BYTES].decode("utf-8", "replace")
+        return Live(
+            exchange,
+            self._request,
+            time=time.time(),
+            route=exchange.route,
+            request_text=text if message.inbound else None,
+            response_text=None if message.inbound else text,
+        )
 
 
 class Piece:
