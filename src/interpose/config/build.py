@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from interpose.config import balancing, steps
 from interpose.config.caches import redis_addresses
 from interpose.config.faults import in_words, of_connections
+from interpose.config.interception import interception_of, is_intercepted, origin_tls
 from interpose.config.model import (
     HTTP_ROLES,
     OPEN_ROLES,
@@ -30,6 +31,7 @@ from interpose.config.steps import Step, listener_steps, route_steps, routes_of
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange
 from interpose.core.fields import Fields
+from interpose.engine.interception import Interception
 from interpose.core.handler import Handler, chain
 from interpose.core.message import Request, Response
 from interpose.engine.association import Judge
@@ -90,7 +92,7 @@ def plan(config: Config) -> list[RoutePlan]:
             plans.append(RoutePlan(listener.name, "every connection", _connection_steps(listener), listener.role))
         outer = listener_steps(config, listener, parts)
         for step in outer:
-            if step.name in ("auth", "script"):
+            if step.name in ("auth", "interception", "script"):
                 step.make()
         if listener.role in ("socks", "auto"):
             spoken = [step for step in outer if step.name in SOCKS_STEPS]
@@ -120,6 +122,7 @@ def _connection_steps(listener: Listener) -> list[tuple[str, str, str]]:
     return [("DATAGRAM" if listener.udp else "CONNECTION", "faults", in_words(faults))] if faults else []
 
 
+    interception: Interception | None = None
 class Handlers(NamedTuple):
     """What answers on a listener: for its clients, and for requests of the instance's own (`config.deliveries`), which
     pass no access log and no rule about who may come."""
@@ -139,6 +142,7 @@ def handlers_of(config: Config, listener: Listener, means: Means) -> Handlers:
             end = route_end(config, route, means)
             inside = route_steps(config, listener, route, means.parts)
             match = Match(route.hosts, route.path, route.exact, route.methods, route.name)
+        looks_into(config, listener, means),
             routes.append((match, chain([step.make() for step in inside], end)))
         takes_all = len(routes) == 1 and routes[0][0]._replace(name="") == Match()
         inner = routes[0][1] if takes_all else Router(routes)
@@ -151,9 +155,29 @@ def handlers_of(config: Config, listener: Listener, means: Means) -> Handlers:
 
 def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
     """The end of a proxy: the origin or tunnel that the client names."""
-    client = means.parts.get(
+    interception = looks_into(config, listener, means)
+    return OriginClient(proxy_client(config, listener, means), None if interception is None else interception.join)
+
+
+def looks_into(config: Config, listener: Listener, means: Means) -> Interception | None:
+    """What looks into the tunnels that clients of a proxy open, the same for HTTP and SOCKS; None when nothing does."""
+    if not is_intercepted(config, listener):
+        return None
+    client = proxy_client(config, listener, means)
+    return interception_of(config, listener, means.parts, means.tunnels, client)
+
+
+def proxy_client(config: Config, listener: Listener, means: Means) -> UpstreamClient:
+    """The client for the origins that the clients of a proxy name, with its pool."""
+    return means.parts.get(
         UpstreamClient,
-        (replace(listener, faults=()), config.connections, config.dns, config.timeouts.tunnel_timeout_s),
+        (
+            replace(listener, faults=()),
+            config.connections,
+            config.dns,
+            config.timeouts.tunnel_timeout_s,
+            origin_tls(config, means.parts) if is_intercepted(config, listener) else None,
+        ),
         lambda: UpstreamClient(
             means.dial_for(config, listener),
             means.parser,
@@ -164,7 +188,6 @@ def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
             configured=False,
         ),
     )
-    return OriginClient(client)
 
 
 def route_end(config: Config, route: Route, means: Means) -> Handler:

@@ -10,6 +10,7 @@ from interpose.config.cache_questions import LiveCaches
 from interpose.config.console_place import ConsolePlace, token_of
 from interpose.config.deliveries import Delivered, Order
 from interpose.config.live_faults import LiveFaults
+from interpose.config.live_interception import LiveInterception
 from interpose.config.live_upstreams import LiveUpstreams
 from interpose.config.metrics_place import MetricsPlace
 from interpose.config.office import Office
@@ -79,6 +80,7 @@ class Front:
                 faults=self._live_faults,
                 upstreams=self._live_upstreams,
                 caches=LiveCaches(instance.ask_workers),
+                learned=LiveInterception(instance.ask_workers),
                 records=records,
                 replay=self._replay,
                 review=None if office.desk is None else Review(office.desk),

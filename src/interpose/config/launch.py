@@ -163,8 +163,10 @@ def _serve_control(live_faults: Any, live_upstreams: Any, instance: Any, sock: A
     """The server of the control socket, loaded when it is wanted: after the ready line, which it would delay."""
     from interpose.config.cache_questions import LiveCaches
     from interpose.console.control import serve_control
+    from interpose.config.live_interception import LiveInterception
 
-    return serve_control(instance, sock, live_faults, LiveCaches(instance.ask_workers), upstreams=live_upstreams)
+    caches, learned = LiveCaches(instance.ask_workers), LiveInterception(instance.ask_workers)
+    return serve_control(instance, sock, live_faults, caches, upstreams=live_upstreams, learned=learned)
 
 
 # --- in a worker process -------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from interpose.console.caches import caches_group
 from interpose.console.event_stream import event_stream
 from interpose.console.faults import faults_group
 from interpose.console.instance import instance_group
+from interpose.console.interception import interception_group
 from interpose.console.resource import Group, Resource, Role, json, routes_of
 from interpose.console.services import Services
 from interpose.console.upstreams import upstreams_group
@@ -36,6 +37,7 @@ _OFF: Final = {
     "overview": "This instance counts nothing for an overview. Start it with a console.",
     "cache": "This instance cannot be asked about a cache.",
     "upstreams": "The upstreams of this instance cannot be asked about.",
+    "interception": "This instance cannot be asked about interception.",
     "faults": "The faults of this instance cannot be changed while it runs.",
 }
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
@@ -82,6 +84,8 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
         groups.append(caches_group(services.caches))
     if services.upstreams is not None:
         groups.append(upstreams_group(services.upstreams))
+    if services.learned is not None:
+        groups.append(interception_group(services.learned))
     if services.faults is not None:
         groups.append(faults_group(services.faults))
     if services.metrics is not None:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from interpose.console.application import application
 from interpose.console.events import Events
-from interpose.console.services import Caches, Faults, Instance, Services, Upstreams
+from interpose.console.services import Caches, Faults, Instance, Learned, Services, Upstreams
 
 
 class ControlServer(uvicorn.Server):
@@ -89,6 +89,8 @@ def serve_control(
     live_faults: Faults | None = None,
     caches: Caches | None = None,
     upstreams: Upstreams | None = None,
+    learned: Learned | None = None,
 ) -> ControlServer:
     """The server of the control API of an instance that keeps nothing, on `sock`."""
-    return serve_services(Services(instance=instance, faults=live_faults, caches=caches, upstreams=upstreams), sock)
+    services = Services(instance=instance, faults=live_faults, caches=caches, upstreams=upstreams, learned=learned)
+    return serve_services(services, sock)

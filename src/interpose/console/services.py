@@ -79,6 +79,16 @@ class Caches(Protocol):
         """Forget what is meant, or let it be stale."""
 
 
+class Learned(Protocol):
+    """Clients whose tunnels are let through unread, since they do not believe our certificates."""
+
+    async def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Client, host, and for how many seconds more."""
+
+    async def forget(self, host: str) -> int:
+        """Look into tunnels to a host again, or ("") to all; how many clients that is about."""
+
+
 class Upstreams(Protocol):
     """The servers behind gateways."""
 
@@ -132,6 +142,7 @@ class Services:
     faults: Faults | None = None
     caches: Caches | None = None
     upstreams: Upstreams | None = None
+    learned: Learned | None = None
     records: Records | None = None
     replay: Replay | None = None
     review: Review | None = None

@@ -16,7 +16,7 @@ from interpose.core.exchange import Attempt, Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Stream
 from interpose.core.target import Authority, Origin
-from interpose.engine.client import Dial
+from interpose.engine.client import Dial, Join
 from interpose.engine.conversations import Conversation
 from interpose.engine.tunnel import Tunnels
 from interpose.protocol import socks
@@ -47,7 +47,10 @@ LINGER_BYTES = 65536
 
 
 class Socks:
-    """The role (a `Serve`). Without `authenticate` everybody may use it, without `associate` there is no UDP."""
+    """The role (a `Serve`). Without `authenticate` everybody may use it, without `associate` there is no UDP.
+
+    `join` says what passes in tunnels; without one everything does.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Socks:
         authenticate: Authenticate | None = None,
         associate: Associate | None = None,
     ) -> None:
+        join: Join | None = None,
         self._dial = dial
         self._tunnels = tunnels
         self._demand_port = demand_port
@@ -69,6 +73,7 @@ class Socks:
         self._associate = associate
 
     def __call__(self, conversation: Conversation) -> None:
+        self._join = join
         """Serve one conversation."""
         conversation.answers_at_once = True  # as long as nothing is asked, a drain need not wait
         conversation.stream.run(_Opening(self, conversation).serve())
@@ -109,7 +114,10 @@ class Socks:
             if failure.kind in ("destination_ip_prohibited", "proxy_loop_detected"):
                 exchange.refused_by("dial", failure.kind, failure.detail)
             raise
-        join = self._tunnels.between(exchange, upstream, idle_timeout_s=self._idle_timeout_s)
+        if self._join is not None:
+            join = self._join(exchange, upstream, None)
+        else:
+            join = self._tunnels.between(exchange, upstream, idle_timeout_s=self._idle_timeout_s)
         conversation.idle_timeout_s = None
         bound = upstream.info.local
         conversation.stream.write(socks.write_reply(ask.version, Reply.SUCCEEDED, bound.host, bound.port))
