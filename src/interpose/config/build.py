@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from interpose.config import balancing, steps
+from interpose.config import balancing, routing, steps
 from interpose.config.caches import redis_addresses
 from interpose.config.faults import in_words, of_connections
 from interpose.config.interception import interception_of, is_intercepted, origin_tls
 from interpose.config.model import (
     HTTP_ROLES,
     OPEN_ROLES,
-    Answer,
     Config,
     Listener,
     Route,
@@ -28,15 +27,11 @@ from interpose.config.model import (
 from interpose.config.origins import origin_of
 from interpose.config.parts import Parts
 from interpose.config.steps import Step, listener_steps, route_steps, routes_of
-from interpose.core.body import Body
-from interpose.core.exchange import Exchange
-from interpose.core.fields import Fields
-from interpose.engine.interception import Interception
 from interpose.core.handler import Handler, chain
-from interpose.core.message import Request, Response
 from interpose.engine.association import Judge
 from interpose.engine.client import Dial, OriginClient, UpstreamClient
 from interpose.engine.group_client import GroupClient, ServerClient
+from interpose.engine.interception import Interception
 from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
 from interpose.net.address import parse_address
@@ -105,8 +100,7 @@ def plan(config: Config) -> list[RoutePlan]:
             continue
         for route in routes_of(config, listener):
             inner = route_steps(config, listener, route, parts)
-            end = f"answer {route.answer.status}" if route.answer else f"upstream {route.upstream}"
-            plans.append(_plan(listener, route.name, outer + inner, end))
+            plans.append(_plan(listener, route.name, outer + inner, routing.end_in_words(route)))
     return plans
 
 
@@ -122,13 +116,13 @@ def _connection_steps(listener: Listener) -> list[tuple[str, str, str]]:
     return [("DATAGRAM" if listener.udp else "CONNECTION", "faults", in_words(faults))] if faults else []
 
 
-    interception: Interception | None = None
 class Handlers(NamedTuple):
     """What answers on a listener: for its clients, and for requests of the instance's own (`config.deliveries`), which
     pass no access log and no rule about who may come."""
 
     clients: Handler
     own: Handler
+    interception: Interception | None = None
 
 
 def handlers_of(config: Config, listener: Listener, means: Means) -> Handlers:
@@ -141,15 +135,14 @@ def handlers_of(config: Config, listener: Listener, means: Means) -> Handlers:
         for route in routes_of(config, listener):
             end = route_end(config, route, means)
             inside = route_steps(config, listener, route, means.parts)
-            match = Match(route.hosts, route.path, route.exact, route.methods, route.name)
-        looks_into(config, listener, means),
-            routes.append((match, chain([step.make() for step in inside], end)))
+            routes.append((routing.match_of(route), chain([step.make() for step in inside], end)))
         takes_all = len(routes) == 1 and routes[0][0]._replace(name="") == Match()
         inner = routes[0][1] if takes_all else Router(routes)
     outer = listener_steps(config, listener, means.parts)
     return Handlers(
         chain([step.make() for step in outer], inner),
         chain([step.make() for step in outer if step.name == "forwarding"], inner),
+        looks_into(config, listener, means),
     )
 
 
@@ -192,8 +185,9 @@ def proxy_client(config: Config, listener: Listener, means: Means) -> UpstreamCl
 
 def route_end(config: Config, route: Route, means: Means) -> Handler:
     """The end of a gateway's route."""
-    if route.answer is not None:
-        return fixed_answer(route.answer)
+    own = routing.own_end(route, means.parts)
+    if own is not None:
+        return own
     upstream = next(upstream for upstream in config.upstreams if upstream.name == route.upstream)
     client = upstream_client(config, upstream, means)
     if not balancing.is_group(upstream):
@@ -219,17 +213,6 @@ def upstream_client(config: Config, upstream: Upstream, means: Means) -> Upstrea
             configured=True,
         ),
     )
-
-
-def fixed_answer(answer: Answer) -> Handler:
-    """A handler that always answers the same."""
-    content = answer.text.encode()
-    fields = Fields([("Content-Type", answer.media_type)])
-
-    async def fixed(exchange: Exchange, request: Request) -> Response:
-        return Response(answer.status, fields.copy(), Body(content))
-
-    return fixed
 
 
 def address_policy(config: Config, listener: Listener, addresses: Iterable[str]) -> AddressPolicy:

@@ -17,6 +17,7 @@ import msgspec
 
 from interpose.config.interception_model import INTERCEPTED_ROLES
 from interpose.config.interception_model import Interception as Table
+from interpose.config.live_interception import TOPIC as TOPIC
 from interpose.config.load import state_dir
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
@@ -34,7 +35,6 @@ if TYPE_CHECKING:  # making certificates takes a library that is slow to load
     from interpose.net.leaves import Leaves
     from interpose.net.origin_tls import OriginTls
 
-TOPIC = b"interception"
 _ACTIONS = {"intercept": Action.INTERCEPT, "pass": Action.PASS, "refuse": Action.REFUSE}
 _NOTHING: Mapping[str, float] = {}
 
