@@ -8,6 +8,7 @@ import typer
 
 from interpose import __version__
 from interpose.cli import (
+    ca,
     cache,
     check,
     connect,
@@ -72,4 +73,5 @@ app.add_typer(flows.app, name="flows", rich_help_panel=ASK)
 app.add_typer(desk.app, name="desk", rich_help_panel=ASK)
 app.add_typer(faults.app, name="faults", rich_help_panel=ASK)
 app.add_typer(cache.app, name="cache", rich_help_panel=ASK)
+app.add_typer(ca.app, name="ca", rich_help_panel=ASK)
 app.add_typer(lab.lab, name="lab", rich_help_panel=LEARN)
