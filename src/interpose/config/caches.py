@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from interpose.config.cache_model import Cache
 from interpose.config.model import NO_CACHE, Config, Listener, Route
 from interpose.config.parts import Parts
+from interpose.config.routing import realm_of
 from interpose.core.handler import Filter
 from interpose.filters.cache.filter import Cache as CacheFilter
 from interpose.filters.cache.keeper import Keeper
@@ -75,6 +76,8 @@ def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route 
         name=config.process.pseudonym,
         is_gateway=listener.role == "gateway",
         trusts=bool(listener.trusted),
+        realm=realm_of(route),
+        keys_host=route is not None and route.rewrite is not None and bool(route.rewrite.host),
     )
     rules = [rule for route in config.routes for rule in route.cache_rules]
     return CacheFilter(options, keeper_of(cache, parts, rules))

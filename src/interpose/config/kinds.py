@@ -11,6 +11,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+from interpose.config import route_texts
 from interpose.config.convert import Kinds
 from interpose.config.redis_url import redis_url
 from interpose.config.urls import page_of
@@ -50,6 +51,8 @@ def kinds(base: Path) -> Kinds:
         "media": media_type,
         "hash_on": hash_on,
         "cookie": cookie_name,
+        "site": partial(route_texts.site, base),
+        **route_texts.KINDS,
     }
 
 

@@ -111,8 +111,11 @@ def with_names(config: Config, name: str = "") -> Config:
 def name_of(route: Route) -> str:
     """What a route without a name is called: what it matches."""
     methods = "|".join(route.methods)
-    path = route.path if route.exact or route.path.endswith("/") else f"{route.path}/"
-    return f"{methods} {'|'.join(route.hosts)}{path}{'' if route.exact else '*'}".strip()
+    path = route.path
+    if not route.exact and "{" not in path:
+        path = f"{path}*" if path.endswith("/") else f"{path}/*"
+    when = f" when {route.when}" if route.when else ""
+    return f"{methods} {'|'.join(route.hosts)}{path}{when}".strip()
 
 
 def state_dir(given: str = "") -> Path:

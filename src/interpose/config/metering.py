@@ -32,4 +32,4 @@ def meter(config: Config, listener: Listener, routes: Sequence[Route], parts: Pa
 
 def takes_every_request(route: Route) -> bool:
     """Whether nothing can miss it: such a route needs no router, and exchanges do not name it."""
-    return not route.hosts and route.path == "/" and not route.exact and not route.methods
+    return not (route.hosts or route.path != "/" or route.exact or route.methods or route.when or route.cors)

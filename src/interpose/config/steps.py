@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from interpose.config import access, authentication, compression, desk, metering
+from interpose.config import access, authentication, compression, desk, metering, routing
+from interpose.config.authentication_tables import of_listener as authentication_of
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.certificates import client_fields_step, tls_steps
 from interpose.config.faults import exchange_chances, in_words
@@ -71,8 +72,8 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
     if is_proxy:
         steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
-    if listener.auth is not None:
-        steps.append(Step(Phase.ADMIT, "auth", f"users in {listener.auth}", lambda: users_of(config, listener, parts)))
+    before, behind = authentication.listener_steps(config, listener, parts, error_answer(config, listener))
+    steps += before
     steps += access.steps_of(config, listener, parts)
     if limits.max_body_bytes or limits.max_exchanges_per_client:
         options = LimitOptions(
@@ -94,6 +95,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     trusts = f"trusts {', '.join(listener.trusted)}" if listener.trusted else "trusts nobody"
     detail = f"Via {way.pseudonym}" if is_proxy else f"Via {way.pseudonym}, X-Forwarded-*, Forwarded; {trusts}"
     steps.append(Step(Phase.ADMIT, "forwarding", detail, lambda: Forwarding(way)))
+    steps += behind
     steps += client_fields_step(config, listener, parts)
     if is_proxy:
         steps.append(destination_step(config, listener))
@@ -120,6 +122,8 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         paths = PathOptions(encoded_slash=route.encoded_slash)
         detail = f"encoded slash: {paths.encoded_slash}"
         steps.append(Step(Phase.ADMIT, "path", detail, lambda: PathCheck(paths)))
+        steps += routing.admit_steps(route)
+        steps += authentication.route_steps(config, route, parts, error_answer(config, listener))
         steps += _script_steps(route.scripts, parts, tuple(Phase))
     for chances in exchange_chances(listener, route, parts):
         steps.append(Step(Phase.ADMIT, "faults", in_words(chances.faults), partial(Faults, chances)))
@@ -136,6 +140,8 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         reads = any(step.phase in (Phase.INSPECT, Phase.EDIT) for step in steps)
         make = partial(compression.compression_filter, config, options, cache, parts, reads=reads)
         steps.append(Step(Phase.SHAPE, "compression", compression.in_words(options, reads=reads), make))
+    if route is not None:  # what stands behind them in their phase sees what the server will
+        steps = routing.edit_steps(route) + steps
     return sorted(steps, key=lambda step: step.phase)
 
 
@@ -177,7 +183,8 @@ def destination_of(config: Config, listener: Listener) -> DestinationOptions:
 
 def users_of(config: Config, listener: Listener, parts: Parts) -> Authentication:
     """Who may use the listener: the same for every protocol that it speaks."""
-    return authentication.of_listener(config, listener, parts, error_answer(config, listener))
+    tables, render = authentication_of(config, listener), error_answer(config, listener)
+    return authentication.asked(config, tables, parts, render, proxy=True, is_behind=False)
 
 
 def is_loopback_only(listener: Listener) -> bool:
@@ -197,7 +204,7 @@ def setup_page(config: Config, listener: Listener) -> SetupPage:
     address = parse_address(listener.address)
     options = SetupPageOptions(
         pac_exceptions=listener.pac_exceptions,
-        asks_for_password=listener.auth is not None,
+        asks_for_password=any(one.kind == "passwords" for one in authentication_of(config, listener)),
         pseudonym=config.process.pseudonym,
     )
     return SetupPage(options, Authority("localhost" if address.is_unix else address.host, address.port or None))

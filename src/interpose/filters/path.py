@@ -14,7 +14,7 @@ from interpose.core.target import Form
 from interpose.protocol.target import hazard
 
 _ORIGIN: Final = Form.ORIGIN
-_SLASHES = ("an encoded slash", "an encoded backslash")
+ENCODED_SLASHES = ("an encoded slash", "an encoded backslash")
 
 
 class PathOptions(NamedTuple):
@@ -43,7 +43,7 @@ class PathCheck:
         if "%" not in path and "/." not in path and "\\" not in path:  # nearly always; no hazard is without these
             return forward(exchange, request)
         found = hazard(path)
-        if found is not None and not (self._keeps_slashes and found in _SLASHES):
-            exchange.refused_by("path", "encoded_slash" if found in _SLASHES else "ambiguous path", found)
+        if found is not None and not (self._keeps_slashes and found in ENCODED_SLASHES):
+            exchange.refused_by("path", "encoded_slash" if found in ENCODED_SLASHES else "ambiguous path", found)
             raise bad_request(f"The path has {found}, which servers read in different ways.")
         return forward(exchange, request)

@@ -93,5 +93,11 @@ class CacheOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     is_gateway: bool = False
     """Whether the fields about the way of a request are ours, and not the client's own."""
 
+    realm: str = ""
+    """What tells these answers from those that others have for the same URL."""
+
+    keys_host: bool = False
+    """Whether the host that the client asked for is told in X-Forwarded-Host alone."""
+
     trusts: bool = False
     """Whether there are clients whose word about the way of a request is passed on."""

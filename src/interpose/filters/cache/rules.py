@@ -92,10 +92,12 @@ class Rules:
     def __init__(self, options: CacheOptions) -> None:
         self._is_gateway = options.is_gateway
         self._trusts = options.trusts
+        self._realm = options.realm
+        self._keys_host = options.keys_host
         self.default = Way(options)
         self._rules = [(_Matcher(rule), Way(options, rule)) for rule in options.rules]
         ways = [self.default, *(way for _, way in self._rules)]
-        self.keys_are_plain = all(way.is_plain for way in ways) and not options.trusts
+        self.keys_are_plain = all(way.is_plain for way in ways) and not options.trusts and not options.realm
         """Whether a target has one key and no more."""
 
     def way_of(self, request: Request) -> Way:
@@ -108,11 +110,13 @@ class Rules:
     def key_of(self, exchange: Exchange, request: Request, way: Way) -> bytes:
         """What the answer to a GET like this is stored under."""
         target = request.target
-        if way.is_plain and not self._trusts:
+        if way.is_plain and not self._trusts and not self._realm:
             came_as_told = not self._is_gateway or (target[1] == "https") is (exchange.tls is not None)
             if came_as_told:
                 return way.key_of(target)
-        additions: list[tuple[str, str]] = []
+        additions: list[tuple[str, str]] = [("route", self._realm)] if self._realm else []
+        if self._keys_host:
+            additions.append(("asked-host", request.fields.get("X-Forwarded-Host", "")))
         if not way.is_plain:
             lines = request.fields.lines
             additions += [(name, _text(request.fields.get(key.decode("latin-1")))) for name, key in way.key_fields]
