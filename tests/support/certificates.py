@@ -53,25 +53,29 @@ class CertificateAuthority:
         *names: str,
         self_signed: bool = False,
         weak: bool = False,
+        client: bool = False,
+        subject: str = "",
         starts: timedelta = timedelta(days=-1),
         ends: timedelta = timedelta(days=1),
     ) -> Pair:
-        """A certificate for `names` (hosts or IP addresses), valid from `starts` to `ends`, counted from now."""
+        """A certificate for `names` (hosts or IP addresses, also mail addresses and URLs), valid from `starts` to
+        `ends`, counted from now; of a `client`, or of a server."""
         key: Key = rsa.generate_private_key(65537, 1024) if weak else ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+        whose = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject or names[0])])
         signer: Key = key if self_signed else self._key
         now = datetime.now(UTC)
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject if self_signed else self._name)
+            .subject_name(whose)
+            .issuer_name(whose if self_signed else self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + starts)
             .not_valid_after(now + ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
             .sign(signer, hashes.SHA256())
@@ -85,6 +89,42 @@ class CertificateAuthority:
     def expired(self, *names: str) -> Pair:
         """A certificate that was valid until an hour ago."""
         return self.issue(*names, ends=timedelta(hours=-1))
+
+    def sign(self, request: x509.CertificateSigningRequest, lifetime: timedelta, now: datetime | None = None) -> bytes:
+        """The certificate that `request` asks for, valid from now on, and the authority's own behind it, in PEM."""
+        now = now or datetime.now(UTC)
+        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([]))
+            .issuer_name(self._name)
+            .public_key(request.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now)
+            .not_valid_after(now + lifetime)
+            .add_extension(names, critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM) + Path(self.file).read_bytes()
+
+    def revoked(self, *pairs: Pair) -> str:
+        """The file of a list that revokes the certificates of `pairs`, signed now."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - timedelta(hours=1))
+            .next_update(now + timedelta(days=1))
+        )
+        for pair in pairs:
+            serial = x509.load_pem_x509_certificate(Path(pair.certificate).read_bytes()).serial_number
+            one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - timedelta(hours=1))
+            builder = builder.add_revoked_certificate(one.build())
+        self._count += 1
+        file = self._directory / f"{self._count}.crl"
+        file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return str(file)
 
     def client(self, *protocols: str) -> ssl.SSLContext:
         """The context of a client that believes this authority and nobody else."""
@@ -106,6 +146,10 @@ def _pem(key: Key, encryption: serialization.KeySerializationEncryption) -> byte
 
 
 def _general_name(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
+    if "@" in name:
+        return x509.RFC822Name(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

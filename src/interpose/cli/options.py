@@ -69,6 +69,9 @@ Certificate = Annotated[
     str | None, typer.Option("--tls-certificate", metavar="FILE", help="Speak TLS, with this certificate chain (PEM).")
 ]
 Key = Annotated[str | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")]
+Tls = Annotated[
+    bool, typer.Option("--tls", help="Speak TLS, with a certificate for localhost that is made on the spot.")
+]
 Name = Annotated[
     str, typer.Option("--name", metavar="NAME", help="What this instance is called.", show_default="the role")
 ]

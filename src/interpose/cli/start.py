@@ -34,6 +34,7 @@ def proxy(
     log_format: options.Format = LogFormat.COMBINED,
     tls_certificate: options.Certificate = None,
     tls_key: options.Key = None,
+    tls: options.Tls = False,
     name: options.Name = "",
     state: options.State = "",
     hold: options.Holds = [],  # noqa: B006
@@ -58,6 +59,7 @@ def proxy(
             log_format=log_format.value,
             tls_certificate=tls_certificate,
             tls_key=tls_key,
+            tls_development=tls,
             name=name,
             state=state,
             holds=hold,
@@ -83,6 +85,7 @@ def gateway(
     log_format: options.Format = LogFormat.COMBINED,
     tls_certificate: options.Certificate = None,
     tls_key: options.Key = None,
+    tls: options.Tls = False,
     name: options.Name = "",
     state: options.State = "",
     hold: options.Holds = [],  # noqa: B006
@@ -107,6 +110,7 @@ def gateway(
             log_format=log_format.value,
             tls_certificate=tls_certificate,
             tls_key=tls_key,
+            tls_development=tls,
             name=name,
             state=state,
             holds=hold,

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from interpose.config.acme import acme_pairs, acme_steps
+from interpose.config.acme_hosts import hosts_of
 from interpose.config.development import development_pair
 from interpose.config.model import HTTP_ROLES, Config, Listener, Tls
 from interpose.config.parts import Parts
@@ -49,18 +51,20 @@ def identities_of(config: Config, listener: Listener, parts: Parts) -> Identitie
     if tls is None:
         return None
     made = []
-    for one in certificates_of(config, tls):
+    for one in certificates_of(config, listener, tls):
         trust = trust_of(tls, one)
         key = (one.certificate, one.key, one.hosts, trust)
         made.append(parts.get(Identity, key, partial(_identity, *key)))
     return parts.get(Identities, (listener.name, tuple(made), tls.strict_sni), lambda: _several(made, tls))
 
 
-def certificates_of(config: Config, tls: Tls) -> Iterator[TlsCertificate]:
+def certificates_of(config: Config, listener: Listener, tls: Tls) -> Iterator[TlsCertificate]:
     """Every certificate of a listener, the first one first, wherever it is written or made."""
     if tls.certificate is not None and tls.key is not None:
         yield TlsCertificate(certificate=tls.certificate, key=tls.key)
     yield from tls.certificates
+    for host, file in acme_pairs(config, listener, tls):
+        yield TlsCertificate(certificate=file, key=file, hosts=(host,))
     if tls.development:
         pair = development_pair(config)
         yield TlsCertificate(certificate=pair.certificate, key=pair.key)
@@ -77,7 +81,7 @@ def trust_of(tls: Tls, one: TlsCertificate) -> ClientTrust | None:
 
 def tls_steps(config: Config, listener: Listener, parts: Parts) -> list[Step]:
     """The filters of a listener that have to do with TLS, but for what servers are told (`client_fields_step`)."""
-    steps: list[Step] = []
+    steps = acme_steps(config, listener)
     if listener.redirect_to_https != "off":
         options = ToHttpsOptions(308 if listener.redirect_to_https == "308" else 301, listener.https_port)
         detail = f"{options.status} to port {options.port}"
@@ -88,7 +92,7 @@ def tls_steps(config: Config, listener: Listener, parts: Parts) -> list[Step]:
     if tls.hsts_max_age_s:
         told = HstsOptions(tls.hsts_max_age_s, tls.hsts_subdomains, tls.hsts_preload)
         steps.append(Step(Phase.ADMIT, "hsts", told.value, lambda: Hsts(told)))
-    if listener.role == "gateway" and (len(tls.certificates) > 1 or tls.strict_sni or _has_two_kinds(tls)):
+    if listener.role == "gateway" and (tls.strict_sni or _are_several(config, listener, tls)):
         detail = "a host of another certificate gets 421"
         steps.append(
             Step(Phase.ADMIT, "misdirected", detail, lambda: Misdirected(_present(config, listener, parts).of))
@@ -134,14 +138,16 @@ def tls_in_words(listener: Listener) -> str:
         return "no"
     words = [tls.certificate] if tls.certificate is not None else []
     words += [f"{one.certificate} for {', '.join(one.hosts) or 'its names'}" for one in tls.certificates]
+    words += [f"ordered for {', '.join(tls.acme_hosts) or 'the hosts of its routes'}"] * tls.acme
     words += ["localhost, for development"] * tls.development
     words += ["strict SNI"] * tls.strict_sni
     asking = _asking_in_words(tls)
     return "; ".join([*words, *([] if asking is None else [f"client certificates: {asking}"])])
 
 
-def _has_two_kinds(tls: Tls) -> bool:
-    return bool(tls.certificates) and (tls.certificate is not None or tls.development)
+def _are_several(config: Config, listener: Listener, tls: Tls) -> bool:
+    ordered = len(hosts_of(config, listener, tls))
+    return (tls.certificate is not None) + len(tls.certificates) + ordered + tls.development > 1
 
 
 def _asking_in_words(tls: Tls) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from interpose.config.load import state_dir
 from interpose.config.model import Config
 from interpose.net.development import PemPair, is_good, new_authority, new_leaf
 from interpose.storage.durable import DIRECTORY, replace_file
+
+log = logging.getLogger("interpose")
 
 FOLDER = "development"
 """Below the state directory, beside the instances, which share it."""
@@ -51,6 +54,7 @@ def development_pair(config: Config, now: datetime | None = None) -> Development
                 leaf = new_leaf(authority, now)
                 replace_file(descriptor, "localhost.key", leaf.key)
                 replace_file(descriptor, "localhost.pem", leaf.certificate)
+                log.info("made a certificate for localhost; browsers believe it that trust %s", files.authority)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise ValueError(f"The development certificate cannot be kept in {directory}: {why}.") from error

@@ -96,7 +96,7 @@ def supervise(
 
 def keeps_anything(config: Config) -> bool:
     """Whether the supervisor has to keep or show something for its workers: loading what it takes delays the start."""
-    tables = (config.journal, config.console, config.metrics)
+    tables = (config.journal, config.console, config.metrics, config.acme)
     has_spool = any(listener.spool is not None for listener in config.listeners)
     return bool(any(table is not None for table in tables) or config.holds or config.scripts or has_spool)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from interpose.config.acme_model import Acme
 from interpose.config.cache_model import Cache
 from interpose.config.console_model import Console
 from interpose.config.desk_model import Desk
@@ -141,6 +142,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     desk: Desk = Desk()
     """Where it waits."""
+
+    acme: Acme | None = None
+    """Who signs the certificates of listeners that order them."""
 
     journal: Journal | None = None
     """The record of what passed."""

@@ -207,7 +207,12 @@ class Office:
 
 def services_of(config: Config) -> dict[str, Service]:
     """What `config` has its workers share."""
-    return {}
+    services: dict[str, Service] = {}
+    if config.acme is not None:
+        from interpose.config.acme import AcmeService
+
+        services["acme"] = AcmeService(config)
+    return services
 
 
 def journal_directory(config: Config) -> str:

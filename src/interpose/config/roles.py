@@ -183,6 +183,7 @@ def common_tables(
     log_format: str = "combined",
     tls_certificate: str | None = None,
     tls_key: str | None = None,
+    tls_development: bool = False,
     console: str | None = None,
     holds: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -200,7 +201,8 @@ def common_tables(
         listener["fault"] = fault_tables(faults, "listener[1].fault")
     if auth is not None:
         listener["auth"] = auth
-    tls = {key: path for key, path in (("certificate", tls_certificate), ("key", tls_key)) if path is not None}
+    given = (("certificate", tls_certificate), ("key", tls_key), ("development", tls_development or None))
+    tls = {key: value for key, value in given if value is not None}
     if tls:
         listener["tls"] = tls
     return {
@@ -253,6 +255,7 @@ _FLAGS = tuple(
         (r"listener\[[0-9]+\]\.proxy_protocol_from(\[[0-9]+\])?", "--proxy-from"),
         (r"listener\[[0-9]+\]\.tls\.certificate", "--tls-certificate"),
         (r"listener\[[0-9]+\]\.tls\.key", "--tls-key"),
+        (r"listener\[[0-9]+\]\.tls", "--tls"),
         (r"upstream\[1\]\.servers(\[[0-9]+\])?", "UPSTREAM"),
         (r"upstream\[1\]\.send_proxy_protocol", "--send-proxy"),
         (r"upstream\[1\]\.ca_file", "--ca-file"),

@@ -52,6 +52,12 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     development: bool = False
     """Make a certificate for localhost on the spot, signed by an authority of this installation."""
 
+    acme: bool = False
+    """Have certificates ordered from the authority of `[acme]`, one for each host."""
+
+    acme_hosts: tuple[HostPattern, ...] = ()
+    """The hosts that they are ordered for. Empty: all that the routes of this listener name in full."""
+
     client_certificate: Literal["off", "ask", "require"] = "off"
     """Whether clients must show a certificate of their own, or may."""
 

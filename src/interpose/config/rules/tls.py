@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from interpose.config.acme_hosts import hosts_of
 from interpose.config.model import HTTP_ROLES, Config, Tls
 from interpose.config.problem import ABSENT
 from interpose.config.rules.breach import Breach, Rule, numbered
 from interpose.config.tls_model import TlsCertificate
+from interpose.net.address import ip_address
 
 
 def _tables(config: Config) -> Iterator[tuple[str, Tls]]:
@@ -18,8 +20,11 @@ def _tables(config: Config) -> Iterator[tuple[str, Tls]]:
 
 def _there_is_a_certificate(config: Config) -> Iterator[Breach]:
     for where, tls in _tables(config):
-        if tls.certificate is None and not (tls.key or tls.certificates or tls.development):
-            message = "has no certificate; give certificate and key, or development = true for one of localhost"
+        if tls.certificate is None and not (tls.key or tls.certificates or tls.development or tls.acme):
+            message = (
+                "has no certificate; give certificate and key, or acme = true to have one ordered, "
+                "or development = true for one of localhost"
+            )
             yield Breach(where, ABSENT, message, (f"{where}.certificate", f"{where}.key", f"{where}.certificates"))
         elif tls.certificate is not None and tls.key is None:
             yield Breach(f"{where}.key", ABSENT, "is missing; give the path of a file", (f"{where}.certificate",))
@@ -71,8 +76,43 @@ def _tls_suits_the_role(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.tls.hsts_preload", tls.hsts_preload, message, (f"{where}.tls.hsts_max_age_s",))
 
 
+def _ordering_can_succeed(config: Config) -> Iterator[Breach]:
+    orders = False
+    for where, listener in numbered("listener", config.listeners):
+        tls = listener.tls
+        if tls is None or not (tls.acme or tls.acme_hosts):
+            continue
+        orders = True
+        if not tls.acme:
+            message = "are hosts that nothing is ordered for; add acme = true"
+            yield Breach(f"{where}.tls.acme_hosts", tls.acme_hosts, message, (f"{where}.tls.acme",))
+        elif config.acme is None:
+            message = "needs an [acme] table, which says who the authority is and that you agree to its terms"
+            yield Breach(f"{where}.tls.acme", tls.acme, message, ("acme",))
+        elif not hosts_of(config, listener, tls):
+            message = (
+                "has no host to order a certificate for; name some in acme_hosts, or in the routes of this listener"
+            )
+            yield Breach(f"{where}.tls.acme", tls.acme, message, (f"{where}.tls.acme_hosts", "route"))
+        for number, host in enumerate(tls.acme_hosts, 1):
+            if "*" in host or ip_address(host) is not None:
+                message = "is nothing that the challenge http-01 is for; name hosts in full"
+                yield Breach(f"{where}.tls.acme_hosts[{number}]", host, message)
+    if config.acme is not None and not config.acme.agree_terms:
+        message = "must be true: an authority orders nothing for who does not agree to its terms of service"
+        yield Breach("acme.agree_terms", False, message)
+    if (
+        orders
+        and config.acme is not None
+        and not any(one.role == "gateway" and one.tls is None for one in config.listeners)
+    ):
+        message = "needs a gateway without tls, where the authority (on port 80) finds the answers to its challenges"
+        yield Breach("acme", ABSENT, message, ("listener",))
+
+
 RULES: tuple[Rule, ...] = (
     _there_is_a_certificate,
     _clients_are_believed_for_a_reason,
     _tls_suits_the_role,
+    _ordering_can_succeed,
 )
