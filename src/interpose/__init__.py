@@ -23,12 +23,14 @@ _HOMES = {
     "Fields": "interpose.core.fields",
     "Filter": "interpose.core.handler",
     "Handler": "interpose.core.handler",
+    "Identity": "interpose.core.identity",
     "Outcome": "interpose.core.exchange",
     "Phase": "interpose.core.handler",
     "Request": "interpose.core.message",
     "Response": "interpose.core.message",
     "Side": "interpose.core.failure",
     "Target": "interpose.core.target",
+    "authenticator": "interpose.filters.script",
     "decision": "interpose.filters.script",
     "filter": "interpose.filters.script",
     "gateway_config": "interpose.config.roles",
@@ -36,7 +38,7 @@ _HOMES = {
     "proxy_config": "interpose.config.roles",
     "serve": "interpose.config.serve",
 }
-_OTHER_NAMES = {"decision": "mark_decision", "filter": "mark"}
+_OTHER_NAMES = {"authenticator": "mark_authenticator", "decision": "mark_decision", "filter": "mark"}
 
 if TYPE_CHECKING:
     from interpose.config.load import load
@@ -50,15 +52,17 @@ if TYPE_CHECKING:
     from interpose.core.failure import Failure, Side
     from interpose.core.fields import Fields
     from interpose.core.handler import Filter, Handler, Phase
+    from interpose.core.identity import Identity
     from interpose.core.message import Request, Response
     from interpose.core.target import Target
     from interpose.filters.script import mark as filter
+    from interpose.filters.script import mark_authenticator as authenticator
     from interpose.filters.script import mark_decision as decision
 
 __all__ = [
-    "Body", "Config", "ConfigError", "Decision", "Exchange", "Failure", "Fields", "Filter", "Handler", "Outcome",
-    "Phase", "Request", "Response", "Side", "Target", "__version__", "decision", "filter", "gateway_config", "load",
-    "proxy_config", "serve",
+    "Body", "Config", "ConfigError", "Decision", "Exchange", "Failure", "Fields", "Filter", "Handler", "Identity",
+    "Outcome", "Phase", "Request", "Response", "Side", "Target", "__version__", "authenticator", "decision",
+    "filter", "gateway_config", "load", "proxy_config", "serve",
 ]  # fmt: skip
 
 

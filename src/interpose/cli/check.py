@@ -72,7 +72,11 @@ def listener_table(config: Config) -> Table:
 
     rows = []
     for listener in config.listeners:
-        guards = [*listener.allow_from, *(["users in " + listener.auth] if listener.auth else [])]
+        guards = [
+            *listener.allow_from,
+            *(["users in " + listener.auth] if listener.auth else []),
+            *listener.authentication,
+        ]
         tls = tls_in_words(listener)
         open_to = ", ".join(guards) or "everybody who can connect"
         rows.append((listener.name, listener.address, listener.role, tls, open_to))

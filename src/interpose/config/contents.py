@@ -12,6 +12,7 @@ from pathlib import Path
 from interpose.config.model import Config, Tls
 from interpose.config.problem import ABSENT, Problem
 from interpose.config.tls_model import TlsCertificate
+from interpose.filters.authentication.options import AuthenticationOptions
 
 
 def unusable_files(config: Config) -> Iterator[Problem]:
@@ -22,9 +23,18 @@ def unusable_files(config: Config) -> Iterator[Problem]:
             yield from _unusable_of_tls(f"{where}.tls", listener.tls)
         if listener.auth:
             yield from _tried(f"{where}.auth", listener.auth, _users)
+    for number, table in enumerate(config.authentication, 1):
+        yield from _unusable_of_authentication(f"authentication[{number}]", table)
     for number, upstream in enumerate(config.upstreams, 1):
         if upstream.ca_file:
             yield from _tried(f"upstream[{number}].ca_file", upstream.ca_file, _authorities)
+
+
+def _unusable_of_authentication(where: str, table: AuthenticationOptions) -> Iterator[Problem]:
+    uses = (("file", _users), ("groups_file", _groups), ("jwks_file", _keys(table)), ("ca_file", _authorities))
+    for key, use in uses:
+        if path := getattr(table, key):
+            yield from _tried(f"{where}.{key}", path, use)
 
 
 def unusable_scripts(config: Config) -> Iterator[Problem]:
@@ -34,6 +44,9 @@ def unusable_scripts(config: Config) -> Iterator[Problem]:
     for number, route in enumerate(config.routes, 1):
         for place, file in enumerate(route.scripts, 1):
             yield from _tried(f"route[{number}].scripts[{place}]", file, _filters)
+    for number, table in enumerate(config.authentication, 1):
+        if table.script:
+            yield from _tried(f"authentication[{number}].script", table.script, _authenticator)
     for number, rule in enumerate(config.access, 1):
         if rule.ask is not None and rule.ask.script is not None:
             yield from _tried(f"access[{number}].ask.script", rule.ask.script, _decisions)
@@ -93,7 +106,31 @@ def _decisions(path: str) -> object:
     return script
 
 
+def _authenticator(path: str) -> object:
+    from interpose.filters.script import Script, ScriptOptions
+
+    script = Script(ScriptOptions(file=path))
+    if not script.identifies:
+        raise ValueError(f"{path}: no function is marked with @interpose.authenticator")
+    return script
+
+
 def _users(path: str) -> object:
     from interpose.storage.password_file import PasswordFile
 
     return PasswordFile(Path(path))
+
+
+def _groups(path: str) -> object:
+    from interpose.storage.password_file import groups_in
+
+    return groups_in(Path(path))
+
+
+def _keys(table: AuthenticationOptions) -> Callable[[str], object]:
+    def read(path: str) -> object:
+        from interpose.filters.authentication.key_source import FileKeys
+
+        return FileKeys(table)
+
+    return read

@@ -94,6 +94,10 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auth: File | None = None
     """A file of users (`htpasswd -B`); who is not in it gets 407 from a proxy, 401 from a gateway."""
 
+    authentication: tuple[Name, ...] = ()
+    """The `[[authentication]]` that know who may use it, instead of `auth`. The first that recognises the credentials
+    decides."""
+
     trusted: tuple[Network, ...] = ()
     """Networks of proxies before this one whose `Forwarded` and `X-Forwarded-*` are believed. Others' are replaced."""
 

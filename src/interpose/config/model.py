@@ -32,6 +32,7 @@ from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
 from interpose.filters.hold.options import HoldRule
+from interpose.filters.authentication.options import AuthenticationOptions
 
 
 class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,6 +142,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What waits until somebody has looked."""
 
     desk: Desk = Desk()
+
+    authentication: tuple[AuthenticationOptions, ...] = ()
+    """Ways to know who somebody is."""
+
+
     """Where it waits."""
 
     acme: Acme | None = None

@@ -15,6 +15,7 @@ from interpose.engine.client import UpstreamClient
 from interpose.engine.courier import Courier
 from interpose.engine.live_group import LiveGroup
 from interpose.engine.narration import Narration
+from interpose.engine.service_client import ServiceClient
 from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
 from interpose.net.resolve import Resolver
@@ -35,6 +36,7 @@ class Retired:
         self._keepers: list[Keeper] = []
         self._couriers: list[Courier] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._services: weakref.WeakSet[ServiceClient] = weakref.WeakSet()
 
     def add(self, parts: Iterable[Any]) -> None:
         """Take over what was given up at the same time."""
@@ -54,6 +56,8 @@ class Retired:
                 self._keepers.append(part)
             elif isinstance(part, Courier):
                 part.begin_drain()
+            elif isinstance(part, ServiceClient):
+                self._services.add(part)
                 self._couriers.append(part)
 
     @property
@@ -95,6 +99,8 @@ class Retired:
         for writer in writers:
             self._close_writer(writer)
         end = loop.time() + LAST_LINES_S
+        for service in list(self._services):
+            await service.end()
         while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.005)
         self._resolvers, self._writers, self._keepers, self._couriers = [], [], [], []

@@ -24,6 +24,7 @@ from interpose.config.faults import connection_chances, faults_total
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
 from interpose.config.name_check import NameCheck
 from interpose.config.parts import Parts
+from interpose.config.outgoing import Outgoing
 from interpose.config.retired import Retired
 from interpose.config.running import AtWork, Chain, ConversationChain, Entry, HttpChain, Running
 from interpose.config.running_datagrams import DatagramChain, RunningDatagrams
@@ -112,6 +113,7 @@ class WorkerRuntime:
             self._parts, self._dial_for, self._dialling.judge_for, self._open_tunnels(), self._upstream_parser
         )
         chains = {one.name: self._chain(config, one, means) for one in config.listeners if not one.udp}
+        self._parts.get(Outgoing, None, lambda: Outgoing(partial(build.upstream_client, means=means)))
         datagram_chains = {one.name: self._datagram_chain(config, one, means) for one in config.listeners if one.udp}
         return Prepared(config, chains, datagram_chains)
 

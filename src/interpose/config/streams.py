@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from interpose.config import desk, spools
+from interpose.config.authentication_tables import of_listener
 from interpose.config.build import Means
 from interpose.config.model import Config, Listener
 from interpose.config.origins import origin_of
@@ -78,7 +79,7 @@ def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
         ports.demand,
         opening_timeout_s=config.timeouts_of(listener).head_timeout_s,
         idle_timeout_s=config.timeouts_of(listener).tunnel_timeout_s,
-        authenticate=None if listener.auth is None else users_of(config, listener, means.parts).login,
+        authenticate=users_of(config, listener, means.parts).login if of_listener(config, listener) else None,
         associate=Associations(means.judge_for(config, listener), ports.demand),
     )
 

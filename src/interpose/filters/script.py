@@ -46,7 +46,10 @@ log = logging.getLogger("interpose")
 MARK = "__interpose_phase__"
 MOST_BYTES = 1 << 20
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-DECIDES = "__interpose_decides__"
+ASKED = "__interpose_asked__"
+QUESTIONS = ("decision", "authenticator")
+"""What a function that is no filter may be asked."""
+
 F = TypeVar("F", bound=Filter)
 D = TypeVar("D", bound=Callable[..., Any])
 
@@ -76,7 +79,16 @@ def mark_decision(function: D) -> D:
 
     It returns True or False, or an `interpose.Decision` with a message and how long it holds.
     """
-    setattr(function, DECIDES, True)
+    setattr(function, ASKED, "decision")
+    return function
+
+
+def mark_authenticator(function: D) -> D:
+    """Mark `async def name(exchange, request)` as what says who it is, with `@interpose.authenticator`.
+
+    It returns a user's name, an `interpose.Identity` with groups, or None for nobody it knows.
+    """
+    setattr(function, ASKED, "authenticator")
     return function
 
 
@@ -105,7 +117,8 @@ class Script:
         self._clock = clock
         self._max_errors = options.max_errors_per_minute
         self._seen = signature(self.path)
-        self._decide: Callable[[Exchange, Request], Awaitable[object]] | None = None
+        self._asked: dict[str, Callable[[Exchange, Request], Awaitable[object]]] = {}
+        self._errors = 0
         self._steps = self._load()
 
     @property
@@ -116,23 +129,47 @@ class Script:
     @property
     def errors(self) -> int:
         """Errors since the file was loaded."""
-        return sum(step.errors for steps in self._steps.values() for step in steps)
+        return self._errors + sum(step.errors for steps in self._steps.values() for step in steps)
 
     @property
     def decides(self) -> bool:
         """Whether a function is marked with `@interpose.decision`."""
-        return self._decide is not None
+        return "decision" in self._asked
+
+    @property
+    def identifies(self) -> bool:
+        """Whether a function is marked with `@interpose.authenticator`."""
+        return "authenticator" in self._asked
 
     async def decision(self, exchange: Exchange, request: Request) -> Decision:
         """What the marked function decides. Raises what it raises; ValueError where it says nothing that is one."""
-        if self._decide is None:
-            raise ValueError(f"{self.path}: no function is marked with @interpose.decision")
-        said = await self._decide(exchange, request)
+        said = await self._function("decision")(exchange, request)
         if isinstance(said, bool):
             return Decision(said)
         if not isinstance(said, Decision):
             raise ValueError(f"{self.path}: the decision is {said!r:.100} instead of True, False or interpose.Decision")
         return said
+
+    async def identity(self, exchange: Exchange, request: Request) -> object:
+        """What the marked function says of who it is. `Failure` for what goes wrong in it."""
+        function = None
+        try:
+            function = self._function("authenticator")
+            return await function(exchange, request)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, Failure):
+                raise
+            self._errors += 1
+            file, line = place_of(error, function, self.path)
+            detail = f"{file.name}:{line}: {told(error)}"
+            log.error("exchange %s: script %s:%d: %s", exchange.id, file, line, told(error))
+            raise Failure("proxy_internal_error", Side.INTERNAL, detail) from error
+
+    def _function(self, what: str) -> Callable[[Exchange, Request], Awaitable[object]]:
+        """The marked function; ValueError where the file has it no more."""
+        if what not in self._asked:
+            raise ValueError(f"{self.path}: no function is marked with @interpose.{what}")
+        return self._asked[what]
 
     def slot(self, phase: Phase) -> Filter:
         """The filter that stands for this script in one phase; install it in each."""
@@ -162,20 +199,19 @@ class Script:
         module = load(self.path)
         steps: dict[Phase, list[Step]] = {phase: [] for phase in Phase}
         found: set[int] = set()
-        deciding: list[str] = []
+        asked: dict[str, Callable[[Exchange, Request], Awaitable[object]]] = {}
         for name, value in list(vars(module).items()):
             phase = getattr(value, MARK, None)
             if isinstance(phase, Phase) and id(value) not in found:
                 found.add(id(value))
                 self._check(name, value)
                 steps[phase].append(Step(name, value, self.path, self._max_errors, self._clock))
-            elif getattr(value, DECIDES, False) is True and inspect.iscoroutinefunction(value):
-                deciding.append(name)
-        if len(deciding) > 1:
-            raise ValueError(f"{self.path}: only one function may be marked with @interpose.decision, not {deciding}")
-        if not found and not deciding:
+            elif (what := getattr(value, ASKED, None)) in QUESTIONS and inspect.iscoroutinefunction(value):
+                if asked.setdefault(what, value) is not value:
+                    raise ValueError(f"{self.path}: only one function may be marked with @interpose.{what}")
+        if not found and not asked:
             raise ValueError(f"{self.path}: no function is marked with @interpose.filter")
-        self._decide = vars(module)[deciding[0]] if deciding else None
+        self._asked = asked
         return steps
 
     def _check(self, name: str, function: Any) -> None:

@@ -15,6 +15,7 @@ from interpose.config.model import Config
 from interpose.config.problem import Problem
 from interpose.config.rules import (
     access,
+    authentication,
     caches,
     faults,
     holds,
@@ -61,6 +62,7 @@ _RULES: tuple[Rule, ...] = (
     *upstreams.RULES,
     *spools.RULES,
     *faults.RULES,
+    *authentication.RULES,
     *caches.RULES,
     *access.RULES,
     *holds.RULES,

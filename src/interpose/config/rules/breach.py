@@ -23,6 +23,7 @@ Rule = Callable[[Config], Iterator[Breach]]
 ROLES_OF = {
     "upstream": ("gateway", "relay", "spool"),
     "auth": ("gateway", "proxy", "socks", "auto"),
+    "authentication": ("gateway", "proxy", "socks", "auto"),
     "trusted": ("gateway", "proxy", "auto"),
     "allow_upstream": OPEN_ROLES,
     "connect_ports": OPEN_ROLES,

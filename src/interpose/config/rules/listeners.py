@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from interpose.config.authentication_tables import guards, named
 from interpose.config.model import OPEN_ROLES, Config
 from interpose.config.problem import ABSENT, shown
 from interpose.config.rules.breach import ROLES_OF, Breach, Rule, applies, either, numbered
@@ -37,14 +38,15 @@ def _no_proxy_is_open_to_all(config: Config) -> Iterator[Breach]:
     for where, listener in numbered("listener", config.listeners):
         if not listener.address:  # reported already
             continue
-        is_guarded = listener.allow_from or listener.auth or parse_address(listener.address).is_loopback
+        knows_users = listener.auth or guards(named(config, listener.authentication))
+        is_guarded = listener.allow_from or knows_users or parse_address(listener.address).is_loopback
         if listener.role in OPEN_ROLES and not is_guarded:
             yield Breach(
                 f"{where}.address",
                 listener.address,
                 "would let everybody who can reach this machine use it to reach others; say who may with "
                 "allow_from (networks) or auth (a file of users), or listen on 127.0.0.1",
-                (f"{where}.role", f"{where}.allow_from", f"{where}.auth"),
+                (f"{where}.role", f"{where}.allow_from", f"{where}.auth", f"{where}.authentication", "authentication"),
             )
 
 

@@ -15,4 +15,5 @@ def quoted(text: str) -> str:
 
 def challenge(scheme: str, parameters: Iterable[tuple[str, str]]) -> str:
     """One challenge; parameters that are empty are left out."""
-    return f"{scheme} " + ", ".join(f"{name}={quoted(value)}" for name, value in parameters if value)
+    given = ", ".join(f"{name}={quoted(value)}" for name, value in parameters if value)
+    return f"{scheme} {given}".rstrip(" ")

@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
-
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.identity import Identity
 from interpose.core.message import Request
-from interpose.filters.authentication.challenges import quoted
+from interpose.filters.authentication.challenges import challenge
+from interpose.filters.authentication.options import AuthenticationOptions
 from interpose.filters.authentication.remembered import Remembered
 from interpose.filters.authentication.tries import Brake, Tries
 from interpose.filters.authentication.verdict import Pass, Refusal, Verdict
@@ -33,32 +32,14 @@ WRONG = "The user name or the password is wrong."
 _BASIC = re.compile(rb"[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{1,1024}={0,2})")
 
 
-class PasswordOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose passwords are right."""
-
-    file: str
-    """Users and hashes of their passwords, as `htpasswd -B` writes them. It is read again when it changes."""
-
-    groups_file: str | None = None
-    """Groups and their users, a line `group: user user` for each. It is read again when it changes."""
-
-    realm: str = "Interpose"
-    """What a browser's dialogue calls the place that asks."""
-
-    remember_s: float = 300.0
-    """How long a checked password need not be checked again."""
-
-    tries_per_minute: int = 5
-    """Wrong passwords that one client address may try; then it gets 429 until the minute is over."""
-
-
 class Passwords:
     """The authenticator. Raises ValueError for a file that cannot be used, one sentence per line of it."""
 
     missing = "No user name and password were given."
     unknown = "The credentials are not of the Basic scheme."
 
-    def __init__(self, options: PasswordOptions, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, options: AuthenticationOptions, clock: Callable[[], float] = time.monotonic) -> None:
+        assert options.file is not None
         self._options = options
         self._clock = clock
         self._file = WatchedFile(options.file, "users", PasswordFile, lambda value: len(value.users), clock)
@@ -66,7 +47,7 @@ class Passwords:
             WatchedFile(options.groups_file, "groups", groups_in, len, clock) if options.groups_file else None
         )
         self.rule = f"users in {options.file}"
-        self.challenge = f'Basic realm={quoted(options.realm)}, charset="UTF-8"'
+        self.challenge = self.rejected = challenge("Basic", (("realm", options.realm), ("charset", "UTF-8")))
         self._remembered: Remembered[Pass] = Remembered()
         self._brake = Brake(options.tries_per_minute, "passwords", clock)
         self._waiting = 0
@@ -84,19 +65,17 @@ class Passwords:
         basic = _BASIC.fullmatch(credentials)
         return None if basic is None else await self._examine(exchange, digest, basic[1])
 
-    async def login(self, exchange: Exchange, user: bytes, password: bytes) -> Verdict:
+    async def login(self, exchange: Exchange, user: bytes, password: bytes) -> Pass | Refusal:
         """The same below HTTP."""
         self._look()
         encoded = base64.b64encode(user + b":" + password)
         digest = self._remembered.digest(b"Basic " + encoded)
-        verdict: Verdict = self._remembered.get(digest, self._clock())
-        if verdict is None:
-            verdict = await self._examine(exchange, digest, encoded)
+        verdict = self._remembered.get(digest, self._clock()) or await self._examine(exchange, digest, encoded)
         if isinstance(verdict, Pass) and b":" in user:  # no file can have it: another user's name and password
             return Refusal(WRONG)
         return verdict
 
-    async def _examine(self, exchange: Exchange, digest: bytes, encoded: bytes) -> Verdict:
+    async def _examine(self, exchange: Exchange, digest: bytes, encoded: bytes) -> Pass | Refusal:
         """Wait for one's turn, and have the credentials checked."""
         tries = self._brake.of(exchange.client.host)
         if self._waiting >= MOST_WAITING:
@@ -109,7 +88,7 @@ class Passwords:
         finally:
             self._waiting -= 1
 
-    async def _check(self, digest: bytes, encoded: bytes, tries: Tries) -> Verdict:
+    async def _check(self, digest: bytes, encoded: bytes, tries: Tries) -> Pass | Refusal:
         """Whose credentials these are. Holds the client's lock."""
         known = self._remembered.get(digest, self._clock())
         if known is not None:

@@ -47,6 +47,9 @@ class Authenticator(Protocol):
     challenge: str
     """What a refusal asks for (RFC 9110, 11.6.1); "" where there is nothing to ask for."""
 
+    rejected: str
+    """What is asked for where credentials of its scheme were given that nobody recognises."""
+
     missing: str
     """Why a request without credentials is refused."""
 

@@ -17,7 +17,8 @@ from interpose.core.target import Authority, Form, Target
 from interpose.filters.authentication import passwords as module
 from interpose.filters.authentication import tries
 from interpose.filters.authentication.filter import Authentication
-from interpose.filters.authentication.passwords import PasswordOptions, Passwords
+from interpose.filters.authentication.options import AuthenticationOptions
+from interpose.filters.authentication.passwords import Passwords
 from interpose.filters.authentication.tries import network_of
 from interpose.storage.password_file import PasswordFile
 
@@ -40,8 +41,8 @@ class Place:
         self.path = path
         self.clock = Clock()
         path.write_text(f"{ANNA}\n{BERT}\n")
-        self.passwords = Passwords(PasswordOptions(file=str(path), **options), self.clock)
-        self.auth = Authentication([self.passwords], proxy=proxy)
+        self.passwords = Passwords(AuthenticationOptions(name="users", file=str(path), **options), self.clock)
+        self.auth = Authentication([self.passwords], users=self.passwords, proxy=proxy)
         self.seen: list[Request] = []
         self.exchange = Exchange(1, 0, "main", Address("192.0.2.1", 50000), 0.0)
 
@@ -259,7 +260,7 @@ async def test_the_answers_can_be_pages(tmp_path: Path) -> None:
     def render(exchange: Exchange, request: Request, failure: Failure) -> Response:
         return Response.text(failure.status, f"<h1>{failure.detail}</h1>", "text/html")
 
-    passwords = Passwords(PasswordOptions(file=str(tmp_path / "users")))
+    passwords = Passwords(AuthenticationOptions(name="users", file=str(tmp_path / "users")))
     auth = Authentication([passwords], proxy=False, render=render)
     exchange = Exchange(1, 0, "main", Address("192.0.2.1", 50000), 0.0)
     request = Request("GET", Target(Form.ORIGIN, "http", Authority("example.org"), "/"), Fields())
