@@ -42,6 +42,7 @@ def check(
     for plan in plans:
         out.print()
         out.print(route_table(plan))
+    print_left_out(config)
 
 
 def print_schema() -> None:
@@ -58,11 +59,23 @@ def planned(config: Config) -> Sequence[RoutePlan]:
     """The order of filters for each route. ConfigError tells of every script that cannot be loaded."""
     from interpose.config.build import plan
     from interpose.config.contents import unusable_scripts
+    from interpose.config.firewall import checked
     from interpose.config.problem import ConfigError
 
     if problems := list(unusable_scripts(config)):
         raise ConfigError(problems)
+    checked(config)
     return plan(config)
+
+
+def print_left_out(config: Config) -> None:
+    """What of the firewall's rule set has no effect here."""
+    from interpose.config.firewall import left_out
+
+    if lines := left_out(config):
+        print("\nWhat of the rule set has no effect here:")
+        for line in lines:
+            print(f"  {line}")
 
 
 def listener_table(config: Config) -> Table:

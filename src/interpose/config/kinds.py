@@ -13,6 +13,7 @@ from pathlib import Path
 
 from interpose.config import route_texts
 from interpose.config.convert import Kinds
+from interpose.config.firewall_text import rule_ids, rule_tag, rule_variable
 from interpose.config.redis_url import redis_url
 from interpose.config.urls import page_of
 from interpose.core.query import QueryError, parse
@@ -50,6 +51,9 @@ def kinds(base: Path) -> Kinds:
         "query": query,
         "media": media_type,
         "hash_on": hash_on,
+        "rule_ids": rule_ids,
+        "rule_tag": rule_tag,
+        "rule_variable": rule_variable,
         "cookie": cookie_name,
         "site": partial(route_texts.site, base),
         **route_texts.KINDS,

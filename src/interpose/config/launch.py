@@ -37,6 +37,7 @@ def supervise(
     `watched`: the file that it is read from, when its changes are to be noticed.
     """
     from interpose.config.console_place import ConsolePlace
+    from interpose.config.firewall import checked
     from interpose.config.live_faults import LiveFaults
     from interpose.config.live_upstreams import LiveUpstreams
     from interpose.config.metrics_place import MetricsPlace
@@ -62,7 +63,7 @@ def supervise(
     config = in_place(config)
 
     def read() -> Config:
-        return config if load is None else in_place(load())
+        return config if load is None else checked(in_place(load()))
 
     async def run() -> int:
         live_upstreams = LiveUpstreams(plan_of)

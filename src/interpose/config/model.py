@@ -31,6 +31,7 @@ from interpose.core.units import Bytes, Seconds, Timeout
 from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
+from interpose.filters.firewall.options import Firewall
 from interpose.filters.hold.options import HoldRule
 from interpose.filters.authentication.options import AuthenticationOptions
 
@@ -140,6 +141,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     holds: tuple[HoldRule, ...] = field(default=(), name="hold")
     """What waits until somebody has looked."""
+
+    firewall: Firewall | None = None
+    """What requests to gateways and their answers are inspected for."""
 
     desk: Desk = Desk()
 

@@ -18,6 +18,7 @@ from interpose.engine.narration import Narration
 from interpose.engine.service_client import ServiceClient
 from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
+from interpose.filters.firewall.pool import Pool
 from interpose.net.resolve import Resolver
 from interpose.storage.line_writer import LineWriter
 
@@ -35,6 +36,7 @@ class Retired:
         self._resolvers: list[Resolver] = []
         self._keepers: list[Keeper] = []
         self._couriers: list[Courier] = []
+        self._pools: list[Pool] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._services: weakref.WeakSet[ServiceClient] = weakref.WeakSet()
 
@@ -59,6 +61,8 @@ class Retired:
             elif isinstance(part, ServiceClient):
                 self._services.add(part)
                 self._couriers.append(part)
+            elif isinstance(part, Pool):
+                self._pools.append(part)
 
     @property
     def open_connections(self) -> int:
@@ -75,6 +79,10 @@ class Retired:
         self._couriers = [courier for courier in self._couriers if courier.is_needed]
         for courier in self._couriers:
             courier.tick()
+        idle = [pool for pool in self._pools if not pool.users]
+        if idle:
+            self._close_soon(idle)
+            self._pools = [pool for pool in self._pools if pool not in idle]
         if self._resolvers and not self._clients and not self._couriers:
             self._close_soon(self._resolvers)
             self._resolvers = []
@@ -83,7 +91,7 @@ class Retired:
             self._close_soon(unused)
             self._keepers = [keeper for keeper in self._keepers if keeper not in unused]
 
-    def _close_soon(self, parts: Iterable[Resolver | Keeper | Courier]) -> None:
+    def _close_soon(self, parts: Iterable[Resolver | Keeper | Courier | Pool]) -> None:
         closing = asyncio.get_running_loop().create_task(_close_all(parts))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -93,7 +101,7 @@ class Retired:
         loop = asyncio.get_running_loop()
         for client in list(self._clients):
             client.close()
-        await _close_all([*self._couriers, *self._keepers, *self._resolvers])
+        await _close_all([*self._couriers, *self._keepers, *self._resolvers, *self._pools])
         await asyncio.gather(*self._closing)
         writers = [writer for writer, _ in self._writers]
         for writer in writers:
@@ -103,13 +111,13 @@ class Retired:
             await service.end()
         while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.005)
-        self._resolvers, self._writers, self._keepers, self._couriers = [], [], [], []
+        self._resolvers, self._writers, self._keepers, self._couriers, self._pools = [], [], [], [], []
 
     def _close_writer(self, writer: LineWriter) -> None:
         writer.close(wait_s=0)
         self.dropped_lines += writer.dropped
 
 
-async def _close_all(parts: Iterable[Resolver | Keeper | Courier]) -> None:
+async def _close_all(parts: Iterable[Resolver | Keeper | Courier | Pool]) -> None:
     for part in parts:
         await part.close()

@@ -14,6 +14,7 @@ from interpose.engine.own_answers import Redirect
 from interpose.engine.static_files import FilesOptions
 from interpose.filters.cache.options import CacheRule
 from interpose.filters.compression.options import CompressionOptions
+from interpose.filters.firewall.options import RouteFirewall
 from interpose.filters.cors import CorsOptions
 from interpose.filters.field_edits import FieldEdit
 from interpose.filters.rewrite import RewriteOptions
@@ -90,6 +91,9 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     authentication: tuple[Name, ...] = ()
     """The `[[authentication]]` that know who may use this route, besides what the listener demands."""
+
+    firewall: RouteFirewall | None = None
+    """How the firewall treats this route, where that differs."""
 
     scripts: tuple[File, ...] = ()
     """Files of your own filters, for this route only."""

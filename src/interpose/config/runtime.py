@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from interpose.config import access, balancing, build, certificates, deliveries, interception, steps, streams
+from interpose.config import access, balancing, build, certificates, deliveries, firewall, interception, steps, streams
 from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
@@ -199,6 +199,7 @@ class WorkerRuntime:
     async def commit(self, prepared: object, sockets: Mapping[str, Sequence[Any]]) -> None:
         """Swap in what was prepared. What it no longer has goes on for the connections and exchanges that have it."""
         assert isinstance(prepared, Prepared)
+        is_first = not self._running
         self._config = prepared.config
         self._own_handlers = own_handlers(prepared.chains)
         balancing.settle(self._config, self._parts, asyncio.get_running_loop().time())
@@ -214,6 +215,7 @@ class WorkerRuntime:
             else:
                 kind = RunningDatagrams if name in prepared.datagram_chains else Running
                 self._running[name] = kind(chain, self._number, self._level)
+        await firewall.start_pools(self._parts, is_first=is_first)
         await self.listen(sockets)
         if self._number == 0:  # one worker's warning is enough
             self._name_check.begin(self._config, self._dialling.prepare(self._config))
@@ -311,6 +313,7 @@ class WorkerRuntime:
             "log_lines_dropped_total": float(sum(writer.dropped for writer in writers) + self._retired.dropped_lines),
             "faults_total": faults_total(self._parts),
             **cache_counters(self._parts.every(Keeper)),
+            **firewall.counters(self._parts),
             **interception.interception_counters(self._parts),
             "records_total": float(self._records.total),
             "records_dropped_total": float(self._records.dropped),

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from interpose.config import access, authentication, compression, desk, metering, routing
+from interpose.config import access, authentication, compression, desk, firewall, metering, routing
 from interpose.config.authentication_tables import of_listener as authentication_of
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.certificates import client_fields_step, tls_steps
@@ -132,6 +132,9 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         steps.append(
             Step(Phase.EDIT, "hold", desk.in_words(rules), partial(desk.hold_filter, listener, route, parts, rules))
         )
+    if (inspected := firewall.options_for(config, listener, route)) is not None:
+        make = partial(firewall.firewall_filter, inspected, parts)
+        steps.append(Step(Phase.INSPECT, "firewall", firewall.in_words(inspected), make))
     cache = cache_of(config, listener, route)
     if cache is not None:
         make = partial(cache_filter, config, cache, listener, route, parts)
