@@ -1,9 +1,9 @@
 """A proxy that looks into TLS, for scenes: its authority, what its clients trust, and origins that it can verify.
 
-    world = Intercepting(tmp_path)
-    origin = RawOrigin(answering(OK), tls=world.origin("127.0.0.1"))
-    async with product(world.config(rules=[...])) as running, RawClient(running.address()) as client:
-        await client.tunnel(origin.address, world.client())
+world = Intercepting(tmp_path)
+origin = RawOrigin(answering(OK), tls=world.origin("127.0.0.1"))
+async with product(world.config(rules=[...])) as running, RawClient(running.address()) as client:
+    await client.tunnel(origin.address, world.client())
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ class Intercepting:
             context.set_alpn_protocols(list(protocols))
         return context
 
-    def config(self, *, tables: dict[str, Any] | None = None, socks: bool = False, **interception: Any) -> Config:
+    def config(
+        self, *, tables: dict[str, Any] | None = None, socks: bool = False, auth: str | None = None, **interception: Any
+    ) -> Config:
         """The proxy: `interception` are keys of that table, `tables` whole ones."""
-        made = proxy_tables(["127.0.0.1:0"], socks=socks)
+        made = proxy_tables(["127.0.0.1:0"], socks=socks, auth=auth)
         found = {"dir": str(self.directory), "ca_file": self.origins.file, **interception}
         return config_of({**made, "interception": found, **(tables or {})}, name="proxy")
 

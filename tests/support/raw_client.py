@@ -47,7 +47,7 @@ class RawClient:
         self._writer.close()
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # that TLS failed was said by who began it
             await self._writer.wait_closed()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -69,9 +69,11 @@ class RawClient:
         """Wait until the kernel has what was sent."""
         await self._writer.drain()
 
-    async def tunnel(self, authority: str, context: ssl.SSLContext, name: str | None = None) -> None:
+    async def tunnel(
+        self, authority: str, context: ssl.SSLContext, name: str | None = None, *, field: str = "X-Nothing: 1"
+    ) -> None:
         """Ask for a tunnel, and speak TLS in it: with `name`, or else the host of `authority`."""
-        self.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        self.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{field}\r\n\r\n".encode())
         [answer] = await self.answers("CONNECT")
         assert answer.status == 200, answer
         await self.start_tls(context, name or authority.rpartition(":")[0].strip("[]"))

@@ -196,15 +196,14 @@ class Interception:
             log.error("no certificate can be made for %s: %s", host, error)
             client.close()
             return False
+        exchange.notes["interception"] = "the client did not complete the handshake"  # if it fails, all is over by then
         try:
             async with asyncio.timeout(self._timeout_s):
                 await client.start_tls(context)
         except TimeoutError:
             client.abort()
-            exchange.notes["interception"] = "the client did not complete the TLS handshake in time"
             return False
         except Failure as failure:
-            exchange.notes["interception"] = f"not completed: {failure.detail}"
             self._learn(exchange.client.host, host, failure)
             return False
         self._learned.trusts(exchange.client.host, host)
@@ -279,7 +278,7 @@ class _Tunnel:
     def _asked(self) -> Authority:
         if self._request is not None:
             return self._request.target.authority
-        _, host, port = self._exchange.attempts[-1].origin
+        _, host, port, _ = self._exchange.attempts[-1].origin
         return Authority(host, port)
 
 

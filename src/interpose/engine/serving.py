@@ -91,10 +91,13 @@ class Serving:
         return response
 
     def stream_ended(self, exchange: Exchange, status: int, failure: Failure | None) -> None:
-        """The stream of a tunnel is gone, and with it the exchange that opened it."""
-        if failure is not None:
+        """The stream of a tunnel is gone, and with it the exchange that opened it.
+
+        A failure that is the client's for certain is one of the handshake inside.
+        """
+        if failure is not None and failure.side is not Side.DOWNSTREAM:
             failure = Failure("connection_terminated", Side.DOWNSTREAM, "The client broke the connection off.")
-        elif exchange.attempts:
+        elif failure is None and exchange.attempts:
             failure = exchange.attempts[-1].failure
         exchange.finish(Outcome(status, exchange.bytes_out, failure, self.loop.time()))
 

@@ -63,4 +63,4 @@ def failure_of(error: BaseException, server: str, *, side: Side = Side.UPSTREAM,
 
 def _verification(error: ssl.SSLCertVerificationError) -> str:
     words = (error.verify_message or error.reason or "unknown reason").strip(" .")
-    return words[:1].lower() + words[1:]
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]  # "IP address mismatch" stays as it is

@@ -119,6 +119,9 @@ class SocketStream(asyncio.Protocol):
         """The connection is gone."""
         if self._lost or self._upgrading:  # during a handshake `start_tls` learns of it and says so
             return
+        self._lose(None if exc is None else failure_of(exc, str(self.info.peer)))
+
+    def _lose(self, failure: Failure | None) -> None:
         self._lost = True
         self._eof = True
         self._wake()
@@ -127,7 +130,7 @@ class SocketStream(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         if self._owner is not None:
             self._owner.closed(self)
-        failure = self._failure = None if exc is None else failure_of(exc, str(self.info.peer))
+        self._failure = failure
         if receiver is not None:
             receiver.connection_lost(failure)
         when_lost, self._when_lost = self._when_lost, None
@@ -277,11 +280,13 @@ class SocketStream(asyncio.Protocol):
         except BaseException as error:
             transport.abort()
             self._upgrading = False
-            self.connection_lost(None)
             if not isinstance(error, OSError):
+                self._lose(None)
                 raise
             side = Side.UPSTREAM if server_name else Side.DOWNSTREAM
-            raise failure_of(error, server_name or str(info.peer), side=side, in_handshake=True) from error
+            failure = failure_of(error, server_name or str(info.peer), side=side, in_handshake=True)
+            self._lose(failure)
+            raise failure from error
         self._upgrading = False
         self._info = StreamInfo(info.peer, info.local, _describe_tls(upgraded, server_name))
         if len(self._buffer) >= PULL_LIMIT:

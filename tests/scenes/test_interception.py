@@ -1,0 +1,337 @@
+"""Looking into tunnels: what a client trusts, what an origin sees, what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import msgspec
+import pytest
+from tests.support import websocket
+from tests.support.intercepting import Intercepting, served_with
+from tests.support.product import Product, product
+from tests.support.raw_client import RawClient
+from tests.support.raw_origin import OK, Connection, RawOrigin, answering
+from tests.support.raw_socks import HELLO, request
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Intercepting:
+    return Intercepting(tmp_path)
+
+
+def get(origin: RawOrigin, path: str = "/") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode()
+
+
+async def tunnel_note(running: Product, lines: int = 1) -> str:
+    """What the log says about how the last tunnel was joined."""
+    found = [line for line in await running.logged(lines) if line["method"] == "CONNECT"]
+    return str(found[-1]["notes"]["interception"])
+
+
+async def asked(running: Product, question: bytes) -> dict[str, Any]:
+    """What a worker answers about interception."""
+    answer: dict[str, Any] = msgspec.json.decode(await running.running.ask_a_worker(b"interception " + question, 5))
+    return answer
+
+
+async def test_requests_in_a_tunnel_pass_through_the_filters_and_share_one_verified_connection(
+    world: Intercepting,
+) -> None:
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config()) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            await client.tunnel(origin.address, world.client("h2", "http/1.1"))
+            assert client.tls is not None
+            assert client.tls.selected_alpn_protocol() == "http/1.1"
+            for number in range(3):
+                client.send(get(origin, f"/{number}"))
+                [answer] = await client.answers("GET")
+                assert (answer.status, answer.body) == (200, b"ok")
+        await running.logged(4)
+        counted = running.counters
+    assert [request.target for request in origin.requests()] == ["/0", "/1", "/2"]
+    assert len(origin.connections) == 1
+    inner, tunnel = running.log[:3], running.log[3]
+    assert [line["target"] for line in inner] == [f"https://{origin.address}/{number}" for number in range(3)]
+    assert (tunnel["method"], tunnel["notes"]["interception"]) == ("CONNECT", "intercepted")
+    assert len({line["id"] for line in running.log}) == 4
+    assert (counted["intercepted_tunnels_total"], counted["minted_certificates_total"]) == (1, 1)
+
+
+async def test_a24_a_protocol_that_the_client_does_not_offer_is_not_chosen_for_it(world: Intercepting) -> None:
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config()) as running,
+        RawClient(running.address()) as client,
+    ):
+        await client.tunnel(origin.address, world.client())
+        assert client.tls is not None
+        assert client.tls.selected_alpn_protocol() is None
+        assert client.tls.version() == "TLSv1.3"
+
+
+async def test_a21_what_is_no_tls_passes_or_is_refused_as_the_configuration_says(world: Intercepting) -> None:
+    async def greets(connection: Connection) -> None:
+        await connection.send(b"220 ready\r\n")
+        await connection.until(b"QUIT")
+        await connection.send(b"221 bye\r\n")
+
+    async def waits(connection: Connection) -> None:
+        await connection.until(b"hello")
+        await connection.send(b"hello yourself")
+
+    for script, first, expected in ((greets, b"QUIT", b"221 bye\r\n"), (waits, b"hello", b"hello yourself")):
+        async with RawOrigin(script) as origin, product(world.config()) as running:
+            async with RawClient(running.address()) as client:
+                client.send(f"CONNECT {origin.address} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode())
+                await client.answers("CONNECT")
+                if script is greets:
+                    await client.until(b"220 ready")
+                client.send(first)
+                await client.until(expected)
+            assert await tunnel_note(running) == "passed: it does not begin with TLS"
+        async with RawOrigin(script) as origin, product(world.config(not_tls="refuse")) as running:
+            async with RawClient(running.address()) as client:
+                client.send(f"CONNECT {origin.address} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode())
+                await client.answers("CONNECT")
+                client.send(first)
+                assert await client.rest() == b""
+            [line] = await running.logged(1)
+            assert (line["notes"]["filter"], line["notes"]["rule"]) == ("interception", "not_tls")
+            assert origin.received == b""
+
+
+async def test_a_rule_lets_pass_and_the_client_speaks_with_the_origin_itself(world: Intercepting) -> None:
+    rules = [{"when": "host:127.0.0.1", "action": "pass"}]
+    trusting_origins = world.origins.client()
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(rule=rules)) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            await client.tunnel(origin.address, trusting_origins)
+            client.send(get(origin))
+            assert (await client.answers("GET"))[0].body == b"ok"
+        assert await tunnel_note(running) == "passed: the rule 'host:127.0.0.1' passes it"
+        assert running.counters["passed_tunnels_total"] == 1
+
+
+async def test_a_rule_refuses_and_the_client_is_told_by_an_alert(world: Intercepting) -> None:
+    rules = [{"when": "kind:tunnel", "action": "refuse"}]
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(rule=rules)) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
+                await client.tunnel(origin.address, world.client())
+        [line] = await running.logged(1)
+    assert (line["notes"]["filter"], line["notes"]["rule"]) == ("interception", "kind:tunnel")
+    assert origin.received == b""
+
+
+async def test_the_stricter_answer_counts_where_the_handshake_names_another_host(world: Intercepting) -> None:
+    rules = [{"when": "host:127.0.0.1", "action": "pass"}, {"when": "host:secret.example", "action": "refuse"}]
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(rule=rules)) as running,
+        RawClient(running.address()) as client,
+    ):
+        with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
+            await client.tunnel(origin.address, world.client(), "secret.example")
+
+
+async def test_a_host_that_the_authority_may_not_sign_for_passes(tmp_path: Path) -> None:
+    world = Intercepting(tmp_path, permit=["example.com"])
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config()) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            await client.tunnel(origin.address, world.origins.client())
+        assert await tunnel_note(running) == "passed: our authority may not sign for 127.0.0.1"
+
+
+async def test_a_client_that_does_not_believe_us_is_let_through_next_time_and_that_can_be_forgotten(
+    world: Intercepting,
+) -> None:
+    pinned = world.origins.client()
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config()) as running,
+    ):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await handshake(running.address(), origin.address, pinned)
+        assert await tunnel_note(running) == "the client did not complete the handshake"
+        assert running.read_log()[0]["failure"] == "tls_alert_received"
+        assert "unknown ca" in running.read_log()[0]["detail"]
+        async with RawClient(running.address()) as client:
+            await client.tunnel(origin.address, pinned)
+            client.send(get(origin))
+            assert (await client.answers("GET"))[0].body == b"ok"
+        assert "this client has refused our certificate for 127.0.0.1" in await tunnel_note(running, 2)
+        assert running.counters["learned_tunnels_total"] == 1
+        assert any("does not believe our certificate" in record.getMessage() for record in running.records)
+        [row] = (await asked(running, b"list"))["learned"]
+        assert (row["client"], row["host"]) == ("127.0.0.1", "127.0.0.1")
+        assert await asked(running, b"forget 127.0.0.1") == {"forgotten": 1}
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await handshake(running.address(), origin.address, pinned)
+
+
+async def test_nothing_is_learned_where_the_owner_does_not_want_that(world: Intercepting) -> None:
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(learn_s=0)) as running,
+    ):
+        for _ in range(2):
+            async with RawClient(running.address()) as client:
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await client.tunnel(origin.address, world.origins.client())
+
+
+async def test_an_origin_that_asks_for_a_certificate_is_shown_the_one_meant_for_it(
+    world: Intercepting, tmp_path: Path
+) -> None:
+    asking = world.origin("127.0.0.1")
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(world.origins.file)
+    mine = world.origins.issue("somebody", client=True)
+    shown = [{"hosts": ["127.0.0.1"], "certificate": mine.certificate, "key": mine.key}]
+    async with (
+        RawOrigin(answering(OK), tls=asking) as origin,
+        product(world.config(client_certificate=shown)) as running,
+        RawClient(running.address()) as client,
+    ):
+        await client.tunnel(origin.address, world.client())
+        client.send(get(origin))
+        assert (await client.answers("GET"))[0].status == 200
+
+
+async def test_a_password_is_asked_for_the_tunnel_and_not_inside_it(world: Intercepting, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_bytes(b"alice:" + bcrypt.hashpw(b"password", bcrypt.gensalt(4)) + b"\n")
+    config = world.config(auth=str(users))
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(config) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            login = "Proxy-Authorization: Basic YWxpY2U6cGFzc3dvcmQ="
+            await client.tunnel(origin.address, world.client(), field=login)
+            client.send(get(origin))
+            assert (await client.answers("GET"))[0].status == 200
+        log = await running.logged(2)
+    assert [line["user"] for line in log] == ["alice", "alice"]
+
+
+async def test_a_tunnel_that_was_asked_for_in_socks_is_looked_into_as_well(world: Intercepting) -> None:
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(socks=True)) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            client.send(HELLO + request("127.0.0.1", origin.port))
+            await client.wait_for(lambda: len(client.received) == 12)
+            await client.start_tls(world.client(), "127.0.0.1")
+            client.send(get(origin, "/inside"))
+            assert (await client.answers("GET"))[0].status == 200
+        log = await running.logged(2)
+    assert [line["target"] for line in log] == [f"https://{origin.address}/inside", origin.address]
+
+
+async def test_a_websocket_inside_passes_and_a5_bytes_before_its_acceptance_are_no_request(
+    world: Intercepting,
+) -> None:
+    async def echoes(connection: Connection) -> None:
+        await connection.until(b"\r\n\r\n")
+        await connection.send(websocket.acceptance(websocket.KEY))
+        await connection.until(b"smuggled")
+        await connection.send(b"echo")
+
+    async with (
+        RawOrigin(echoes, tls=world.origin("127.0.0.1")) as origin,
+        product(world.config()) as running,
+        RawClient(running.address()) as client,
+    ):
+        await client.tunnel(origin.address, world.client())
+        client.send(websocket.handshake("/ws", origin.address) + b"GET /smuggled HTTP/1.1\r\n\r\n")
+        await client.until(b"echo")
+    assert [line["status"] for line in running.log if line["method"] != "CONNECT"] == [101]
+
+
+A25 = {
+    "another host": (b"GET / HTTP/1.1\r\nHost: other.example\r\n\r\n", 421),
+    "another port": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n", 421),
+    "the port left out": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 421),
+    "a URL of another host": (b"GET https://other.example/ HTTP/1.1\r\nHost: other.example\r\n\r\n", 421),
+    "a URL without TLS": (b"GET http://HERE/ HTTP/1.1\r\nHost: HERE\r\n\r\n", 421),
+    "another tunnel": (b"CONNECT HERE HTTP/1.1\r\nHost: HERE\r\n\r\n", 400),
+    "a URL of this host": (b"GET https://HERE/ HTTP/1.1\r\nHost: HERE\r\n\r\n", 200),
+    "the server as a whole": (b"OPTIONS * HTTP/1.1\r\nHost: HERE\r\n\r\n", 200),
+}
+
+
+async def test_a25_a_request_is_for_the_server_that_was_verified_or_misdirected(world: Intercepting) -> None:
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config()) as running,
+    ):
+        found = {}
+        for name, (wire, _) in A25.items():
+            async with RawClient(running.address()) as client:
+                await client.tunnel(origin.address, world.client())
+                client.send(wire.replace(b"HERE", origin.address.encode()))
+                [answer] = await client.answers("GET")
+                found[name] = answer.status
+    assert found == {name: status for name, (_, status) in A25.items()}
+    assert [request.target for request in origin.requests()] == ["/", "*"]
+
+
+async def test_a25_a_session_of_one_host_is_not_resumed_with_another(world: Intercepting) -> None:
+    context = world.client()
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1", "localhost")) as origin,
+        product(world.config()) as running,
+    ):
+        sessions = {}
+        for name, resumed in (("127.0.0.1", None), ("localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")):
+            reused = await handshake(running.address(), f"{name}:{origin.port}", context, sessions.get(resumed or ""))
+            sessions[name] = reused[0]
+            assert reused[1] is (name == resumed)
+
+
+async def handshake(
+    proxy: str, authority: str, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession, bool]:
+    """A session of TLS in a tunnel, and whether it is the one that was offered. (The loops' own clients have none, and
+    do not say by an alert what they do not believe.)"""
+    return await asyncio.to_thread(_handshake, proxy, authority, context, session)
+
+
+def _handshake(
+    proxy: str, authority: str, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession, bool]:
+    import socket
+
+    host, _, port = proxy.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as plain:
+        plain.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        assert plain.recv(1000).startswith(b"HTTP/1.1 200")
+        name = authority.rpartition(":")[0]
+        with context.wrap_socket(plain, server_hostname=name, session=session) as tls:
+            tls.sendall(f"GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+            assert tls.recv(1000).startswith(b"HTTP/1.1 200")  # with TLS 1.3 the ticket comes after the handshake
+            assert tls.session is not None
+            return tls.session, bool(tls.session_reused)
+
+
+def test_the_helper_serves_what_it_is_given(world: Intercepting) -> None:
+    assert served_with(world.origins.issue("a.example")).verify_mode is ssl.CERT_NONE
