@@ -49,11 +49,6 @@ def steps_of(config: Config, listener: Listener, parts: Parts) -> list[Step]:
     return [Step(Phase.ADMIT, "access", in_words(rules), make)] if rules else []
 
 
-def admission_of(config: Config, listener: Listener, parts: Parts) -> Access | None:
-    """What conversations of `listener` ask before they go anywhere; None where there are no rules."""
-    return access_of(config, listener, parts) if rules_for(config, listener) else None
-
-
 def in_words(rules: list[tuple[int, AccessRule]]) -> str:
     """The rules, for people."""
     shown = [f"{rule.action} {rule.name or rule.when}" + " (on trial)" * rule.dry_run for _, rule in rules[:5]]

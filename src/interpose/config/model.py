@@ -15,6 +15,7 @@ from interpose.config.acme_model import Acme
 from interpose.config.cache_model import Cache
 from interpose.config.console_model import Console
 from interpose.config.desk_model import Desk
+from interpose.config.interception_model import Interception
 from interpose.config.journal_model import Journal
 from interpose.config.listener_model import HTTP_ROLES as HTTP_ROLES
 from interpose.config.listener_model import OPEN_ROLES as OPEN_ROLES
@@ -32,8 +33,11 @@ from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
 from interpose.filters.firewall.options import Firewall
-from interpose.filters.hold.options import HoldRule
+from interpose.filters.access.options import AccessRule
 from interpose.filters.authentication.options import AuthenticationOptions
+from interpose.filters.blocklist.options import BlockList
+from interpose.filters.firewall.options import Firewall
+from interpose.filters.hold.options import HoldRule
 
 
 class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,6 +143,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     caches: tuple[Cache, ...] = field(default=(), name="cache")
     """Where answers are kept."""
 
+    access: tuple[AccessRule, ...] = ()
+    """Who may go where."""
+
+    authentication: tuple[AuthenticationOptions, ...] = ()
+    """Ways to know who somebody is."""
+
+    blocklists: tuple[BlockList, ...] = field(default=(), name="blocklist")
+    """What is not to be reached."""
+
     holds: tuple[HoldRule, ...] = field(default=(), name="hold")
     """What waits until somebody has looked."""
 
@@ -146,15 +159,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What requests to gateways and their answers are inspected for."""
 
     desk: Desk = Desk()
-
-    authentication: tuple[AuthenticationOptions, ...] = ()
-    """Ways to know who somebody is."""
-
-
     """Where it waits."""
 
     acme: Acme | None = None
     """Who signs the certificates of listeners that order them."""
+
+    interception: Interception | None = None
+    """What is looked into of the TLS that passes."""
 
     journal: Journal | None = None
     """The record of what passed."""

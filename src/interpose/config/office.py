@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from interpose.config.access import holds
 from interpose.config.announcing import Announcing
 from interpose.config.deliveries import Delivered, Order, decode_delivered, encode_order
 from interpose.config.desk import desk_directory
@@ -110,7 +111,7 @@ class Office:
                 on_written=self._written,
             )
             self.readers = [Reader(directory), Reader(directory)]
-        if config.console is not None or config.holds or config.scripts:
+        if config.console is not None or config.holds or holds(config) or config.scripts:
             self.desk = await self._opened_desk()
         for service in self.services.values():
             await service.open()
@@ -208,6 +209,10 @@ class Office:
 def services_of(config: Config) -> dict[str, Service]:
     """What `config` has its workers share."""
     services: dict[str, Service] = {}
+    if config.blocklists:
+        from interpose.config.blocklist_keeper import BlockListKeeper
+
+        services["blocklist"] = BlockListKeeper(config)
     if config.acme is not None:
         from interpose.config.acme import AcmeService
 

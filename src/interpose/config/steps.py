@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from interpose.config import access, authentication, compression, desk, firewall, metering, routing
+from interpose.config import access, authentication, blocklists, compression, desk, firewall, metering, routing
 from interpose.config.authentication_tables import of_listener as authentication_of
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.certificates import client_fields_step, tls_steps
@@ -75,6 +75,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     before, behind = authentication.listener_steps(config, listener, parts, error_answer(config, listener))
     steps += before
     steps += access.steps_of(config, listener, parts)
+    steps += blocklists.steps_of(config, listener, parts, error_answer(config, listener))
     if limits.max_body_bytes or limits.max_exchanges_per_client:
         options = LimitOptions(
             max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client

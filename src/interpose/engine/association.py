@@ -44,11 +44,23 @@ DemandPort = Callable[[Exchange, int | None], None]
 """Raises the refusal of a port, with its note."""
 
 
+Admit = Callable[[Exchange, Authority, str], Awaitable[Authority]]
+"""See `engine.socks.Admit`."""
+
+
 class Associations:
     """Makes the associations of one listener (an `engine.socks.Associate`)."""
 
-    def __init__(self, judge: Judge, demand_port: DemandPort, *, idle_timeout_s: float = IDLE_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        demand_port: DemandPort,
+        *,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        admit: Admit | None = None,
+    ) -> None:
         self.judge = judge
+        self.admit = admit
         self.demand_port = demand_port
         self.idle_timeout_s = idle_timeout_s
         self._open = 0
@@ -161,6 +173,10 @@ class Association:
     async def _look_up(self, destination: Destination) -> None:
         origin = Origin("udp", destination.host, destination.port)
         try:
+            if self._owner.admit is not None:
+                wanted = Authority(origin.host.lower().removesuffix("."), origin.port)
+                admitted = await self._owner.admit(self._exchange, wanted, "udp")
+                origin = origin._replace(host=admitted.host, port=admitted.port or origin.port)
             addresses = await self._owner.judge(origin)
             if destination.is_closed:
                 return

@@ -31,6 +31,9 @@ Authenticate = Callable[[Exchange, bytes, bytes], Awaitable[None]]
 DemandPort = Callable[[Exchange, int | None], None]
 """Raises the refusal of a port, with its note."""
 
+Admit = Callable[[Exchange, Authority, str], Awaitable[Authority]]
+"""Where a client may go that wants to go there with TCP or UDP (`tcp`, `udp`), or raises the refusal, with its note."""
+
 Associate = Callable[[Conversation], Awaitable[None]]
 """Relays datagrams for as long as the conversation lasts; replies to the client by itself, or raises `Failure`."""
 
@@ -60,20 +63,22 @@ class Socks:
         *,
         opening_timeout_s: float,
         idle_timeout_s: float,
+        join: Join | None = None,
         authenticate: Authenticate | None = None,
         associate: Associate | None = None,
+        admit: Admit | None = None,
     ) -> None:
-        join: Join | None = None,
         self._dial = dial
         self._tunnels = tunnels
         self._demand_port = demand_port
         self._opening_timeout_s = opening_timeout_s
         self._idle_timeout_s = idle_timeout_s
+        self._join = join
         self._authenticate = authenticate
         self._associate = associate
+        self._admit = admit
 
     def __call__(self, conversation: Conversation) -> None:
-        self._join = join
         """Serve one conversation."""
         conversation.answers_at_once = True  # as long as nothing is asked, a drain need not wait
         conversation.stream.run(_Opening(self, conversation).serve())
@@ -104,7 +109,13 @@ class Socks:
             await self._associate(conversation)
             return
         self._demand_port(exchange, ask.port)
-        origin = Origin("tcp", ask.host, ask.port)
+        host, port = ask.host, ask.port
+        if self._admit is not None:
+            host, admitted = await self._admit(exchange, Authority(host.lower().removesuffix("."), port), "tcp")
+            if admitted != port:
+                self._demand_port(exchange, admitted)
+                port = admitted or 0
+        origin = Origin("tcp", host, port)
         attempt = Attempt(origin, asyncio.get_running_loop().time())
         exchange.attempts.append(attempt)
         try:

@@ -93,8 +93,11 @@ class ErrorAnswer:
         self._retry_after = str(options.retry_after_s)
         self._policy = f"default-src 'none'; style-src '{style_hash(page)}'; base-uri 'none'; form-action 'none'"
 
-    def __call__(self, exchange: Exchange, request: Request | None, failure: Failure) -> Response:
-        """Never raises: whatever a failure's detail holds is escaped for the form that the client accepts."""
+    def __call__(self, exchange: Exchange, request: Request | None, failure: Failure, *, anyway: str = "") -> Response:
+        """Never raises: whatever a failure's detail holds is escaped for the form that the client accepts.
+
+        `anyway` is a URL at which the client gets there all the same.
+        """
         shown = self._show_detail or failure.public
         detail = failure.detail if shown and failure.detail != says(failure) else ""
         accept = request.fields.get("Accept") if request is not None else None
@@ -106,11 +109,11 @@ class ErrorAnswer:
         match media_type:
             case "text/html":
                 fields.add("Content-Security-Policy", self._policy)
-                content = self._html(exchange, failure, detail)
+                content = self._html(exchange, failure, detail, anyway)
             case "application/json":
-                content = as_json(exchange, failure, detail)
+                content = as_json(exchange, failure, detail, anyway)
             case _:
-                content = as_text(exchange, failure, detail)
+                content = as_text(exchange, failure, detail, anyway)
         return Response(failure.status, fields, Body(content))
 
     def _proxy_status(self, failure: Failure, detail: str) -> str:
@@ -118,13 +121,14 @@ class ErrorAnswer:
         value = f"{self._pseudonym}; error={failure.kind}"
         return f"{value}; details={sf_string(detail)}" if detail else value
 
-    def _html(self, exchange: Exchange, failure: Failure, detail: str) -> bytes:
+    def _html(self, exchange: Exchange, failure: Failure, detail: str, anyway: str) -> bytes:
         return self._page.substitute(
             status=failure.status,
             phrase=phrase_of(failure.status),
             path=way(failure),
             says=escape(says(failure)),
-            detail=f'<p class="detail">{escape(detail)}</p>\n' if detail else "",
+            detail=(f'<p class="detail">{escape(detail)}</p>\n' if detail else "")
+            + (f'<p><a href="{escape(anyway)}">Go there anyway</a></p>\n' if anyway else ""),
             advice=escape(advice(failure)),
             kind=escape(failure.kind),
             reference=escape(exchange.id),
@@ -153,17 +157,19 @@ def advice(failure: Failure) -> str:
     return ADVICE.get(failure.kind) or ADVICE.get(failure.status) or OTHERWISE
 
 
-def as_text(exchange: Exchange, failure: Failure, detail: str) -> bytes:
+def as_text(exchange: Exchange, failure: Failure, detail: str, anyway: str = "") -> bytes:
     """The answer for a terminal: control characters taken out."""
     lines = [f"{failure.status} {phrase_of(failure.status)}: {says(failure)}"]
     if detail:
         lines.append(_UNPRINTABLE.sub("?", detail))
     lines.append(advice(failure).replace(" below", ""))
+    if anyway:
+        lines.append(f"To go there anyway: {_UNPRINTABLE.sub('?', anyway)}")
     lines.append(f"({failure.kind}, {failure.side}, reference {exchange.id})\n")
     return "\n".join(lines).encode()
 
 
-def as_json(exchange: Exchange, failure: Failure, detail: str) -> bytes:
+def as_json(exchange: Exchange, failure: Failure, detail: str, anyway: str = "") -> bytes:
     """The answer for a program."""
     answer = {
         "status": failure.status,
@@ -173,6 +179,8 @@ def as_json(exchange: Exchange, failure: Failure, detail: str) -> bytes:
         "detail": detail.encode("utf-8", "replace").decode(),
         "reference": exchange.id,
     }
+    if anyway:
+        answer["anyway"] = anyway
     return msgspec.json.encode(answer) + b"\n"
 
 

@@ -49,6 +49,21 @@ def _names_differ(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.{key}", rule.name or rule.when, message, (f"{first}.name", f"{first}.when"))
 
 
+def _lists_come_from_somewhere(config: Config) -> Iterator[Breach]:
+    seen: dict[str, str] = {}
+    for where, one in numbered("blocklist", config.blocklists):
+        if not one.name:
+            yield Breach(f"{where}.name", "", "must not be empty: it is what the page and the counters call the list")
+        elif (first := seen.setdefault(one.name, where)) != where:
+            yield Breach(f"{where}.name", one.name, f"is the name of {first} already; give each list its own")
+        if one.file is None and not one.url:
+            yield Breach(
+                where, ABSENT, "has neither file nor url; say where the list is", (f"{where}.file", f"{where}.url")
+            )
+        elif one.file is not None and one.url:
+            yield Breach(f"{where}.url", one.url, "stands beside file, and a list is in one place; take one away")
+
+
 def _listeners_are_asked(config: Config) -> Iterator[Breach]:
     datagrams = {listener.name for listener in config.listeners if listener.udp}
     for where, rule in numbered("access", config.access):
@@ -58,4 +73,10 @@ def _listeners_are_asked(config: Config) -> Iterator[Breach]:
                 yield Breach(f"{where}.listeners[{number}]", name, message)
 
 
-RULES: tuple[Rule, ...] = (_rules_can_be_asked, _somebody_is_asked, _names_differ, _listeners_are_asked)
+RULES: tuple[Rule, ...] = (
+    _rules_can_be_asked,
+    _somebody_is_asked,
+    _names_differ,
+    _listeners_are_asked,
+    _lists_come_from_somewhere,
+)

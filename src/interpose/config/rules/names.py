@@ -52,7 +52,13 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.upstream", table.upstream, no_such("upstream", table.upstream, upstreams), needs)
     listeners = {table.name: where for where, table in numbered("listener", config.listeners)}
     needs = [f"{where}.name" for where in listeners.values()]
-    users = (("route", config.routes), ("script", config.scripts), ("hold", config.holds))
+    users = (
+        ("route", config.routes),
+        ("script", config.scripts),
+        ("access", config.access),
+        ("blocklist", config.blocklists),
+        ("hold", config.holds),
+    )
     for where, table in chain.from_iterable(numbered(key, tables) for key, tables in users):
         for number, name in enumerate(table.listeners, 1):
             if name not in listeners:
