@@ -1,4 +1,4 @@
-"""Access rules at work: HTTP, tunnels, SOCKS and relays, users, external decisions, holds, and what stays underneath."""
+"""Access rules at work: HTTP, tunnels, SOCKS and relays, users, decisions of others, holds, and what stays beneath."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 from interpose.config import desk, spools
+from interpose.config.admission import Admitted, admission_of
 from interpose.config.authentication_tables import of_listener
-from interpose.config.build import Means
-from interpose.config.model import Config, Listener
+from interpose.config.build import Means, looks_into
+from interpose.config.model import OPEN_ROLES, Config, Listener
 from interpose.config.origins import origin_of
 from interpose.config.steps import destination_of, users_of
 from interpose.core.target import Origin
@@ -26,7 +27,10 @@ from interpose.upstream.rotation import Rotation
 
 def serve_of(config: Config, listener: Listener, means: Means) -> Serve:
     """What serves each connection of `listener`. ValueError, a sentence, when something that it needs is broken."""
-    return _ROLES[listener.role](config, listener, means)
+    serve = _ROLES[listener.role](config, listener, means)
+    if listener.role in OPEN_ROLES or (admit := admission_of(config, listener, means.parts)) is None:
+        return serve
+    return Admitted(admit, serve)
 
 
 def narration_of(listener: Listener, means: Means) -> Narration | None:
@@ -73,14 +77,18 @@ def server_of(server: str) -> Origin:
 def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
     """Connects its clients to where they ask."""
     ports = Destination(destination_of(config, listener))
+    interception = looks_into(config, listener, means)
+    admit = admission_of(config, listener, means.parts)
     return Socks(
         means.dial_for(config, listener),
         means.tunnels,
         ports.demand,
         opening_timeout_s=config.timeouts_of(listener).head_timeout_s,
         idle_timeout_s=config.timeouts_of(listener).tunnel_timeout_s,
+        join=None if interception is None else interception.join,
         authenticate=users_of(config, listener, means.parts).login if of_listener(config, listener) else None,
-        associate=Associations(means.judge_for(config, listener), ports.demand),
+        associate=Associations(means.judge_for(config, listener), ports.demand, admit=admit),
+        admit=admit,
     )
 
 
