@@ -16,17 +16,13 @@ milliseconds belongs into `await asyncio.to_thread(...)`; the watchdog names the
 from __future__ import annotations
 
 import inspect
-import linecache
 import logging
-import os
 import re
-import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar, overload
 
 import msgspec
@@ -40,11 +36,12 @@ from interpose.core.handler import Filter, Handler, Phase
 from interpose.core.hold import Ruling
 from interpose.core.message import Request, Response
 from interpose.protocol import fitness
+from interpose.storage.file_signature import signature
+from interpose.storage.script_file import last_line_in, load, place_of, told
 
 log = logging.getLogger("interpose")
 
 MARK = "__interpose_phase__"
-MOST_BYTES = 1 << 20
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 ASKED = "__interpose_asked__"
 QUESTIONS = ("decision", "authenticator")
@@ -206,7 +203,9 @@ class Script:
                 found.add(id(value))
                 self._check(name, value)
                 steps[phase].append(Step(name, value, self.path, self._max_errors, self._clock))
-            elif (what := getattr(value, ASKED, None)) in QUESTIONS and inspect.iscoroutinefunction(value):
+            elif (what := getattr(value, ASKED, None)) in QUESTIONS:
+                if not inspect.iscoroutinefunction(value):
+                    raise ValueError(f"{self.path}: {name} must be `async def {name}(exchange, request)`")
                 if asked.setdefault(what, value) is not value:
                     raise ValueError(f"{self.path}: only one function may be marked with @interpose.{what}")
         if not found and not asked:
@@ -328,72 +327,3 @@ class Through:
         """Close the bodies that have not ended: nobody will read them."""
         for body in self.bodies:
             body.close()
-
-
-def load(path: Path) -> ModuleType:
-    """The file as a module, compiled whole before any of it runs. ValueError says what is wrong, and where."""
-    try:
-        with path.open("rb") as file:
-            source = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(source) > MOST_BYTES:
-        raise ValueError(f"{path}: larger than {MOST_BYTES} bytes; a script should be smaller")
-    try:
-        code = compile(source, str(path), "exec", dont_inherit=True)
-    except SyntaxError as error:
-        place = f"{path}:{error.lineno}" if error.lineno else path
-        raise ValueError(f"{place}: {error.msg}") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    linecache.checkcache(str(path))
-    beside = str(path.parent.absolute())
-    module = ModuleType(f"script:{path}")
-    module.__file__ = str(path)
-    before = sys.modules.get(module.__name__)
-    sys.modules[module.__name__] = module  # dataclasses and their like look their module up by name
-    sys.path.insert(0, beside)  # modules beside the script can be imported while it loads, as when Python runs it
-    try:
-        exec(code, module.__dict__)
-    except (Exception, SystemExit) as error:
-        if before is not None:
-            sys.modules[module.__name__] = before
-        raise ValueError(f"{path}:{last_line_in(str(path), error)}: {told(error)}") from error
-    finally:
-        if beside in sys.path:
-            sys.path.remove(beside)
-    return module
-
-
-def signature(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written or replaced; None when it is not there."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def place_of(error: BaseException, function: Any, path: Path) -> tuple[Path, int]:
-    """File and line where a function of a script (or of a module that it imported) went wrong."""
-    code = getattr(function, "__code__", None)
-    if (line := last_line_in(str(path), error)) or code is None:
-        return path, line
-    return Path(code.co_filename), last_line_in(code.co_filename, error) or code.co_firstlineno
-
-
-def last_line_in(file: str, error: BaseException) -> int:
-    """The innermost line of the file that the error passed, 0 when it passed none."""
-    line = 0
-    traceback = error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == file:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
-
-
-def told(error: BaseException) -> str:
-    """Type and text of an error, cut and without control characters: the text may come from the wire."""
-    text = f"{type(error).__name__}: {error}"[:300]
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -16,7 +16,8 @@ from interpose.core.handler import Handler, Phase, chain
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
-from interpose.filters.script import MOST_BYTES, Script, ScriptOptions
+from interpose.filters.script import Script, ScriptOptions
+from interpose.storage.script_file import MOST_BYTES
 
 HEAD = """
 from interpose.core.body import Body

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from interpose.storage.file_signature import signature
 
 log = logging.getLogger("interpose")
 
@@ -51,12 +52,3 @@ class WatchedFile(Generic[T]):
             return False
         log.info("%s read again from %s: %d", self._what, self._path, self._count(self.value))
         return True
-
-
-def signature(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written or replaced; None when it is not there."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
