@@ -144,9 +144,9 @@ def directory_of(directory: str, state: str) -> Path:
     """Where the authority is meant to be."""
     from pathlib import Path
 
-    from interpose.config.load import state_dir
+    from interpose.config.state import authority_dir
 
-    return Path(directory).expanduser() if directory else state_dir(state) / "ca"
+    return Path(directory).expanduser() if directory else authority_dir(state)
 
 
 def load(directory: Path) -> CertificateAuthority:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from interpose.config import interception_files
 from interpose.config.model import Config, Tls
 from interpose.config.problem import ABSENT, Problem
 from interpose.config.tls_model import TlsCertificate
@@ -28,6 +29,13 @@ def unusable_files(config: Config) -> Iterator[Problem]:
     for number, upstream in enumerate(config.upstreams, 1):
         if upstream.ca_file:
             yield from _tried(f"upstream[{number}].ca_file", upstream.ca_file, _authorities)
+    for number, page in enumerate(config.error_pages, 1):
+        if page.file:
+            yield from _tried(f"error_page[{number}].file", page.file, _page)
+
+
+    for where, use in interception_files.tries(config):
+        yield from _tried(where, "", use)
 
 
 def _unusable_of_authentication(where: str, table: AuthenticationOptions) -> Iterator[Problem]:
@@ -83,6 +91,12 @@ def _pair(key: str) -> Callable[[str], object]:
     from interpose.net.tls import server_context
 
     return lambda certificate: server_context(certificate, key)
+
+
+def _page(path: str) -> object:
+    from interpose.filters.error_pages import content_of
+
+    return content_of(path)
 
 
 def _authorities(path: str) -> object:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from interpose.config.interception_files import authority, authority_directory
 from interpose.config.interception_model import INTERCEPTED_ROLES
 from interpose.config.interception_model import Interception as Table
 from interpose.config.live_interception import TOPIC as TOPIC
-from interpose.config.load import state_dir
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
 from interpose.core.query import compile_query, parse
@@ -37,12 +35,6 @@ if TYPE_CHECKING:  # making certificates takes a library that is slow to load
 
 _ACTIONS = {"intercept": Action.INTERCEPT, "pass": Action.PASS, "refuse": Action.REFUSE}
 _NOTHING: Mapping[str, float] = {}
-
-
-def authority_directory(config: Config) -> Path:
-    """Where the certificate authority of this installation is."""
-    table = config.interception
-    return Path(table.dir) if table is not None and table.dir else state_dir(config.process.state_dir) / "ca"
 
 
 def is_intercepted(config: Config, listener: Listener) -> bool:
@@ -64,18 +56,12 @@ def origin_tls(config: Config, parts: Parts) -> OriginTls:
 
 def leaves(config: Config, parts: Parts) -> Leaves:
     """What certificates of sites are made by. ValueError, a sentence, when there is no authority that can be used."""
-    from interpose.net.authority import CERTIFICATE_FILE, CertificateAuthority
+    from interpose.net.authority import CERTIFICATE_FILE
     from interpose.net.leaves import Leaves
 
     directory = authority_directory(config)
-
-    def make() -> Leaves:
-        authority = CertificateAuthority.load(directory)
-        if datetime.now(UTC) >= authority.expires:
-            raise ValueError(authority.warning(authority.expires))
-        return Leaves(authority)
-
-    return parts.get(Leaves, (directory, _signatures([str(directory / CERTIFICATE_FILE)])), make)
+    key = (directory, _signatures([str(directory / CERTIFICATE_FILE)]))
+    return parts.get(Leaves, key, lambda: Leaves(authority(config)))
 
 
 def interception_of(

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from interpose.config.model import Config, Listener, Route
 from interpose.config.position import line_of, positions
 from interpose.config.problem import ABSENT, ConfigError, Problem
 from interpose.config.rules import broken_rules
+from interpose.config.state import state_dir as state_dir
 
 MAX_FILE_BYTES = 1 << 20
 _SYNTAX_PLACE = re.compile(r" \(at line ([0-9]+), column ([0-9]+)\)\Z")
@@ -116,15 +116,6 @@ def name_of(route: Route) -> str:
         path = f"{path}*" if path.endswith("/") else f"{path}/*"
     when = f" when {route.when}" if route.when else ""
     return f"{methods} {'|'.join(route.hosts)}{path}{when}".strip()
-
-
-def state_dir(given: str = "") -> Path:
-    """Where instances keep their state: as given, else $INTERPOSE_STATE, else the platform's directory for state."""
-    chosen = given or os.environ.get("INTERPOSE_STATE", "")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    xdg = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".local" / "state") / "interpose"
 
 
 def _free_name(role: str, taken: set[str]) -> str:
