@@ -110,6 +110,14 @@ Holds = Annotated[
         "--hold", metavar="QUERY", help="Requests that wait until somebody has looked: 'method:POST'. Repeatable."
     ),
 ]
+Intercepts = Annotated[
+    list[str],
+    typer.Option(
+        "--intercept",
+        metavar="QUERY",
+        help="Look into the TLS of these tunnels: 'host:*.example.com', or '*' for all. Repeatable.",
+    ),
+]
 NoConsole = Annotated[bool, typer.Option("--no-console", help="Run without the web console, and record nothing.")]
 WhichName = Annotated[
     str, typer.Option("--name", metavar="NAME", help="Which instance.", show_default="the only one running")

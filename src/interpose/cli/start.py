@@ -37,6 +37,7 @@ def proxy(
     tls: options.Tls = False,
     name: options.Name = "",
     state: options.State = "",
+    intercept: options.Intercepts = [],  # noqa: B006
     hold: options.Holds = [],  # noqa: B006
     console: options.Console = "",
     no_console: options.NoConsole = False,
@@ -63,6 +64,7 @@ def proxy(
             name=name,
             state=state,
             holds=hold,
+            intercept=intercept,
             console=None if no_console else console,
         ),
         from_flags=True,

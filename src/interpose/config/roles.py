@@ -43,12 +43,19 @@ def proxy_tables(
     *,
     allow_upstream: Sequence[str] = (),
     socks: bool = False,
+    intercept: Sequence[str] = (),
     name: str = "",
     **options: Any,
 ) -> dict[str, Any]:
-    """The tables of a forward proxy; with `socks` of one that speaks SOCKS too, on the same port."""
+    """The tables of a forward proxy; with `socks` of one that speaks SOCKS too, on the same port. `intercept` are
+    queries of tunnels that are looked into; the others pass."""
     role, name = ("auto", name or "proxy") if socks else ("proxy", name)
-    return common_tables(role, listen, own={"allow_upstream": list(allow_upstream)}, name=name, **options)
+    tables = common_tables(role, listen, own={"allow_upstream": list(allow_upstream)}, name=name, **options)
+    return {**tables, **({"interception": _interception_table(intercept)} if intercept else {})}
+
+
+def _interception_table(queries: Sequence[str]) -> dict[str, Any]:
+    return {"rule": [*({"when": query, "action": "intercept"} for query in queries), {"when": "*", "action": "pass"}]}
 
 
 def gateway_tables(
@@ -245,6 +252,8 @@ _FLAGS = tuple(
         (r"log\.access", "--log"),
         (r"console\.address", "--console"),
         (r"hold(\[[0-9]+\])\.when", r"--hold\1"),
+        (r"interception\.rule(\[[0-9]+\])\.when", r"--intercept\1"),
+        (r"interception(\.dir)?", "--intercept"),
         (r"log\.format", "--log-format"),
         (r"script\[[0-9]+\]\.file", "--script"),
         (r"listener\[[0-9]+\]\.address", "--listen"),
