@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.acme_authority import PERSPECTIVES, AcmeAuthority
 from tests.support.certificates import CertificateAuthority
-from tests.support.program import Program, interpose
+from tests.support.program import Program, interpose, wait_until
 from tests.support.raw_origin import RawOrigin, answering
 from tests.support.tls_client import Refused, anybody, ask
 
@@ -126,6 +126,12 @@ async def test_f19_a_validation_that_fails_takes_nothing_down(
     assert "\x1b" not in caplog.text
 
 
+def certificate_of(program: Program) -> dict[str, Any]:
+    """What the program tells of its only certificate."""
+    [row] = json.loads(interpose("status", "--json", "--state", str(program.state)).stdout)["certificates"]
+    return dict(row)
+
+
 def test_every_worker_answers_the_authority(certificates: CertificateAuthority, tmp_path: Path) -> None:
     """The program itself, with two workers, which both have the token before the authority is told."""
     address = ""
@@ -136,7 +142,9 @@ def test_every_worker_answers_the_authority(certificates: CertificateAuthority, 
             listening = {line["name"]: line["address"] for line in program.ready}
             address = listening["plain"]
             assert asyncio.run(served(listening["secure"], certificates.client(), "one.test")) == "served"
-            [row] = json.loads(interpose("status", "--json", "--state", str(program.state)).stdout)["certificates"]
-            assert (row["listener"], row["names"], row["problem"]) == ("secure", ["one.test"], "")
-            assert row["expires"] > time.time()
+            wait_until(lambda: not certificate_of(program)["problem"], "both workers have it")
+            row = certificate_of(program)
+            assert (row["listener"], row["names"]) == ("secure", ["one.test"])
+            assert datetime.fromisoformat(row["expires"]) > datetime.now(UTC)
+            assert datetime.fromisoformat(row["ordered_next"]) > datetime.now(UTC)
         assert len(authority.fetched) == PERSPECTIVES

@@ -22,18 +22,27 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     """Show what an instance listens on, its workers, and what they do."""
     control = control_of(name, state)
     answer = _said(control, "/v1/status")
-    upstreams = answer_of(control, "GET", "/v1/upstreams", ANSWER_TIMEOUT_S)
-    servers = upstreams.content["servers"] if upstreams.status == 200 and isinstance(upstreams.content, dict) else []
+    servers = _listed(control, "/v1/upstreams", "servers")
+    certificates = _listed(control, "/v1/certificates", "certificates")
     if as_json:
-        print_json({**answer, "upstreams": servers})
+        print_json({**answer, "upstreams": servers, "certificates": certificates})
         return
-    from interpose.cli.status_view import status_view, upstreams_view
+    from interpose.cli.status_view import certificates_view, status_view, upstreams_view
     from interpose.cli.table import console
 
     console().print(status_view(answer))
     if servers:
         console().print()
         console().print(upstreams_view(servers))
+    if certificates:
+        console().print()
+        console().print(certificates_view(certificates))
+
+
+def _listed(control: Path, path: str, key: str) -> list[dict[str, Any]]:
+    """What an instance lists there; nothing from one that does not know of it."""
+    answer = answer_of(control, "GET", path, ANSWER_TIMEOUT_S)
+    return answer.content[key] if answer.status == 200 and isinstance(answer.content, dict) else []
 
 
 def reload(name: options.WhichName = "", state: options.State = "", as_json: options.AsJson = False) -> None:

@@ -69,6 +69,22 @@ def upstreams_view(servers: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
+def certificates_view(certificates: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The certificates of listeners, with what is wrong."""
+    return table(
+        ("Listener", "Certificate for", "Expires", "Problem"),
+        [
+            (
+                _text(row, "listener"),
+                ", ".join(row.get("names") or ()) or _text(row, "certificate"),
+                _text(row, "expires").replace("T", " ")[:16],
+                Text(row.get("problem") or "", style="bold red"),
+            )
+            for row in certificates
+        ],
+    )
+
+
 def _state_of(row: Mapping[str, Any]) -> str:
     """The state, and in how many workers when they do not agree: each judges by its own requests."""
     workers = row.get("workers")

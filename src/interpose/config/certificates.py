@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -129,6 +130,16 @@ def told(config: Config, parts: Parts) -> bytes:
         for condition in found.conditions
     ]
     return msgspec.json.encode(rows)
+
+
+def counters(parts: Parts) -> dict[str, float]:
+    """(worker) Seconds until the first of its certificates ends, and how many cannot be used as they are."""
+    conditions = [one for identities in parts.every(Identities) for one in identities.conditions]
+    if not conditions:
+        return {}
+    ends = [one.expires for one in conditions if one.expires]
+    left = {"certificate_lifetime_s": min(ends) - time.time()} if ends else {}
+    return {**left, "certificates_broken": float(sum(bool(one.problem) for one in conditions))}
 
 
 def tls_in_words(listener: Listener) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
+from interpose.config.acme import AcmeService, Ordered
+from interpose.config.blocklist_keeper import BlockListKeeper
 from interpose.config.cache_questions import LiveCaches
 from interpose.config.console_place import ConsolePlace, token_of
 from interpose.config.deliveries import Delivered, Order
+from interpose.config.live_access import LiveAccess
+from interpose.config.live_certificates import LiveCertificates
 from interpose.config.live_faults import LiveFaults
 from interpose.config.live_interception import LiveInterception
 from interpose.config.live_upstreams import LiveUpstreams
@@ -79,7 +83,9 @@ class Front:
                 instance=instance,
                 faults=self._live_faults,
                 upstreams=self._live_upstreams,
+                access=LiveAccess(instance, self._lists, office.readers[0] if office.journal is not None else None),
                 caches=LiveCaches(instance.ask_workers),
+                certificates=LiveCertificates(instance.ask_workers, self._ordered),
                 learned=LiveInterception(instance.ask_workers),
                 records=records,
                 replay=self._replay,
@@ -151,6 +157,16 @@ class Front:
                 replay_of=summary.id,
             )
         )
+
+    def _ordered(self) -> list[Ordered]:
+        """How certificates that are ordered stand."""
+        service = self._office.services.get("acme")
+        return service.told() if isinstance(service, AcmeService) else []
+
+    def _lists(self) -> Sequence[Mapping[str, Any]]:
+        """How block lists stand."""
+        service = self._office.services.get("blocklist")
+        return service.rows() if isinstance(service, BlockListKeeper) else ()
 
     def _links(self) -> dict[str, str]:
         assert self._access is not None

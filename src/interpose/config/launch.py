@@ -163,11 +163,15 @@ def _scheme_of(listener: Listener) -> str:
 def _serve_control(live_faults: Any, live_upstreams: Any, instance: Any, sock: Any) -> Any:
     """The server of the control socket, loaded when it is wanted: after the ready line, which it would delay."""
     from interpose.config.cache_questions import LiveCaches
-    from interpose.console.control import serve_control
+    from interpose.config.live_certificates import LiveCertificates
     from interpose.config.live_interception import LiveInterception
+    from interpose.console.control import serve_control
 
-    caches, learned = LiveCaches(instance.ask_workers), LiveInterception(instance.ask_workers)
-    return serve_control(instance, sock, live_faults, caches, upstreams=live_upstreams, learned=learned)
+    ask = instance.ask_workers
+    caches, learned, certificates = LiveCaches(ask), LiveInterception(ask), LiveCertificates(ask)
+    return serve_control(
+        instance, sock, live_faults, caches, upstreams=live_upstreams, learned=learned, certificates=certificates
+    )
 
 
 # --- in a worker process -------------------------------------------------------------------------------------------

@@ -312,6 +312,7 @@ class WorkerRuntime:
             "tunnels": float(len(self._open_tunnels())),
             "log_lines_dropped_total": float(sum(writer.dropped for writer in writers) + self._retired.dropped_lines),
             "faults_total": faults_total(self._parts),
+            **certificates.counters(self._parts),
             **cache_counters(self._parts.every(Keeper)),
             **firewall.counters(self._parts),
             **interception.interception_counters(self._parts),

@@ -18,11 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interpose.console.access import Access
 from interpose.console.caches import caches_group
+from interpose.console.certificates import certificates_group
 from interpose.console.event_stream import event_stream
 from interpose.console.faults import faults_group
 from interpose.console.instance import instance_group
 from interpose.console.interception import interception_group
 from interpose.console.resource import Group, Resource, Role, json, routes_of
+from interpose.console.rules import rules_group
 from interpose.console.services import Services
 from interpose.console.upstreams import upstreams_group
 
@@ -36,6 +38,8 @@ _OFF: Final = {
     "metrics": "This instance counts nothing for monitoring. Give it a `[metrics]` table, or start it with a console.",
     "overview": "This instance counts nothing for an overview. Start it with a console.",
     "cache": "This instance cannot be asked about a cache.",
+    "certificates": "The certificates of this instance cannot be asked about.",
+    "access": "The rules of this instance cannot be asked about.",
     "upstreams": "The upstreams of this instance cannot be asked about.",
     "interception": "This instance cannot be asked about interception.",
     "faults": "The faults of this instance cannot be changed while it runs.",
@@ -82,8 +86,12 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
         groups.append(_overview_group(services))
     if services.caches is not None:
         groups.append(caches_group(services.caches))
+    if services.access is not None:
+        groups.append(rules_group(services.access))
     if services.upstreams is not None:
         groups.append(upstreams_group(services.upstreams))
+    if services.certificates is not None:
+        groups.append(certificates_group(services.certificates))
     if services.learned is not None:
         groups.append(interception_group(services.learned))
     if services.faults is not None:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from interpose.console.application import application
 from interpose.console.events import Events
-from interpose.console.services import Caches, Faults, Instance, Learned, Services, Upstreams
+from interpose.console.services import Access, Caches, Certificates, Faults, Instance, Learned, Services, Upstreams
 
 
 class ControlServer(uvicorn.Server):
@@ -89,8 +89,18 @@ def serve_control(
     live_faults: Faults | None = None,
     caches: Caches | None = None,
     upstreams: Upstreams | None = None,
+    access: Access | None = None,
     learned: Learned | None = None,
+    certificates: Certificates | None = None,
 ) -> ControlServer:
     """The server of the control API of an instance that keeps nothing, on `sock`."""
-    services = Services(instance=instance, faults=live_faults, caches=caches, upstreams=upstreams, learned=learned)
+    services = Services(
+        instance=instance,
+        faults=live_faults,
+        caches=caches,
+        upstreams=upstreams,
+        access=access,
+        learned=learned,
+        certificates=certificates,
+    )
     return serve_services(services, sock)

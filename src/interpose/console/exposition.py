@@ -57,6 +57,11 @@ _OF_ONE_WORKER: Final = {
     "memory_level": ("worker_memory_level", "What a worker gives up to save memory: 0 nothing, 5 itself."),
     "longest_stall_s": ("worker_longest_stall_seconds", "The longest time that the loop of a worker stood still."),
     "accepting": ("worker_accepting", "Whether a worker takes new connections."),
+    "certificate_lifetime_s": (
+        "worker_certificate_lifetime_seconds",
+        "Until the first of the certificates that a worker serves expires; below zero it has.",
+    ),
+    "certificates_broken": ("worker_certificates_broken", "Certificates whose files cannot be used as they are."),
 }
 
 

@@ -89,6 +89,27 @@ class Learned(Protocol):
         """Look into tunnels to a host again, or ("") to all; how many clients that is about."""
 
 
+class Certificates(Protocol):
+    """The certificates of listeners."""
+
+    async def rows(self) -> Sequence[Mapping[str, Any]]:
+        """How each stands."""
+
+
+class Access(Protocol):
+    """Access rules and block lists. ValueError, a sentence, for what cannot be asked; LookupError for what is not
+    known."""
+
+    async def rows(self) -> dict[str, Any]:
+        """`rules` and `blocklists`, each with its hits."""
+
+    async def explained(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Why a request would be let through or refused (`config.explaining.Question`)."""
+
+    async def of_exchange(self, reference: str) -> dict[str, Any]:
+        """Why an exchange was, and what would be decided now."""
+
+
 class Upstreams(Protocol):
     """The servers behind gateways."""
 
@@ -142,6 +163,8 @@ class Services:
     faults: Faults | None = None
     caches: Caches | None = None
     upstreams: Upstreams | None = None
+    access: Access | None = None
+    certificates: Certificates | None = None
     learned: Learned | None = None
     records: Records | None = None
     replay: Replay | None = None

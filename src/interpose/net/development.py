@@ -19,7 +19,6 @@ LEAF_LIFETIME = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=30)
 
 _CLOCKS_DIFFER = timedelta(hours=1)
-_NAMES = ("localhost", "*.localhost")
 _ADDRESSES = ("127.0.0.1", "::1")
 _NETWORKS = ("127.0.0.0/8", "::1/128")
 
@@ -61,7 +60,7 @@ def new_leaf(authority: PemPair, now: datetime) -> PemPair:
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise ValueError("the authority's key is of another kind")
     key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in _NAMES]
+    names: list[x509.GeneralName] = [x509.DNSName("localhost")]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in _ADDRESSES]
     builder = (
         _certificate(_name("localhost"), issuer.subject, key, now, LEAF_LIFETIME)
