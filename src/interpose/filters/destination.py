@@ -10,7 +10,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
-from interpose.core.target import Form
+from interpose.core.target import Form, Target
 
 # On a loopback-only proxy every port but these: remote shells, mail and a database that obeys plain text.
 NEVER_BY_DEFAULT = frozenset((22, 25, 465, 587, 6379))
@@ -32,14 +32,17 @@ class Destination:
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
-        target = request.target
+        self.judge(exchange, request.target)
+        return forward(exchange, request)
+
+    def judge(self, exchange: Exchange, target: Target) -> None:
+        """Raise the refusal of where a request wants to go, with its note, unless it is allowed."""
         if target.form is Form.AUTHORITY:
             self.demand(exchange, target.authority.port)
         elif target.authority.port in NEVER_BY_DEFAULT and target.authority.port not in self._named:
             why = f"Port {target.authority.port} is not one for web pages; connect_ports would allow it."
             exchange.refused_by("destination", "connect_ports", why)
             raise Failure("http_request_denied", Side.DOWNSTREAM, why)
-        return forward(exchange, request)
 
     def demand(self, exchange: Exchange, port: int | None) -> None:
         """Raise the refusal of a tunnel to `port`, with its note, unless it is allowed."""

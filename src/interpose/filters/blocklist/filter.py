@@ -59,6 +59,11 @@ class BlockLists:
         self._hits = dict(hits)
         self._wall = wall
 
+    @property
+    def lists(self) -> Lists:
+        """As they are now."""
+        return self._source.lists
+
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
         blocked = self._source.lists.find(request)
