@@ -38,6 +38,7 @@ def supervise(
     """
     from interpose.config.console_place import ConsolePlace
     from interpose.config.firewall import checked
+    from interpose.config.live_experiments import LiveExperiments
     from interpose.config.live_faults import LiveFaults
     from interpose.config.live_upstreams import LiveUpstreams
     from interpose.config.metrics_place import MetricsPlace
@@ -66,7 +67,8 @@ def supervise(
         return config if load is None else checked(in_place(load()))
 
     async def run() -> int:
-        live_upstreams = LiveUpstreams(plan_of)
+        planned = LiveExperiments(plan_of).plan_of if config.experiments else plan_of
+        live_upstreams = LiveUpstreams(planned)
         live_faults = LiveFaults(read, live_upstreams.plan_of)
         office, serve_control = (
             _office(config, live_faults, live_upstreams, console, metrics)
@@ -74,7 +76,7 @@ def supervise(
             else (NoOffice(), None)
         )
         supervisor = Supervisor(
-            plan_of(config),
+            planned(config),
             command=WORKER_COMMAND,
             load=live_faults.load,
             serve_control=serve_control or partial(_serve_control, live_faults, live_upstreams),
@@ -99,7 +101,8 @@ def keeps_anything(config: Config) -> bool:
     """Whether the supervisor has to keep or show something for its workers: loading what it takes delays the start."""
     tables = (config.journal, config.console, config.metrics, config.acme)
     has_spool = any(listener.spool is not None for listener in config.listeners)
-    return bool(any(table is not None for table in tables) or config.holds or config.scripts or has_spool)
+    has_holds = config.holds or config.blocklists or any(rule.action == "hold" for rule in config.access)
+    return bool(any(table is not None for table in tables) or has_holds or config.scripts or has_spool or config.experiments)
 
 
 def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any, metrics: Any) -> tuple[Any, Any]:
@@ -163,6 +166,7 @@ def _scheme_of(listener: Listener) -> str:
 def _serve_control(live_faults: Any, live_upstreams: Any, instance: Any, sock: Any) -> Any:
     """The server of the control socket, loaded when it is wanted: after the ready line, which it would delay."""
     from interpose.config.cache_questions import LiveCaches
+    from interpose.config.live_access import LiveAccess
     from interpose.config.live_certificates import LiveCertificates
     from interpose.config.live_interception import LiveInterception
     from interpose.console.control import serve_control
@@ -170,7 +174,14 @@ def _serve_control(live_faults: Any, live_upstreams: Any, instance: Any, sock: A
     ask = instance.ask_workers
     caches, learned, certificates = LiveCaches(ask), LiveInterception(ask), LiveCertificates(ask)
     return serve_control(
-        instance, sock, live_faults, caches, upstreams=live_upstreams, learned=learned, certificates=certificates
+        instance,
+        sock,
+        live_faults,
+        caches,
+        upstreams=live_upstreams,
+        access=LiveAccess(instance),
+        learned=learned,
+        certificates=certificates,
     )
 
 
