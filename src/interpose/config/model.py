@@ -37,6 +37,8 @@ from interpose.filters.access.options import AccessRule
 from interpose.filters.authentication.options import AuthenticationOptions
 from interpose.filters.blocklist.options import BlockList
 from interpose.filters.firewall.options import Firewall
+from interpose.filters.error_pages import ErrorPage
+from interpose.filters.experiment.options import Experiment
 from interpose.filters.hold.options import HoldRule
 
 
@@ -140,6 +142,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     routes: tuple[Route, ...] = field(default=(), name="route")
     """Which request goes where."""
 
+    error_pages: tuple[ErrorPage, ...] = field(default=(), name="error_page")
+    """What clients are shown of errors."""
+
     caches: tuple[Cache, ...] = field(default=(), name="cache")
     """Where answers are kept."""
 
@@ -151,6 +156,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     blocklists: tuple[BlockList, ...] = field(default=(), name="blocklist")
     """What is not to be reached."""
+
+    experiments: tuple[Experiment, ...] = field(default=(), name="experiment")
+    """Variants of something, given to clients by lot, and what comes of each."""
 
     holds: tuple[HoldRule, ...] = field(default=(), name="hold")
     """What waits until somebody has looked."""

@@ -18,6 +18,7 @@ from interpose.core.substitution import Substitution
 from interpose.protocol.target import canonical_path
 
 LONGEST = 2000
+_ERROR_STATUS = re.compile(r"[45](?:[0-9][0-9]|xx)")
 _VISIBLE_PATH = re.compile(r"/[\x21-\x7e]*")
 _FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _PARAMETER = re.compile(r"[^=\s]+=.*")
@@ -179,6 +180,13 @@ def type_of_ending(text: str) -> str:
     return text
 
 
+def error_status(text: str) -> str:
+    """A status of errors, or a class of them."""
+    if _ERROR_STATUS.fullmatch(text) is None:
+        raise ValueError('is no status of an error; write "404", or "4xx" or "5xx" for a class')
+    return text
+
+
 KINDS: dict[str, Callable[[str], str]] = {
     "route_path": route_path,
     "filled": filled,
@@ -192,4 +200,5 @@ KINDS: dict[str, Callable[[str], str]] = {
     "file_name": file_name,
     "tried_path": tried_path,
     "type_of_ending": type_of_ending,
+    "error_status": error_status,
 }

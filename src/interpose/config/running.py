@@ -25,8 +25,8 @@ from interpose.engine.narration import Narration
 from interpose.engine.pace import Timeouts
 from interpose.engine.proxy_line_step import ProxyLineStep
 from interpose.engine.serve import HttpServer
+from interpose.engine.serving import Render
 from interpose.filters.access_log import AccessLog
-from interpose.filters.error_answer import ErrorAnswer
 from interpose.filters.meter import Meter
 from interpose.filters.overload import overloaded
 from interpose.filters.recorder import Recorder
@@ -175,7 +175,7 @@ class HttpChain(NamedTuple):
 
     name: str
     handler: Handler
-    render: ErrorAnswer
+    render: Render
     parser: HeadParser
     entry: Entry
     access_log: AccessLog | None

@@ -9,7 +9,18 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from interpose.config import access, authentication, blocklists, compression, desk, firewall, metering, routing
+from interpose.config import (
+    access,
+    authentication,
+    blocklists,
+    compression,
+    desk,
+    error_pages,
+    experiments,
+    firewall,
+    metering,
+    routing,
+)
 from interpose.config.authentication_tables import of_listener as authentication_of
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.certificates import client_fields_step, tls_steps
@@ -33,6 +44,7 @@ from interpose.filters.allow import Allow, AllowOptions
 from interpose.filters.authentication.filter import Authentication
 from interpose.filters.destination import Destination, DestinationOptions
 from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
+from interpose.filters.error_pages import OwnErrors
 from interpose.filters.faults import Faults
 from interpose.filters.forwarding import Forwarding, ForwardingOptions
 from interpose.filters.limits import Limit, LimitOptions
@@ -72,8 +84,8 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
     if is_proxy:
         steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
-    before, behind = authentication.listener_steps(config, listener, parts, error_answer(config, listener))
-    steps += before
+    first_who = len(steps)
+    steps += authentication.listener_steps(config, listener, parts, error_answer(config, listener))
     steps += access.steps_of(config, listener, parts)
     steps += blocklists.steps_of(config, listener, parts, error_answer(config, listener))
     if limits.max_body_bytes or limits.max_exchanges_per_client:
@@ -95,8 +107,8 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     )
     trusts = f"trusts {', '.join(listener.trusted)}" if listener.trusted else "trusts nobody"
     detail = f"Via {way.pseudonym}" if is_proxy else f"Via {way.pseudonym}, X-Forwarded-*, Forwarded; {trusts}"
-    steps.append(Step(Phase.ADMIT, "forwarding", detail, lambda: Forwarding(way)))
-    steps += behind
+    place = first_who if authentication.is_told_by_fields(config, listener) else len(steps)
+    steps.insert(place, Step(Phase.ADMIT, "forwarding", detail, lambda: Forwarding(way)))
     steps += client_fields_step(config, listener, parts)
     if is_proxy:
         steps.append(destination_step(config, listener))
@@ -145,7 +157,8 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         make = partial(compression.compression_filter, config, options, cache, parts, reads=reads)
         steps.append(Step(Phase.SHAPE, "compression", compression.in_words(options, reads=reads), make))
     if route is not None:  # what stands behind them in their phase sees what the server will
-        steps = routing.edit_steps(route) + steps
+        steps = experiments.steps_of(config, route, parts) + steps
+        steps = error_pages.intercepting_steps(config, listener, route) + routing.edit_steps(route) + steps
     return sorted(steps, key=lambda step: step.phase)
 
 
@@ -197,10 +210,11 @@ def is_loopback_only(listener: Listener) -> bool:
     return address.is_unix or address.is_loopback
 
 
-def error_answer(config: Config, listener: Listener) -> ErrorAnswer:
+def error_answer(config: Config, listener: Listener) -> ErrorAnswer | OwnErrors:
     """What makes the answers that tell clients about failures. A gateway does not name its servers to the world."""
     show_detail = listener.role in OPEN_ROLES or is_loopback_only(listener)
-    return ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym, show_detail=show_detail))
+    answer = ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym, show_detail=show_detail))
+    return error_pages.with_pages(config, listener, answer)
 
 
 def setup_page(config: Config, listener: Listener) -> SetupPage:

@@ -33,11 +33,12 @@ class ResponseSize:
     def _judged(self, exchange: Exchange, answered: Answered) -> Answered:
         response = answered.response
         body = response.body
-        if body.length is None:
-            response.body = body.map(self._counted(exchange))
-        elif body.length > self._limit:
+        length = len(body.arrived) if body.length is None else body.length
+        if length > self._limit:
             body.close()
             raise self._refused(exchange)
+        if body.length is None:
+            response.body = body.map(self._counted(exchange))
         return answered
 
     def _counted(self, exchange: Exchange) -> Transform:

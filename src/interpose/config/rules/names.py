@@ -55,6 +55,7 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
     users = (
         ("route", config.routes),
         ("script", config.scripts),
+        ("error_page", config.error_pages),
         ("access", config.access),
         ("blocklist", config.blocklists),
         ("hold", config.holds),
