@@ -36,26 +36,30 @@ if TYPE_CHECKING:
 log = logging.getLogger("interpose")
 
 
-def listener_steps(config: Config, listener: Listener, parts: Parts, render: Render) -> tuple[list[Step], list[Step]]:
-    """The filters of a listener: those before the fields about the client are seen to, and those behind.
+def is_told_by_fields(config: Config, listener: Listener) -> bool:
+    """Whether who is asked about requests of this listener hears who the client is from the fields of a request.
 
-    A service is asked behind, on a gateway: it may set such fields itself, and believes them. On a proxy everybody is
-    asked before, because credentials for the proxy go no further.
+    Those have to be seen to before: on a gateway. On a proxy everybody is asked first, because credentials for the
+    proxy go no further, and only the connection is believed.
     """
     tables = of_listener(config, listener)
-    is_proxy = listener.role in OPEN_ROLES
+    return listener.role not in OPEN_ROLES and any(table.kind == "forward" for table in tables)
+
+
+def listener_steps(config: Config, listener: Listener, parts: Parts, render: Render) -> list[Step]:
+    """The filters of a listener: who it is, and before it what keeps fields that services set from being invented, on
+    any route."""
+    tables = of_listener(config, listener)
     of_routes = [table for route in routes_of(config, listener) for table in named(config, route.authentication)]
-    names = owned_by([*tables, *of_routes])
     steps = []
-    if names:
+    if names := owned_by([*tables, *of_routes]):
         detail = f"nobody else sets {', '.join(names)}"
         steps.append(Step(Phase.ADMIT, "claimed fields", detail, partial(ClaimedFields, names)))
-    if not tables:
-        return steps, []
-    is_late = not is_proxy and any(table.kind == "forward" for table in tables)
-    make = partial(asked, config, tables, parts, render, proxy=is_proxy, is_behind=is_late)
-    step = Step(Phase.ADMIT, "auth", in_words(tables), make)
-    return (steps, [step]) if is_late else ([*steps, step], [])
+    if tables:
+        is_proxy, is_behind = listener.role in OPEN_ROLES, is_told_by_fields(config, listener)
+        make = partial(asked, config, tables, parts, render, proxy=is_proxy, is_behind=is_behind)
+        steps.append(Step(Phase.ADMIT, "auth", in_words(tables), make))
+    return steps
 
 
 def route_steps(config: Config, route: Route, parts: Parts, render: Render) -> list[Step]:

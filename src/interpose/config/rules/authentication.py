@@ -29,6 +29,8 @@ KINDS_OF = {
 }
 """The keys that only some kinds have."""
 
+_OURS = HOP_BY_HOP | {b"host", b"proxy-authorization", b"via", b"forwarded", b"x-real-ip"}
+_OURS |= {b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"}
 NEEDED = {"passwords": "file", "forward": "url", "script": "script"}
 
 
@@ -56,8 +58,8 @@ def _each_has_what_it_needs(config: Config) -> Iterator[Breach]:
             message = "has only algorithms with a secret, and what stands at a URL is none; use jwks_file"
             yield Breach(f"{where}.algorithms", ABSENT, message, (f"{where}.jwks_url",))
         for number, name in enumerate(table.response_fields, 1):
-            if name.lower().encode() in HOP_BY_HOP | {b"host", b"proxy-authorization"}:
-                message = "is a field of the connection or of the request's way, which nobody else may set"
+            if name.lower().encode() in _OURS:
+                message = "is a field of the connection or of the request's way, which Interpose writes itself"
                 yield Breach(f"{where}.response_fields[{number}]", name, message)
 
 
