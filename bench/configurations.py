@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
+from bench import firewall
 from bench.origin import nginx_user, program
 from bench.peers import ROOT, Peer, Role, Setup
 
 _NGINX = """\
-daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log stderr error; {user}
+{modules} daemon off; worker_processes {workers}; pid {directory}/nginx.pid; error_log stderr error; {user}
 events {{ worker_connections 8192; }}
 http {{
   access_log {log} combined; keepalive_requests 1000000000; keepalive_timeout 300s; client_max_body_size 0;
@@ -27,7 +28,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} {tls} backlog=4096; {certificate}
     location / {{
-      proxy_pass http://origin; proxy_http_version 1.1; {cache}
+      proxy_pass http://origin; proxy_http_version 1.1; {cache} {firewall}
       proxy_set_header Connection ""; proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
     }}
@@ -75,7 +76,14 @@ def _nginx(path: str, setup: Setup) -> list[str]:
             "certificate": certificate,
             "cache": _NGINX_CACHE if keeps else _NGINX_GZIP if setup.role is Role.COMPRESSING else "",
             "cache_path": cache_path,
+            "workers": "1",
+            "modules": "",
+            "firewall": "",
         }
+        if setup.role is Role.FIREWALL:  # as many as Interpose has firewall processes
+            more["workers"] = "2"
+            more["modules"] = f"load_module {firewall.NGINX_MODULE};"
+            more["firewall"] = f"modsecurity on; modsecurity_rules_file {firewall.rules_file(setup.directory)};"
         config.write_text(_NGINX.format(**values, **more, user=nginx_user()))
     return [path, "-p", str(setup.directory), "-e", "stderr", "-c", str(config)]
 
@@ -296,6 +304,11 @@ def _interpose_recording(path: str, setup: Setup, journal: str = "[journal]") ->
 def _interpose(path: str, setup: Setup) -> list[str]:
     if setup.role is Role.RECORDING:
         return _interpose_recording(path, setup)
+    if setup.role is Role.FIREWALL:
+        config = setup.directory / "interpose.toml"
+        values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}
+        config.write_text(firewall.INTERPOSE.format(**values, upstream=setup.upstream))
+        return [path, "run", str(config)]
     if setup.role in (Role.CACHE, Role.DISK_CACHE):
         config = setup.directory / "interpose.toml"
         values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}

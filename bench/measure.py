@@ -66,7 +66,8 @@ class Bench:
         return load.wrk(
             answering.setup.port,
             self._target(role, path, self.origin),
-            host=f"127.0.0.1:{self.origin}",
+            # The rule set has something against addresses in Host.
+            host="www.example.org" if role is Role.FIREWALL else f"127.0.0.1:{self.origin}",
             directory=self.directory,
             connections=connections,
             seconds=seconds,

@@ -65,6 +65,7 @@ BARS = (
     Bar("datagrams", "nginx", bar=2.0),
     Bar("tls-1k", "nginx", bar=1.8, hope=1.2),
     Bar("hit-1k", "nginx", bar=1.0, hope=0.8),
+    Bar("firewall-1k", "nginx", bar=1.3),
     Bar("hit-1k", "varnish", bar=1.0, hope=0.8),
     Bar("hit-1k-disk", "nginx", bar=1.3, hope=1.0),
     Bar("hit-1m", "nginx", bar=1.0),

@@ -141,6 +141,13 @@ WORKLOADS: dict[str, Workload] = {
             MS_PER_MIB,
             compressing.compressed,
         ),
+        Workload(
+            "firewall-1k",
+            "gateway, 1 KiB, inspected by the Core Rule Set at paranoia 1 (nginx: in two workers)",
+            ("nginx", INTERPOSE),
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.FIREWALL),
+        ),
         Workload("idle", "idle connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.GATEWAY)),
         Workload("idle-tls", "idle TLS connection", GATEWAYS, KIB_EACH, partial(measure.idle, role=Role.TLS_GATEWAY)),
         Workload("slow-reader", "slow reader of 64 MiB", GATEWAYS, KIB_EACH, partial(measure.held, upload=False)),
