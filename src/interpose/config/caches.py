@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from interpose.config.cache_model import Cache
+from interpose.config.experiments import choose_answers
 from interpose.config.model import NO_CACHE, Config, Listener, Route
 from interpose.config.parts import Parts
 from interpose.config.routing import realm_of
@@ -76,6 +77,7 @@ def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route 
         name=config.process.pseudonym,
         is_gateway=listener.role == "gateway",
         trusts=bool(listener.trusted),
+        has_variants=choose_answers(config, route),
         realm=realm_of(route),
         keys_host=route is not None and route.rewrite is not None and bool(route.rewrite.host),
     )

@@ -26,7 +26,7 @@ from interpose.console.exposition import exposition
 from interpose.console.monitor import monitor
 from interpose.console.news import HoldNews, SpoolNews
 from interpose.console.overview import Overview
-from interpose.console.services import Records, Services
+from interpose.console.services import Experiments, Records, Services
 from interpose.core.hold import HeldMessage
 from interpose.core.journal import Summary
 from interpose.engine.supervisor import say_ready
@@ -90,6 +90,7 @@ class Front:
                 records=records,
                 replay=self._replay,
                 review=None if office.desk is None else Review(office.desk),
+                experiments=self._experiments(),
                 spools=[Spool(one.spool.dir) for one in office.config.listeners if one.spool is not None],
                 overview=self._overview,
                 events=self._events,
@@ -97,6 +98,14 @@ class Front:
                 metrics=lambda: exposition(instance.status(), instance.tallies()),
             )
         return self._services
+
+    def _experiments(self) -> Experiments | None:
+        """What keeps the books of experiments, its decisions effective from now on."""
+        service: Any = self._office.services.get("experiments")
+        if service is not None:
+            service.apply = self._live_faults.again
+        experiments: Experiments | None = service
+        return experiments
 
     def serve_control(self, instance: Any, sock: Any) -> ControlServer:
         """What serves the control socket of `instance`."""

@@ -99,7 +99,7 @@ def supervise(
 
 def keeps_anything(config: Config) -> bool:
     """Whether the supervisor has to keep or show something for its workers: loading what it takes delays the start."""
-    tables = (config.journal, config.console, config.metrics, config.acme)
+    tables = (config.journal, config.console, config.metrics, config.acme, config.experiments or None)
     has_spool = any(listener.spool is not None for listener in config.listeners)
     has_holds = config.holds or config.blocklists or any(rule.action == "hold" for rule in config.access)
     return bool(any(table is not None for table in tables) or has_holds or config.scripts or has_spool or config.experiments)
@@ -119,6 +119,13 @@ def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any,
         return front
 
     return Office(config, make_front), lambda instance, sock: front.serve_control(instance, sock)
+
+
+def _planned_with_experiments() -> Callable[[Config], Plan]:
+    """What plans configurations with what was decided of their experiments."""
+    from interpose.config.live_experiments import LiveExperiments
+
+    return LiveExperiments(plan_of).plan_of
 
 
 def plan_of(config: Config) -> Plan:

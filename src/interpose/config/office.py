@@ -213,6 +213,10 @@ def services_of(config: Config) -> dict[str, Service]:
         from interpose.config.blocklist_keeper import BlockListKeeper
 
         services["blocklist"] = BlockListKeeper(config)
+    if config.experiments:
+        from interpose.config.experiment_service import ExperimentService
+
+        services["experiments"] = ExperimentService(config)
     if config.acme is not None:
         from interpose.config.acme import AcmeService
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from interpose.engine.client import UpstreamClient
 from interpose.engine.courier import Courier
@@ -18,12 +18,20 @@ from interpose.engine.narration import Narration
 from interpose.engine.service_client import ServiceClient
 from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
+from interpose.filters.experiment.notebook import Notebook
 from interpose.filters.firewall.pool import Pool
 from interpose.net.resolve import Resolver
 from interpose.storage.line_writer import LineWriter
 
 LAST_LINES_S = 0.2
 """How long the last lines of a log are waited for at the very end."""
+
+
+class Closed(Protocol):
+    """What has to be closed."""
+
+    async def close(self) -> None:
+        """Let go of what it has."""
 
 
 class Retired:
@@ -37,6 +45,7 @@ class Retired:
         self._keepers: list[Keeper] = []
         self._couriers: list[Courier] = []
         self._pools: list[Pool] = []
+        self._notebooks: list[Notebook] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._services: weakref.WeakSet[ServiceClient] = weakref.WeakSet()
 
@@ -63,6 +72,8 @@ class Retired:
                 self._couriers.append(part)
             elif isinstance(part, Pool):
                 self._pools.append(part)
+            elif isinstance(part, Notebook):
+                self._notebooks.append(part)
 
     @property
     def open_connections(self) -> int:
@@ -91,7 +102,7 @@ class Retired:
             self._close_soon(unused)
             self._keepers = [keeper for keeper in self._keepers if keeper not in unused]
 
-    def _close_soon(self, parts: Iterable[Resolver | Keeper | Courier | Pool]) -> None:
+    def _close_soon(self, parts: Iterable[Closed]) -> None:
         closing = asyncio.get_running_loop().create_task(_close_all(parts))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -101,7 +112,7 @@ class Retired:
         loop = asyncio.get_running_loop()
         for client in list(self._clients):
             client.close()
-        await _close_all([*self._couriers, *self._keepers, *self._resolvers, *self._pools])
+        await _close_all([*self._couriers, *self._keepers, *self._resolvers, *self._pools, *self._notebooks])
         await asyncio.gather(*self._closing)
         writers = [writer for writer, _ in self._writers]
         for writer in writers:
@@ -112,12 +123,13 @@ class Retired:
         while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.005)
         self._resolvers, self._writers, self._keepers, self._couriers, self._pools = [], [], [], [], []
+        self._notebooks = []
 
     def _close_writer(self, writer: LineWriter) -> None:
         writer.close(wait_s=0)
         self.dropped_lines += writer.dropped
 
 
-async def _close_all(parts: Iterable[Resolver | Keeper | Courier | Pool]) -> None:
+async def _close_all(parts: Iterable[Closed]) -> None:
     for part in parts:
         await part.close()

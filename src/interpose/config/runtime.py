@@ -18,6 +18,7 @@ from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
 from interpose.config.datagrams import Ways, datagram_chain_of
+from interpose.config import experiments
 from interpose.config.desk import holder_of
 from interpose.config.dialling import Dialling
 from interpose.config.faults import connection_chances, faults_total
@@ -107,6 +108,7 @@ class WorkerRuntime:
         check_descriptors(config)
         if config.holds or access.holds(config) or config.scripts or any(route.scripts for route in config.routes):
             holder_of(config, self._parts, self._calls)
+        experiments.notebook_of(config, self._parts, self._calls)
         self._records = self._parts.get(Records, None, lambda: Records(self._calls))
         self._counts = self._parts.get(Counts, None, Counts)
         means = build.Means(
@@ -314,6 +316,7 @@ class WorkerRuntime:
             "faults_total": faults_total(self._parts),
             **certificates.counters(self._parts),
             **cache_counters(self._parts.every(Keeper)),
+            **experiments.counters(self._parts),
             **firewall.counters(self._parts),
             **interception.interception_counters(self._parts),
             "records_total": float(self._records.total),

@@ -42,6 +42,7 @@ _OFF: Final = {
     "access": "The rules of this instance cannot be asked about.",
     "upstreams": "The upstreams of this instance cannot be asked about.",
     "interception": "This instance cannot be asked about interception.",
+    "experiments": "This instance has no experiments. Give it an `[[experiment]]` table, and start it anew.",
     "faults": "The faults of this instance cannot be changed while it runs.",
 }
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
@@ -88,6 +89,10 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
         groups.append(caches_group(services.caches))
     if services.access is not None:
         groups.append(rules_group(services.access))
+    if services.experiments is not None:
+        from interpose.console.experiments import experiments_group
+
+        groups.append(experiments_group(services.experiments))
     if services.upstreams is not None:
         groups.append(upstreams_group(services.upstreams))
     if services.certificates is not None:

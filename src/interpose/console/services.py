@@ -13,6 +13,8 @@ from interpose.console.events import Events
 
 if TYPE_CHECKING:  # the control socket of an instance that keeps nothing starts without loading any of it
     from interpose.console.overview import Overview
+    from interpose.core.experiment.deciding import Action
+    from interpose.core.experiment.view import ExperimentView
     from interpose.core.hold import HeldMessage
     from interpose.core.journal import Summary
     from interpose.storage.desk.review import Review
@@ -120,6 +122,24 @@ class Upstreams(Protocol):
         """Let one get no new requests, or get them again."""
 
 
+class Experiments(Protocol):
+    """The books of experiments. LookupError for what is not there, ValueError for what cannot be: sentences."""
+
+    async def listed(self) -> Sequence[ExperimentView]:
+        """Every experiment."""
+
+    async def shown(self, name: str) -> ExperimentView:
+        """One of them."""
+
+    async def decide(
+        self, name: str, action: Action, *, variant: str = "", who: str = "", why: str = ""
+    ) -> ReloadResult:
+        """Pause it, resume it, promote a variant, roll it back."""
+
+    async def post(self, name: str, goal: str, unit: str, value: float = 1.0) -> bool:
+        """Note that a unit has come to a goal; whether it takes part."""
+
+
 class Replayed(Protocol):
     """What came of a request that was sent again: the status of its answer, or the failure."""
 
@@ -169,6 +189,7 @@ class Services:
     records: Records | None = None
     replay: Replay | None = None
     review: Review | None = None
+    experiments: Experiments | None = None
     spools: Sequence[Spool] | None = None
     overview: Overview | None = None
     events: Events = field(default_factory=Events)

@@ -8,8 +8,8 @@ Paused and rolled back differ in nothing but why: nobody takes part, and everybo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,6 +17,16 @@ from interpose.core.experiment.policy import Decision
 from interpose.core.experiment.report import Report
 
 Phase = Literal["running", "paused", "promoted", "rolled back"]
+Action = Literal["pause", "resume", "promote", "roll back"]
+"""What somebody may do with an experiment."""
+
+PHASES: Final[Mapping[Action, Phase]] = {
+    "pause": "paused",
+    "resume": "running",
+    "promote": "promoted",
+    "roll back": "rolled back",
+}
+"""What comes of it."""
 
 BY_ITSELF = "interpose"
 

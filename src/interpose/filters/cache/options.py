@@ -101,3 +101,6 @@ class CacheOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     trusts: bool = False
     """Whether there are clients whose word about the way of a request is passed on."""
+
+    has_variants: bool = False
+    """Whether filters above choose between answers (`Exchange.representation`)."""

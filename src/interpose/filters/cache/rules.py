@@ -97,7 +97,8 @@ class Rules:
         self.default = Way(options)
         self._rules = [(_Matcher(rule), Way(options, rule)) for rule in options.rules]
         ways = [self.default, *(way for _, way in self._rules)]
-        self.keys_are_plain = all(way.is_plain for way in ways) and not options.trusts and not options.realm
+        has_one_key = not options.trusts and not options.realm and not options.has_variants
+        self.keys_are_plain = all(way.is_plain for way in ways) and has_one_key
         """Whether a target has one key and no more."""
 
     def way_of(self, request: Request) -> Way:
@@ -110,13 +111,14 @@ class Rules:
     def key_of(self, exchange: Exchange, request: Request, way: Way) -> bytes:
         """What the answer to a GET like this is stored under."""
         target = request.target
-        if way.is_plain and not self._trusts and not self._realm:
+        if way.is_plain and not self._trusts and not self._realm and not exchange.representation:
             came_as_told = not self._is_gateway or (target[1] == "https") is (exchange.tls is not None)
             if came_as_told:
                 return way.key_of(target)
         additions: list[tuple[str, str]] = [("route", self._realm)] if self._realm else []
         if self._keys_host:
             additions.append(("asked-host", request.fields.get("X-Forwarded-Host", "")))
+        additions += exchange.representation
         if not way.is_plain:
             lines = request.fields.lines
             additions += [(name, _text(request.fields.get(key.decode("latin-1")))) for name, key in way.key_fields]

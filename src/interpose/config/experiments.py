@@ -1,0 +1,168 @@
+"""From the `[[experiment]]` tables to designs, to the filter of a route, and to what a worker notes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from interpose.config.experiment_texts import levels_of
+from interpose.config.model import Config, Route
+from interpose.config.parts import Parts
+from interpose.config.step import Step
+from interpose.core.experiment.design import Design, Factor, Level, Levels, Rival, named
+from interpose.core.handler import Filter, Handler, Phase
+from interpose.core.query import Matcher, compile_query, parse
+from interpose.engine.calls import Calls
+from interpose.engine.switch import Switch
+from interpose.filters.experiment.choosing import Choosing
+from interpose.filters.experiment.filter import Experiments
+from interpose.filters.experiment.notebook import Notebook
+from interpose.filters.experiment.options import Experiment
+from interpose.filters.experiment.trial import Trial, goal_rules
+
+LEAST_SECRET: Final = 16
+_SECRET: Final = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+def design_of(options: Experiment, every: tuple[Experiment, ...]) -> Design:
+    """What decides who gets which variant of one of the experiments."""
+    layer = None
+    if options.layer:
+        layer = options.layer, tuple(Rival(one.name, one.layer_weight) for one in every if one.layer == options.layer)
+    factors = tuple(
+        Factor(factor.name, tuple(Level(level.name, level.weight) for level in factor.levels))
+        for factor in options.factors
+    )
+    return Design(
+        name=options.name,
+        salt=salt_of(options),
+        factors=factors,
+        listed=tuple((ordered(levels_of(one.levels), factors), one.weight) for one in options.variants),
+        share=options.share,
+        holdout=options.holdout,
+        layer=layer,
+        promoted=ordered(levels_of(options.promoted), factors) if options.promoted else (),
+    )
+
+
+def ordered(levels: Levels, factors: tuple[Factor, ...]) -> Levels:
+    """The levels in the order of the factors."""
+    level_of = dict(levels)
+    return tuple((factor.name, level_of.get(factor.name, "")) for factor in factors)
+
+
+def salt_of(options: Experiment) -> str:
+    """The salt, which is the name where none is given."""
+    return options.salt or options.name
+
+
+def is_on(options: Experiment, route: Route) -> bool:
+    """Whether clients get variants on the route."""
+    return not options.paused and (not options.routes or route.name in options.routes)
+
+
+def steps_of(config: Config, route: Route, parts: Parts) -> list[Step]:
+    """The filter of a gateway's route, where there is any experiment."""
+    if not config.experiments:
+        return []
+    here = [one for one in config.experiments if is_on(one, route)]
+    others = [one for one in config.experiments if not one.paused and one not in here and one.goals]
+    words = [_in_words(one) for one in here] + [f"goals of {one.name}" for one in others]
+    detail = "; ".join(words) or "takes off what clients say of experiments"
+    return [Step(Phase.EDIT, "experiments", detail, partial(_filter, config, route, parts))]
+
+
+def _in_words(options: Experiment) -> str:
+    if options.promoted:
+        return f"{options.name}: {options.promoted} for all"
+    part = f"{100 * options.share:g} % of {options.unit}s"
+    return f"{options.name}: {', '.join(factor.name for factor in options.factors)}, {part}"
+
+
+def _filter(config: Config, route: Route, parts: Parts) -> Filter:
+    trials = []
+    for options in config.experiments:
+        exposes = is_on(options, route)
+        if options.paused or not (exposes or options.goals or options.post_path):
+            continue
+        design = design_of(options, config.experiments)
+        page = _notebook(parts).page(options.name, design.salt)
+        page.begin({variant.name: variant.share for variant in design.variants}, options.max_units)
+        goals = goal_rules(options, [_matcher(goal.when) for goal in options.goals])
+        audience, choosing = _matcher(options.when), _choosing(options)
+        trials.append(Trial(options, design, page, exposes=exposes, audience=audience, goals=goals, choosing=choosing))
+    return Experiments(trials, [one.name for one in config.experiments], asyncio.get_running_loop())
+
+
+def _notebook(parts: Parts) -> Notebook:
+    (notebook,) = parts.every(Notebook)
+    return notebook
+
+
+def _matcher(when: str) -> Matcher | None:
+    return compile_query(parse(when)) if when else None
+
+
+def _choosing(options: Experiment) -> Choosing | None:
+    if not options.testers_from and options.testers_key_file is None:
+        return None
+    return Choosing(options.name, options.testers_from, _secret(options.testers_key_file))
+
+
+def _secret(file: str | None) -> bytes:
+    """The secret of testers. ValueError, a sentence, when the file has none that will do."""
+    if file is None:
+        return b""
+    try:
+        secret = Path(file).read_text("ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{file} cannot be read as a secret: {error}.") from None
+    if len(secret) < LEAST_SECRET or _SECRET.fullmatch(secret) is None:
+        raise ValueError(f"{file} must hold {LEAST_SECRET} letters, digits, '.', '_', '~' and '-' at least.")
+    return secret.encode()
+
+
+# --- what workers have besides ----------------------------------------------------------------------------------------
+
+
+def notebook_of(config: Config, parts: Parts, calls: Calls) -> None:
+    """Have a notebook among the parts, where there are experiments."""
+    if config.experiments:
+        parts.get(Notebook, None, lambda: Notebook(calls.ask))
+
+
+def counters(parts: Parts) -> dict[str, float]:
+    """Counts for the status."""
+    notebooks = parts.every(Notebook)
+    return {"experiment_notes_dropped_total": float(sum(one.dropped for one in notebooks))} if notebooks else {}
+
+
+def upstreams_of(config: Config, route: Route) -> set[str]:
+    """The upstreams that a variant may choose on a route, besides the route's own."""
+    levels = [
+        level
+        for options in config.experiments
+        if is_on(options, route)
+        for factor in options.factors
+        for level in factor.levels
+    ]
+    return {level.upstream for level in levels if level.upstream}
+
+
+def switched(end: Handler, others: Mapping[str, Handler]) -> Handler:
+    """The end of a route, with others that a variant may choose instead."""
+    return Switch(end, others) if others else end
+
+
+def choose_answers(config: Config, route: Route | None) -> bool:
+    """Whether the answers of a route depend on variants, as far as a cache is concerned."""
+    return route is not None and any(is_on(options, route) for options in config.experiments)
+
+
+def variants_in_words(options: Experiment, every: tuple[Experiment, ...]) -> list[str]:
+    """The names of the variants."""
+    return [named(variant.levels) for variant in design_of(options, every).variants]
