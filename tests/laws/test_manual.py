@@ -73,11 +73,16 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         "Listener.address",
         "Listener.role",
         "Upstream.name",
-        "Upstream.servers",
         "UpstreamServer.address",
         "Script.file",
         "Cache.name",
         "Fault.kind",
+        "CorsOptions.origins",
+        "ErrorPage.file",
+        "ErrorPage.status",
+        "FieldEdit.name",
+        "FilesOptions.root",
+        "Redirect.to",
     }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from interpose.config.cache_model import Cache
 from interpose.config.experiments import choose_answers
 from interpose.config.model import NO_CACHE, Config, Listener, Route
 from interpose.config.parts import Parts
+from interpose.config.redis_url import secret_of
 from interpose.config.routing import realm_of
 from interpose.core.handler import Filter
 from interpose.filters.cache.filter import Cache as CacheFilter
@@ -25,12 +25,13 @@ from interpose.storage.redis_place import place_of
 from interpose.storage.store import Store
 from interpose.storage.tiers import Tiers
 
-LEAST_SECRET_BYTES = 16
 REDIS_PORT = 6379
 
 
 def cache_of(config: Config, listener: Listener, route: Route | None) -> Cache | None:
-    """The cache of a route of a listener; None when it has none."""
+    """The cache of a route of a listener; None when it has none, and where no server is asked."""
+    if route is not None and not route.upstream:
+        return None
     name = (route.cache if route is not None else "") or listener.cache
     if name in ("", NO_CACHE):
         return None
@@ -52,7 +53,8 @@ def cache_in_words(cache: Cache, route: Route | None) -> str:
 def redis_addresses(config: Config) -> list[SocketAddress]:
     """Where the caches' servers are, as far as that is written as an address: no client is to be led there."""
     found: list[SocketAddress] = []
-    for parts in [urlsplit(cache.redis) for cache in config.caches if cache.redis]:
+    limits = [config.limit_redis.url] if config.limit_redis is not None else []
+    for parts in map(urlsplit, [*(cache.redis for cache in config.caches if cache.redis), *limits]):
         hosts = ("127.0.0.1", "::1") if parts.hostname == "localhost" else (parts.hostname or "",)
         found += [SocketAddress(host, parts.port or REDIS_PORT) for host in hosts if ip_address(host) is not None]
     return found
@@ -116,23 +118,9 @@ def store_of(cache: Cache, rules: Sequence[CacheRule] = ()) -> Store:
         keep = seconds_to_keep(_policies(cache, rules))
         return Tiers(
             MemoryStore(cache.memory_bytes),
-            RedisStore(options, _secret(cache), cache.name, matcher, keep, **most),
+            RedisStore(options, secret_of(cache.redis, cache.redis_key_file), cache.name, matcher, keep, **most),
         )
     return MemoryStore(cache.memory_bytes, cache.max_object_bytes or None)
-
-
-def _secret(cache: Cache) -> bytes:
-    """What all machines know that share a cache in Redis. ValueError when the file has too little of it."""
-    if cache.redis_key_file is None:
-        parts = urlsplit(cache.redis)
-        return f"{parts.username or ''}:{parts.password or ''}".encode()
-    try:
-        secret = Path(cache.redis_key_file).read_bytes().strip()
-    except OSError as error:
-        raise ValueError(f"{cache.redis_key_file} cannot be read: {error.strerror}.") from None
-    if len(secret) < LEAST_SECRET_BYTES:
-        raise ValueError(f"{cache.redis_key_file} holds {len(secret)} bytes; a key has {LEAST_SECRET_BYTES} at least.")
-    return secret
 
 
 def _policies(cache: Cache, rules: Sequence[CacheRule]) -> list[Policy]:

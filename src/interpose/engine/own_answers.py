@@ -70,6 +70,8 @@ class Redirection:
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
         """See `core.handler.Handler`."""
         location = self._path.fill(exchange, request, _in_location)
+        if location.startswith("//"):  # where what was filled in is empty; it would be a host
+            location = f"/{location.lstrip('/')}"
         queries = [] if self._query is None else [self._query.fill(exchange, request, in_query)]
         if self._keeps_query and request.target.query:
             queries.append(request.target.query)

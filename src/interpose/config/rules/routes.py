@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from interpose.config.model import Config
+from interpose.config.model import NO_CACHE, Config
 from interpose.config.problem import ABSENT, shown
 from interpose.config.route_model import Route
 from interpose.config.rules.breach import Breach, Rule, either, numbered
@@ -49,6 +49,9 @@ def _routes_have_one_end(config: Config) -> Iterator[Breach]:
         given = [key for key in ENDS if getattr(route, key)]
         if len(given) > 1:
             yield Breach(where, ABSENT, f"has both {given[0]} and {given[1]}; keep one", needs)
+        elif given != ["upstream"] and route.cache not in ("", NO_CACHE):
+            message = "keeps what servers answer, and this route asks none; take it away"
+            yield Breach(f"{where}.cache", route.cache, message, needs)
         elif not given:
             yield Breach(where, ABSENT, f"leads nowhere; give {either(ENDS)}", needs)
 
