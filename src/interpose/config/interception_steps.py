@@ -10,8 +10,10 @@ from interpose.config.interception import interception_in_words, is_intercepted,
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
 from interpose.config.step import Step
-from interpose.core.handler import Filter, Phase
+from interpose.core.handler import Filter, Handler, Phase
+from interpose.core.target import Authority
 from interpose.filters.inside import Inside, OutsideOnly
+from interpose.net.address import parse_address
 
 
 def interception_steps(config: Config, listener: Listener, parts: Parts) -> list[Step]:
@@ -27,6 +29,18 @@ def asked_outside(config: Config, listener: Listener, steps: list[Step]) -> list
     if not is_intercepted(config, listener):
         return steps
     return [step._replace(make=partial(_outside, step.make)) if step.name == "auth" else step for step in steps]
+
+
+def with_certificate(config: Config, listener: Listener, parts: Parts, page: Handler) -> Handler:
+    """A page of a proxy about itself, beside which there is the certificate that its clients have to trust."""
+    if not is_intercepted(config, listener):
+        return page
+    from interpose.filters.certificate_page import CertificatePage, Trusted
+
+    ours, address = leaves(config, parts).authority, parse_address(listener.address)
+    own = Authority("localhost" if address.is_unix else address.host, address.port or None)
+    trusted = Trusted(ours.name, ours.pem, ours.der, ours.expires, ours.fingerprint, ours.permitted)
+    return CertificatePage(trusted, own, page)
 
 
 def _inside(config: Config, parts: Parts) -> Filter:

@@ -18,6 +18,7 @@ from interpose.config import (
     error_pages,
     experiments,
     firewall,
+    limiting,
     metering,
     routing,
 )
@@ -25,7 +26,8 @@ from interpose.config.authentication_tables import of_listener as authentication
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
 from interpose.config.certificates import client_fields_step, tls_steps
 from interpose.config.faults import exchange_chances, in_words
-from interpose.config.interception_steps import asked_outside, interception_steps
+from interpose.config.interception import is_intercepted
+from interpose.config.interception_steps import asked_outside, interception_steps, with_certificate
 from interpose.config.model import (
     OPEN_ROLES,
     Config,
@@ -83,11 +85,13 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
         networks = listener.allow_from
         steps.append(Step(Phase.ADMIT, "allow", ", ".join(networks), lambda: Allow(AllowOptions(allow_from=networks))))
     if is_proxy:
-        steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", lambda: OwnPage(setup_page(config, listener))))
+        make = partial(own_page, config, listener, parts)
+        steps.append(Step(Phase.ADMIT, "own page", "/ and /proxy.pac", make))
     first_who = len(steps)
     steps += authentication.listener_steps(config, listener, parts, error_answer(config, listener))
     steps += access.steps_of(config, listener, parts)
     steps += blocklists.steps_of(config, listener, parts, error_answer(config, listener))
+    steps += limiting.steps_of(config, listener, parts, error_answer(config, listener))
     if limits.max_body_bytes or limits.max_exchanges_per_client:
         options = LimitOptions(
             max_body_bytes=limits.max_body_bytes, max_exchanges_per_client=limits.max_exchanges_per_client
@@ -217,11 +221,17 @@ def error_answer(config: Config, listener: Listener) -> ErrorAnswer | OwnErrors:
     return error_pages.with_pages(config, listener, answer)
 
 
+def own_page(config: Config, listener: Listener, parts: Parts) -> OwnPage:
+    """What answers requests for a proxy itself."""
+    return OwnPage(with_certificate(config, listener, parts, setup_page(config, listener)))
+
+
 def setup_page(config: Config, listener: Listener) -> SetupPage:
     """The page of a proxy about itself."""
     address = parse_address(listener.address)
     options = SetupPageOptions(
         pac_exceptions=listener.pac_exceptions,
+        looks_into_tls=is_intercepted(config, listener),
         asks_for_password=any(one.kind == "passwords" for one in authentication_of(config, listener)),
         pseudonym=config.process.pseudonym,
     )

@@ -51,6 +51,9 @@ NOTE_TLS = """\
 <p class="note">This proxy speaks TLS on the way to you. curl and Chromium can do that; Firefox and the settings of the
 systems only by the automatic configuration.</p>
 """
+NOTE_INTERCEPTION = """\
+<p class="note">It looks into TLS: clients have to trust <a href="/certificate">its certificate</a>.</p>
+"""
 NOTE_PASSWORD = """\
 <p class="note">It asks for a user name and a password: browsers show a dialogue, curl takes <code>-U NAME</code>.</p>
 """
@@ -64,6 +67,9 @@ class SetupPageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     asks_for_password: bool = False
     """Whether the page says that a user name and a password are needed."""
+
+    looks_into_tls: bool = False
+    """Whether the page says that there is a certificate to trust, at `/certificate`."""
 
     pseudonym: str = "interpose"
     """What the page calls the program that serves it."""
@@ -109,6 +115,7 @@ class SetupPage:
         if best_media_type(request.fields.get("Accept"), ("text/plain", "text/html")) != "text/html":
             return answer("text/plain; charset=utf-8", TEXT.substitute(values))
         notes = (NOTE_TLS if scheme == "https" else "") + (NOTE_PASSWORD if self._options.asks_for_password else "")
+        notes += NOTE_INTERCEPTION if self._options.looks_into_tls else ""
         host, port = full
         values |= {"address": str(full), "host": host, "port": str(port), "pseudonym": self._options.pseudonym}
         values |= {"direct": ", ".join(("addresses of your own machine", *self._exceptions[2:]))}
