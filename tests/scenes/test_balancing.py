@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.name_server import SRV, NameServer, Reply
 from tests.support.product import product
 from tests.support.program import NAME, Program, interpose, wait_until
 from tests.support.raw_client import RawClient
@@ -345,3 +346,83 @@ def test_a_server_is_drained_in_all_workers_also_in_those_that_start_later_and_l
 def serving(program: Program) -> list[int]:
     """The processes of the workers that serve."""
     return [worker["pid"] for worker in program.status()["workers"] if worker["state"] == "serving"]
+
+
+def named(name: str) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name.encode())
+
+
+async def asked(address: str, times: int = 1) -> Counter[str]:
+    """What so many requests were answered, each on a connection of its own."""
+    bodies: Counter[str] = Counter()
+    for _ in range(times):
+        async with RawClient(address) as client:
+            client.send(GET)
+            [answer] = await client.answers("GET")
+            bodies[answer.body.decode() if answer.status == 200 else str(answer.status)] += 1
+    return bodies
+
+
+async def test_servers_of_a_service_are_followed_and_those_of_a_higher_priority_come_first() -> None:
+    async with RawOrigin(answering(named("a"))) as a, RawOrigin(answering(named("b"))) as b:
+        first, second = (int(one.address.rpartition(":")[2]) for one in (a, b))
+        services = [(0, 1, first, "one.internal"), (5, 1, second, "two.internal")]
+
+        def answer(name: str, kind: int) -> Reply:
+            if kind == SRV:
+                return Reply(services=tuple(services), ttl=1)
+            return Reply(("127.0.0.1",))
+
+        async with NameServer(answer) as names:
+            tables = {
+                "dns": {"servers": [names.address]},
+                "listener": [{"address": "127.0.0.1:0", "role": "gateway", "upstream": "app"}],
+                "upstream": [{"name": "app", "srv": ["_http._tcp.app.internal"]}],
+            }
+            async with product(config_of(tables, name="gateway")) as running:
+                assert await asked(running.address(), 4) == {"a": 4}
+                del services[0]
+                async with asyncio.timeout(10):
+                    while await asked(running.address()) != {"b": 1}:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+
+
+async def test_a_name_with_several_addresses_is_as_many_servers() -> None:
+    hosts = ["127.0.0.2", "127.0.0.3"]
+    async with RawOrigin(answering(named("a")), host=hosts[0]) as a:
+        port = int(a.address.rpartition(":")[2])
+        async with (
+            RawOrigin(answering(named("b")), host=hosts[1], port=port),
+            NameServer(lambda name, kind: Reply(tuple(hosts))) as names,
+        ):
+            tables = {
+                "dns": {"servers": [names.address]},
+                "listener": [{"address": "127.0.0.1:0", "role": "gateway", "upstream": "app"}],
+                "upstream": [{"name": "app", "servers": [f"app.internal:{port}"], "resolve": "each"}],
+            }
+            async with product(config_of(tables, name="gateway")) as running:
+                async with asyncio.timeout(10):
+                    while len(await asked(running.address(), 4)) < 2:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                assert await asked(running.address(), 4) == {"a": 2, "b": 2}
+
+
+async def test_a_backup_serves_while_nobody_else_can_and_a_mirror_gets_copies() -> None:
+    async with RawOrigin(answering(named("backup"))) as backup, RawOrigin(answering(named("shadow"))) as shadow:
+        main = RawOrigin(answering(named("main")))
+        async with main:
+            upstream = [
+                {"name": "app", "servers": [main.address], "backup": "spare", "mirror": "next", "eject_failures": 1},
+                {"name": "spare", "servers": [backup.address]},
+                {"name": "next", "servers": [shadow.address]},
+            ]
+            listener = {"address": "127.0.0.1:0", "role": "gateway", "upstream": "app"}
+            running = product(config_of({"listener": [listener], "upstream": upstream}, name="gateway"))
+            started = await running.__aenter__()
+            assert await asked(started.address()) == {"main": 1}
+            await shadow.connected()
+            await shadow.connections[0].until(b"Interpose-Mirrored: 1\r\n")
+        try:
+            assert await asked(started.address(), 5) == {"backup": 5}
+        finally:
+            await running.__aexit__(None, None, None)

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-A, AAAA = 1, 28
+A, AAAA, SRV = 1, 28, 33
 SERVFAIL, NXDOMAIN = 2, 3
 
 
@@ -18,6 +18,8 @@ class Reply(NamedTuple):
 
     addresses: tuple[str, ...] = ()
     ttl: int = 60
+    services: tuple[tuple[int, int, int, str], ...] = ()
+    """(SRV) Priority, weight, port and host of each."""
     status: int = 0
     truncated: bool = False
     """(UDP) Say that the answer did not fit."""
@@ -26,7 +28,7 @@ class Reply(NamedTuple):
 
 
 Answer = Callable[[str, int], Reply]
-"""The reply to a question for a name and a type (A or AAAA)."""
+"""The reply to a question for a name and a type (A, AAAA or SRV)."""
 
 
 def _sockets() -> tuple[socket.socket, socket.socket]:
@@ -90,6 +92,8 @@ class NameServer:
             return None
         packed = [ipaddress.ip_address(address).packed for address in reply.addresses]
         packed = [address for address in packed if len(address) == (4 if kind == A else 16)]
+        if kind == SRV:
+            packed = [struct.pack("!HHH", *one[:3]) + _packed_name(one[3]) for one in reply.services]
         cut = reply.truncated and udp
         flags = 0x8180 | reply.status | (0x0200 if cut else 0)
         answers = [] if cut else [b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, reply.ttl, len(a)) + a for a in packed]
@@ -106,6 +110,11 @@ class NameServer:
                     writer.write(struct.pack("!H", len(packet)) + packet)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+
+def _packed_name(name: str) -> bytes:
+    labels = [label.encode("ascii") for label in name.split(".")]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
 class _Udp(asyncio.DatagramProtocol):

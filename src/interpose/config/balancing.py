@@ -15,7 +15,9 @@ from interpose.core.message import Request
 from interpose.engine.group_client import Key
 from interpose.engine.health_checks import CheckOptions
 from interpose.engine.live_group import LiveGroup, LiveOptions
+from interpose.engine.membership import Named, Offered, Source
 from interpose.engine.sticky import Sticky
+from interpose.net.address import ip_address
 from interpose.protocol.cache_key import cookie
 from interpose.upstream.group import Member
 from interpose.upstream.options import GroupOptions
@@ -27,6 +29,9 @@ def is_group(upstream: Upstream) -> bool:
     """Whether there is anything to choose, count or limit: for a lone server there mostly is not, and it costs."""
     return bool(
         len(upstream.servers) > 1
+        or upstream.srv
+        or upstream.resolve == "each"
+        or upstream.backup
         or upstream.max_active
         or upstream.max_active_total
         or upstream.drained
@@ -35,7 +40,7 @@ def is_group(upstream: Upstream) -> bool:
     )
 
 
-def group_of(upstream: Upstream, parts: Parts, now: float) -> LiveGroup:
+def group_of(upstream: Upstream, parts: Parts) -> LiveGroup:
     """The group of an upstream. What is known of its servers lives on across reloads, and so do those that are new to
     nobody: `settle` makes it what a configuration says. ValueError when its secret cannot be read."""
     options = live_options(upstream)
@@ -47,26 +52,29 @@ def group_of(upstream: Upstream, parts: Parts, now: float) -> LiveGroup:
 
     live = parts.get(LiveGroup, upstream.name, make)
     if fresh:
-        live.configure(options, now)
+        live.configure(options)
     return live
 
 
-def settle(config: Config, parts: Parts, now: float) -> None:
+def settle(config: Config, parts: Parts) -> None:
     """(a configuration begins to run) Let its groups be as it says."""
     running = {live.group.name: live for live in parts.every(LiveGroup)}
     for upstream in config.upstreams:
         if upstream.name in running:
-            running[upstream.name].configure(live_options(upstream), now)
+            running[upstream.name].configure(live_options(upstream))
 
 
 def live_options(upstream: Upstream) -> LiveOptions:
     """What the table says, as the group takes it."""
     particular = {origin_of(one.address): one for one in upstream.particulars}
-    members = []
+    members: list[Source] = []
     for origin in dict.fromkeys(origin_of(server) for server in upstream.servers):
         one = particular.get(origin)
         limit = one.max_active if one is not None and one.max_active else upstream.max_active
-        members.append(Member(origin, 1.0 if one is None else one.weight, limit))
+        member = Member(origin, 1.0 if one is None else one.weight, limit)
+        is_followed = upstream.resolve == "each" and origin.scheme != "unix" and ip_address(origin.host) is None
+        members.append(Named(member) if is_followed else member)
+    members += [Offered(service, upstream.srv_scheme, upstream.max_active) for service in upstream.srv]
     return LiveOptions(
         members,
         GroupOptions(
@@ -78,6 +86,7 @@ def live_options(upstream: Upstream) -> LiveOptions:
             eject_s=upstream.eject_s,
             most_eject_s=upstream.most_eject_s,
             max_ejected_share=upstream.max_ejected_share,
+            has_backup=bool(upstream.backup),
         ),
         retries=upstream.retries,
         max_waiting=upstream.max_waiting,

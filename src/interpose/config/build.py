@@ -7,15 +7,17 @@ around its router or its end. Which filters, and in which order, `config.steps` 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from interpose.config import balancing, routing, steps
+from interpose.config import balancing, experiments, routing, steps
 from interpose.config.caches import redis_addresses
 from interpose.config.faults import in_words, of_connections
 from interpose.config.interception import interception_of, is_intercepted, origin_tls
+from interpose.config.load import name_of
 from interpose.config.model import (
     HTTP_ROLES,
     OPEN_ROLES,
@@ -24,14 +26,17 @@ from interpose.config.model import (
     Route,
     Upstream,
 )
+from interpose.config.names import resolver_of, services_of
 from interpose.config.origins import origin_of
 from interpose.config.parts import Parts
 from interpose.config.steps import Step, listener_steps, route_steps, routes_of
 from interpose.core.handler import Handler, chain
 from interpose.engine.association import Judge
 from interpose.engine.client import Dial, OriginClient, UpstreamClient
+from interpose.engine.failover import Failover
 from interpose.engine.group_client import GroupClient, ServerClient
 from interpose.engine.interception import Interception
+from interpose.engine.mirror import Mirror
 from interpose.engine.router import Match, Router
 from interpose.engine.tunnel import Tunnels
 from interpose.net.address import parse_address
@@ -100,7 +105,7 @@ def plan(config: Config) -> list[RoutePlan]:
             continue
         for route in routes_of(config, listener):
             inner = route_steps(config, listener, route, parts)
-            plans.append(_plan(listener, route.name, outer + inner, routing.end_in_words(route)))
+            plans.append(_plan(listener, _title(route), outer + inner, routing.end_in_words(route)))
     return plans
 
 
@@ -108,6 +113,12 @@ def _plan(listener: Listener, route: str, steps: list[Step], end: str) -> RouteP
     return RoutePlan(
         listener.name, route, [(step.phase.name, step.name, step.detail) for step in steps if step.detail], end
     )
+
+
+def _title(route: Route) -> str:
+    """What a route is called, and what it takes where the name does not say that."""
+    takes = name_of(route)
+    return route.name if takes == route.name or takes == "/*" else f"{route.name} ({takes})"
 
 
 def _connection_steps(listener: Listener) -> list[tuple[str, str, str]]:
@@ -188,12 +199,39 @@ def route_end(config: Config, route: Route, means: Means) -> Handler:
     own = routing.own_end(route, means.parts)
     if own is not None:
         return own
-    upstream = next(upstream for upstream in config.upstreams if upstream.name == route.upstream)
+    others = {name: upstream_end(config, name, means) for name in experiments.upstreams_of(config, route)}
+    return experiments.switched(upstream_end(config, route.upstream, means), others)
+
+
+def upstream_end(config: Config, name: str, means: Means) -> Handler:
+    """The end that an upstream is: its servers, another upstream while they are down, copies for a third one."""
+    upstream = next(upstream for upstream in config.upstreams if upstream.name == name)
+    end = servers_end(config, upstream, means)
+    if upstream.backup:
+        assert isinstance(end, GroupClient)
+        second = upstream_end(config, upstream.backup, means)
+        end = Failover(end, second, asyncio.get_running_loop().time)
+    if upstream.mirror:
+        end = Mirror(
+            end,
+            upstream_end(config, upstream.mirror, means),
+            share=upstream.mirror_share,
+            max_body_bytes=upstream.max_mirror_body_bytes,
+            random=random.random,
+        )
+    return end
+
+
+def servers_end(config: Config, upstream: Upstream, means: Means) -> Handler:
+    """The servers of an upstream by themselves."""
     client = upstream_client(config, upstream, means)
     if not balancing.is_group(upstream):
         return ServerClient(client, origin_of(upstream.servers[0]))
-    live = balancing.group_of(upstream, means.parts, asyncio.get_running_loop().time())
+    live = balancing.group_of(upstream, means.parts)
     live.checks.client, live.checks.dial = client, means.dial_for(config, upstream)
+    live.membership.resolve = resolver_of(config, means.parts)
+    if upstream.srv:
+        live.membership.services = services_of(config, means.parts)
     return GroupClient(client, live, balancing.key_of(upstream))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from interpose.config import build
 from interpose.config.interception import is_intercepted, origin_tls
 from interpose.config.model import Config, Listener, Upstream
+from interpose.config.names import resolver_of
 from interpose.config.parts import Parts
 from interpose.core.exchange import Attempt
 from interpose.core.stream import Stream
@@ -17,7 +18,7 @@ from interpose.engine.client import Dial
 from interpose.net.address import IPAddress, parse_address
 from interpose.net.dial import Dialler, DialOptions
 from interpose.net.policy import NotItself
-from interpose.net.resolve import ResolveOptions, Resolver
+from interpose.net.resolve import Resolver
 from interpose.net.tls import ClientContexts
 
 log = logging.getLogger("interpose")
@@ -33,9 +34,7 @@ class Dialling:
 
     def prepare(self, config: Config) -> Resolver:
         """The resolver of `config`, which lives on as long as a configuration asks for the same."""
-        dns = config.dns
-        options = ResolveOptions(servers=dns.servers, timeout_s=dns.timeout_s, max_names=dns.max_names)
-        return self._parts.get(Resolver, dns, lambda: Resolver(options))
+        return resolver_of(config, self._parts)
 
     def dial_for(self, config: Config, what: Listener | Upstream) -> Dial:
         """How a proxy or relay, or an upstream of gateways, reaches servers. ValueError for unusable authorities."""

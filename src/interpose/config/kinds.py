@@ -24,6 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _MEDIA_TYPE = re.compile(r"(?:[a-z0-9.+-]+/(?:[a-z0-9.+-]+|\*)|\*\+[a-z0-9.-]+)")
 _IDLE = re.compile(r"idle:([0-9]{1,4}(?:\.[0-9]{1,3})?)")
+_LIMIT_BY = re.compile(r"client|user|host|rule|(?:cookie|field):[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _HASH_ON = re.compile(r"client|path|(?:cookie|field):[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _PATH = re.compile(r"/[\x21-\x7e]*")
 
@@ -41,6 +42,7 @@ def kinds(base: Path) -> Kinds:
         "network": network,
         "address": partial(listen_address, base),
         "server": partial(server, base),
+        "service": service,
         "dns": dns_server,
         "host": host_pattern,
         "path": path_prefix,
@@ -51,6 +53,7 @@ def kinds(base: Path) -> Kinds:
         "query": query,
         "media": media_type,
         "hash_on": hash_on,
+        "limit_by": limit_by,
         "rule_ids": rule_ids,
         "rule_tag": rule_tag,
         "rule_variable": rule_variable,
@@ -109,6 +112,15 @@ def hash_on(text: str) -> str:
     """What requests are told apart by: `client`, `path`, `cookie:NAME` or `field:NAME`."""
     if _HASH_ON.fullmatch(text) is None:
         raise ValueError('is nothing to tell requests apart by; write "client", "path", "cookie:NAME" or "field:NAME"')
+    return text
+
+
+def limit_by(text: str) -> str:
+    """Who has an allowance of their own: `client`, `user`, `host`, `field:NAME`, `cookie:NAME`, or `rule` for all."""
+    if _LIMIT_BY.fullmatch(text) is None:
+        raise ValueError(
+            'is nothing to count by; write "client", "user", "host", "field:NAME", "cookie:NAME" or "rule"'
+        )
     return text
 
 
@@ -219,6 +231,13 @@ def server(base: Path, text: str) -> str:
     if authority.startswith(":") or where.port == 0:
         raise ValueError(f"must name a host, and a port that is not 0; {form}")
     return f"{scheme}://{where if has_port else str(where).rpartition(':')[0]}"
+
+
+def service(text: str) -> str:
+    """The name of a service, for its SRV records (RFC 2782)."""
+    if not is_name(text) or text.count(".") < 2 or not text.startswith("_"):
+        raise ValueError('is no name of a service; write "_http._tcp.shop.internal"')
+    return text.lower()
 
 
 def address_of(server: str) -> SocketAddress:

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from interpose.config.limit_means import LimitMeans
 from interpose.engine.client import UpstreamClient
 from interpose.engine.courier import Courier
 from interpose.engine.live_group import LiveGroup
@@ -21,6 +22,7 @@ from interpose.filters.cache.keeper import Keeper
 from interpose.filters.experiment.notebook import Notebook
 from interpose.filters.firewall.pool import Pool
 from interpose.net.resolve import Resolver
+from interpose.net.services import ServiceResolver
 from interpose.storage.line_writer import LineWriter
 
 LAST_LINES_S = 0.2
@@ -41,13 +43,14 @@ class Retired:
         self.dropped_lines = 0
         self._clients: weakref.WeakSet[UpstreamClient] = weakref.WeakSet()
         self._writers: list[tuple[LineWriter, list[weakref.ref[AccessLog | Narration]]]] = []
-        self._resolvers: list[Resolver] = []
+        self._resolvers: list[Resolver | ServiceResolver] = []
         self._keepers: list[Keeper] = []
         self._couriers: list[Courier] = []
         self._pools: list[Pool] = []
         self._notebooks: list[Notebook] = []
-        self._closing: set[asyncio.Task[None]] = set()
+        self._limits: list[LimitMeans] = []
         self._services: weakref.WeakSet[ServiceClient] = weakref.WeakSet()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def add(self, parts: Iterable[Any]) -> None:
         """Take over what was given up at the same time."""
@@ -61,17 +64,20 @@ class Retired:
                 self._writers.append((part, logs))
             elif isinstance(part, LiveGroup):
                 part.checks.end()
-            elif isinstance(part, Resolver):
+                part.membership.end()
+            elif isinstance(part, Resolver | ServiceResolver):
                 self._resolvers.append(part)
             elif isinstance(part, Keeper):
                 self._keepers.append(part)
-            elif isinstance(part, Courier):
-                part.begin_drain()
             elif isinstance(part, ServiceClient):
                 self._services.add(part)
+            elif isinstance(part, Courier):
+                part.begin_drain()
                 self._couriers.append(part)
             elif isinstance(part, Pool):
                 self._pools.append(part)
+            elif isinstance(part, LimitMeans):
+                self._limits.append(part)
             elif isinstance(part, Notebook):
                 self._notebooks.append(part)
 
@@ -110,16 +116,17 @@ class Retired:
     async def close(self) -> None:
         """Close everything now; what the logs' targets do not take within a moment is given up."""
         loop = asyncio.get_running_loop()
+        for service in list(self._services):
+            await service.end()
         for client in list(self._clients):
             client.close()
-        await _close_all([*self._couriers, *self._keepers, *self._resolvers, *self._pools, *self._notebooks])
+        await _close_all([*self._couriers, *self._keepers, *self._resolvers, *self._pools])
+        await _close_all([*self._notebooks, *self._limits])
         await asyncio.gather(*self._closing)
         writers = [writer for writer, _ in self._writers]
         for writer in writers:
             self._close_writer(writer)
         end = loop.time() + LAST_LINES_S
-        for service in list(self._services):
-            await service.end()
         while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.005)
         self._resolvers, self._writers, self._keepers, self._couriers, self._pools = [], [], [], [], []

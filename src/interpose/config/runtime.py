@@ -11,21 +11,35 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from interpose.config import access, balancing, build, certificates, deliveries, firewall, interception, steps, streams
+from interpose.config import (
+    access,
+    balancing,
+    build,
+    certificates,
+    deliveries,
+    experiments,
+    explaining,
+    firewall,
+    interception,
+    limiting,
+    steps,
+    streams,
+)
 from interpose.config.auto import AutoChain
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
 from interpose.config.datagrams import Ways, datagram_chain_of
-from interpose.config import experiments
+from interpose.config.descriptors import check_descriptors
 from interpose.config.desk import holder_of
 from interpose.config.dialling import Dialling
 from interpose.config.faults import connection_chances, faults_total
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
 from interpose.config.name_check import NameCheck
-from interpose.config.parts import Parts
 from interpose.config.outgoing import Outgoing
+from interpose.config.parts import Parts
 from interpose.config.retired import Retired
 from interpose.config.running import AtWork, Chain, ConversationChain, Entry, HttpChain, Running
 from interpose.config.running_datagrams import DatagramChain, RunningDatagrams
@@ -109,13 +123,14 @@ class WorkerRuntime:
         if config.holds or access.holds(config) or config.scripts or any(route.scripts for route in config.routes):
             holder_of(config, self._parts, self._calls)
         experiments.notebook_of(config, self._parts, self._calls)
+        limiting.prepare(config, self._parts, self._calls)
         self._records = self._parts.get(Records, None, lambda: Records(self._calls))
         self._counts = self._parts.get(Counts, None, Counts)
         means = build.Means(
             self._parts, self._dial_for, self._dialling.judge_for, self._open_tunnels(), self._upstream_parser
         )
-        chains = {one.name: self._chain(config, one, means) for one in config.listeners if not one.udp}
         self._parts.get(Outgoing, None, lambda: Outgoing(partial(build.upstream_client, means=means)))
+        chains = {one.name: self._chain(config, one, means) for one in config.listeners if not one.udp}
         datagram_chains = {one.name: self._datagram_chain(config, one, means) for one in config.listeners if one.udp}
         return Prepared(config, chains, datagram_chains)
 
@@ -204,7 +219,7 @@ class WorkerRuntime:
         is_first = not self._running
         self._config = prepared.config
         self._own_handlers = own_handlers(prepared.chains)
-        balancing.settle(self._config, self._parts, asyncio.get_running_loop().time())
+        balancing.settle(self._config, self._parts)
         self._open_tunnels().idle_timeout_s = prepared.config.timeouts.tunnel_timeout_s
         chains: dict[str, Any] = {**prepared.chains, **prepared.datagram_chains}
         for name, running in list(self._running.items()):
@@ -288,6 +303,8 @@ class WorkerRuntime:
             return await self._deliveries.answer(rest, self._own_handlers, self._parts.every(Hold))
         if topic == certificates.TOPIC:
             return certificates.told(self._config, self._parts)
+        if topic == explaining.TOPIC:
+            return await explaining.answered(rest, self._config, self._parts, self._dialling.judge_for)
         if topic == interception.TOPIC:
             return interception.answered(self._parts, rest, asyncio.get_running_loop().time())
         if topic == b"upstreams":
@@ -381,14 +398,3 @@ def own_handlers(chains: Mapping[str, Chain]) -> dict[str, Handler]:
     """What answers requests of the instance's own, for each listener that speaks HTTP."""
     speaking = {name: chain.http if isinstance(chain, AutoChain) else chain for name, chain in chains.items()}
     return {name: chain.own_handler for name, chain in speaking.items() if isinstance(chain, HttpChain)}
-
-
-def check_descriptors(config: Config) -> None:
-    """ValueError when the connections that `config` allows need more descriptors than this process may have."""
-    possible = connections_possible()
-    wanted = sum(config.limits_of(listener).max_connections for listener in config.listeners)
-    if wanted > possible:
-        raise ValueError(
-            f"limits.max_connections: {wanted} connections need more descriptors than a worker may have, which are "
-            f"enough for {possible}; lower it, or raise the limit (LimitNOFILE= of systemd, or ulimit -n)."
-        )

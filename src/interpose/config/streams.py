@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from functools import partial
 
-from interpose.config import desk, spools
+from interpose.config import balancing, desk, spools
 from interpose.config.admission import Admitted, admission_of
 from interpose.config.authentication_tables import of_listener
 from interpose.config.build import Means, looks_into
 from interpose.config.model import OPEN_ROLES, Config, Listener
+from interpose.config.names import resolver_of
 from interpose.config.origins import origin_of
 from interpose.config.steps import destination_of, users_of
-from interpose.core.target import Origin
 from interpose.engine.association import Associations
 from interpose.engine.conversations import Serve
 from interpose.engine.echo import Echo, upper
 from interpose.engine.narration import Narration
-from interpose.engine.relay import Relay
+from interpose.engine.relay import Relay, as_relayed
 from interpose.engine.socks import Socks
 from interpose.filters.destination import Destination
 from interpose.storage.line_writer import LineWriter
-from interpose.upstream.rotation import Rotation
 
 
 def serve_of(config: Config, listener: Listener, means: Means) -> Serve:
@@ -53,25 +50,21 @@ def upper_of(config: Config, listener: Listener, means: Means) -> Serve:
 
 
 def relay_of(config: Config, listener: Listener, means: Means) -> Serve:
-    """Passes everything on to the servers of an upstream, taken in turn."""
+    """Passes everything on to the servers of an upstream."""
     upstream = next(upstream for upstream in config.upstreams if upstream.name == listener.upstream)
-    servers = tuple(server_of(server) for server in upstream.servers)
-    clock = asyncio.get_running_loop().time
+    dial = means.dial_for(config, listener)
+    live = balancing.group_of(upstream, means.parts)
+    live.checks.dial = dial
+    live.membership.resolve = resolver_of(config, means.parts)
     return Relay(
-        means.dial_for(config, listener),
-        means.parts.get(Rotation, (listener.name, servers), partial(Rotation, servers, clock)),
+        dial,
+        live,
         means.tunnels,
         idle_timeout_s=config.timeouts_of(listener).tunnel_timeout_s,
         send_proxy_protocol=None if upstream.send_proxy_protocol == "off" else upstream.send_proxy_protocol,
         narration=narration_of(listener, means),
         hold=desk.pieces_held(config, listener, means.parts),
     )
-
-
-def server_of(server: str) -> Origin:
-    """A server as a relay connects to it: in TLS or without, whatever is spoken inside."""
-    origin = origin_of(server)
-    return origin._replace(scheme={"http": "tcp", "https": "tls"}.get(origin.scheme, origin.scheme))
 
 
 def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
@@ -95,7 +88,7 @@ def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
 def spool_of(config: Config, listener: Listener, means: Means) -> Serve:
     """Stores files and sends them to the server of an upstream."""
     upstream = next(upstream for upstream in config.upstreams if upstream.name == listener.upstream)
-    return spools.spool_of(config, listener, means, server_of(upstream.servers[0]))
+    return spools.spool_of(config, listener, means, as_relayed(origin_of(upstream.servers[0])))
 
 
 def sink_of(config: Config, listener: Listener, means: Means) -> Serve:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from interpose.config.texts import CookieName, File, HashOn, Name, PathPrefix, Server
-from interpose.core.units import Count, Seconds, Timeout
+from interpose.config.texts import CookieName, File, HashOn, Name, PathPrefix, Server, Service
+from interpose.core.units import Bytes, Count, Seconds, Timeout
 from interpose.engine.connections import Connections
 
 Weight = Annotated[float, Meta(gt=0, le=1000)]
@@ -57,9 +57,33 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
     """What routes and listeners call it."""
 
-    servers: Annotated[tuple[Server, ...], Meta(min_length=1)]
-    """`http://host:port`, `https://host`, `host:port` or `unix:path`. For a relay, which takes them in turn,
-    `host:port`, `tls://host:port` or `unix:path`."""
+    servers: tuple[Server, ...] = ()
+    """`http://host:port`, `https://host`, `host:port` or `unix:path`. For a relay `host:port`, `tls://host:port` or
+    `unix:path`."""
+
+    srv: tuple[Service, ...] = ()
+    """(gateway) Services whose SRV records name further servers, such as `_http._tcp.shop.internal`. They are followed
+    as the records change; a lower priority comes first, the others get requests while none of those is up."""
+
+    srv_scheme: Literal["http", "https"] = "http"
+    """(srv) What is spoken with those servers."""
+
+    resolve: Literal["first", "each"] = "first"
+    """(gateway) What a server given by name is: one, connected to at whichever of its addresses answers first; or, with
+    `each`, as many as it has addresses, followed as they change."""
+
+    backup: Name = ""
+    """(gateway) Another upstream, which gets the requests while no server of this one is up."""
+
+    mirror: Name = ""
+    """(gateway) Another upstream, which gets a copy of requests. Its answers are thrown away, and nobody waits for
+    them."""
+
+    mirror_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """(mirror) The share of requests that are copied, drawn by lot."""
+
+    max_mirror_body_bytes: Bytes = 65536
+    """(mirror) Requests with a longer content are not copied."""
 
     verify: bool = True
     """Whether the certificate of an https server must be valid for its name. Otherwise anybody on the way can read

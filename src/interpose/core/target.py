@@ -27,11 +27,15 @@ class Authority(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port: what a connection belongs to. For `unix` the host is the socket's path, the port 0."""
+    """Scheme, host and port: what a connection belongs to. For `unix` the host is the socket's path, the port 0.
+
+    `at` is the address to connect to, where the host has several that are told apart; else it is looked up.
+    """
 
     scheme: str
     host: str
     port: int
+    at: str = ""
 
     @property
     def authority(self) -> Authority:
@@ -39,7 +43,9 @@ class Origin(NamedTuple):
         return Authority(self.host, None if self.port == DEFAULT_PORTS.get(self.scheme) else self.port)
 
     def __str__(self) -> str:
-        return f"unix:{self.host}" if self.scheme == "unix" else f"{self.scheme}://{self.authority}"
+        if self.scheme == "unix":
+            return f"unix:{self.host}"
+        return f"{self.scheme}://{self.authority}" + (f" ({self.at})" if self.at else "")
 
 
 class Form(enum.Enum):

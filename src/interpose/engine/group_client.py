@@ -47,6 +47,10 @@ class GroupClient:
         self._key = key
         self._clock = asyncio.get_running_loop().time
 
+    def may_serve(self, now: float) -> bool:
+        """Whether a server is up, or ought to be tried."""
+        return self._group.may_serve(now)
+
     async def __call__(self, exchange: Exchange, request: Request) -> Response:
         """See `core.handler.Handler`. A request that names no host (HTTP/1.0) is for the server's own."""
         live, group = self._live, self._group

@@ -57,7 +57,7 @@ class HealthChecks:
     def tick(self, now: float) -> None:
         """Begin the checks that are due. A server that is being asked is not asked again."""
         options = self.options
-        if options is None or self.client is None or self.dial is None:
+        if options is None or self.dial is None or (self.client is None and options.kind == "http"):
             return
         servers = self._group.servers
         self._due = {server: self._due.get(server, 0.0) for server in servers}
@@ -78,11 +78,11 @@ class HealthChecks:
     def _done(self, server: Server, _: asyncio.Task[None]) -> None:
         del self._running[server]
 
-    async def _check(self, server: Server, options: CheckOptions, client: UpstreamClient, dial: Dial) -> None:
+    async def _check(self, server: Server, options: CheckOptions, client: UpstreamClient | None, dial: Dial) -> None:
         why = ""
         try:
             async with asyncio.timeout(options.timeout_s):
-                if options.kind == "tcp":
+                if client is None or options.kind == "tcp":
                     stream = await dial(server.origin, None, configured=True)
                     stream.close()
                 else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from interpose.core.target import Origin
 from interpose.engine.health_checks import CheckOptions, HealthChecks
+from interpose.engine.membership import Membership, Source
 from interpose.engine.sticky import Sticky
 from interpose.engine.waiting_line import WaitingLine
 from interpose.upstream.group import Group, Member
@@ -17,7 +19,7 @@ from interpose.upstream.options import GroupOptions
 class LiveOptions(NamedTuple):
     """What a group is to be like: see `config.upstream_model`. `drained` get no new requests."""
 
-    members: Sequence[Member]
+    members: Sequence[Source]
     group: GroupOptions
     retries: int = 1
     max_waiting: int = 0
@@ -34,23 +36,33 @@ class LiveGroup:
         self.group = Group(name, random.random)
         self.line = WaitingLine(self.group)
         self.checks = HealthChecks(self.group)
+        self.membership = Membership(name, self._have)
         self.retries = 1
         self.sticky: Sticky | None = None
+        self._options = LiveOptions([], GroupOptions())
+        self._clock = asyncio.get_running_loop().time
 
-    def configure(self, options: LiveOptions, now: float) -> None:
+    def configure(self, options: LiveOptions) -> None:
         """Be like this from the next request on."""
-        self.group.configure(options.members, options.group)
-        self.group.drain(options.drained, now)
+        self._options = options
         self.retries = options.retries
         self.line.max_waiting, self.line.timeout_s = options.max_waiting, options.queue_timeout_s
         self.sticky = options.sticky
         self.checks.options = options.check
+        self._have(self.membership.configure(options.members))
+
+    def _have(self, members: Sequence[Member]) -> None:
+        """These are the servers now."""
+        options = self._options
+        self.group.configure(members, options.group)
+        self.group.drain(options.drained, self._clock())
         if options.sticky is not None:
             options.sticky.have(self.group.servers)
         self.line.wake()
 
     def tick(self, now: float) -> None:
         """Once a second."""
+        self.membership.tick()
         self.group.tick(now)
         self.checks.tick(now)
         self.line.wake()

@@ -7,18 +7,20 @@ Nothing of it goes to a server that then fails, so the next server can always be
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from interpose.core.exchange import Attempt
+from interpose.core.exchange import Attempt, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.message_filter import MessageFilter
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.engine.client import Dial
 from interpose.engine.conversations import Conversation
+from interpose.engine.live_group import LiveGroup
 from interpose.engine.narration import Account, Narration
 from interpose.engine.tunnel import Tunnels
 from interpose.protocol.proxy_line import Version, proxy_line
-from interpose.upstream.rotation import Rotation
+from interpose.upstream.server import Server
 
 
 class Relay:
@@ -28,7 +30,7 @@ class Relay:
     def __init__(
         self,
         dial: Dial,
-        servers: Rotation[Origin],
+        live: LiveGroup,
         tunnels: Tunnels,
         *,
         idle_timeout_s: float,
@@ -37,7 +39,7 @@ class Relay:
         hold: MessageFilter | None = None,
     ) -> None:
         self._dial = dial
-        self._servers = servers
+        self._live = live
         self._tunnels = tunnels
         self._idle_timeout_s = idle_timeout_s
         self._send_proxy_protocol = send_proxy_protocol
@@ -83,22 +85,48 @@ class Relay:
         opening = b""
         if self._send_proxy_protocol is not None:
             opening = proxy_line(self._send_proxy_protocol, info.peer, info.local)
-        order = self._servers.order()
+        group, line = self._live.group, self._live.line
+        key = exchange.client.host.encode()
+        failure: Failure | None = None
+        avoid: tuple[Server, ...] = ()
         while True:
-            server = order.pop(0)
-            attempt = Attempt(server, self._clock())
+            server = None if line and not avoid else group.choose(key, self._clock(), avoid)
+            if server is None:
+                if failure is not None:
+                    raise failure
+                server = await line.server(exchange, key)
+            origin = as_relayed(server.origin)
+            attempt = Attempt(origin, self._clock())
             exchange.attempts.append(attempt)
-            exchange.asked = f"TCP {_name(server)}"
+            exchange.asked = f"TCP {_name(origin)}"
             try:
-                upstream = await self._dial(server, attempt, opening=opening)
-            except Failure as failure:
-                attempt.failure = failure
-                self._servers.failed(server)
-                if not order:
-                    raise
+                upstream = await self._dial(origin, attempt, opening=opening)
+            except Failure as error:
+                attempt.failure = failure = error
+                avoid = (*avoid, server)
+                group.failed(server, error.detail or error.kind, self._clock(), unreachable=True)
+                self._ended(server)
+            except BaseException:
+                self._ended(server)
+                raise
             else:
-                self._servers.succeeded(server)
+                now = self._clock()
+                group.answered(server, 200, now - attempt.started, now)
+                exchange.at_end(partial(self._over, server))
                 return upstream
+
+    def _over(self, server: Server, outcome: Outcome) -> None:
+        self._ended(server)
+
+    def _ended(self, server: Server) -> None:
+        self._live.group.ended(server)
+        if self._live.line:
+            self._live.line.wake()
+
+
+def as_relayed(origin: Origin) -> Origin:
+    """A server as a relay connects to it: in TLS or without, whatever is spoken inside."""
+    return origin._replace(scheme={"http": "tcp", "https": "tls"}.get(origin.scheme, origin.scheme))
 
 
 def _name(server: Origin) -> str:

@@ -126,7 +126,10 @@ class Meter:
 
 def _count_attempt(route: RouteCounts, attempt: Attempt) -> None:
     """Count what went to a server, and how long its answer took if there was one."""
-    count = route.servers.get(attempt.origin)
+    origin = attempt.origin
+    count = route.servers.get(origin)
+    if count is None and origin.at:  # one address of a server that is configured by its name
+        count = route.servers.get(origin._replace(at=""))
     if count is None:
         count = route.others
     count.statuses[_CLASSES[attempt.status]] += 1

@@ -188,7 +188,7 @@ def tell_of_conversation(exchange: Exchange, record: Record, body_bytes: int) ->
     record.target = exchange.asked.partition(" ")[2] or str(exchange.local)
     record.host, record.port = exchange.local
     if exchange.attempts:
-        _, record.host, record.port = exchange.attempts[-1].origin
+        _, record.host, record.port, _ = exchange.attempts[-1].origin
     record.request = Part(size=decimal(exchange.notes.get("bytes_in", "").encode()) or 0)
     record.response = Part(size=body_bytes)
 

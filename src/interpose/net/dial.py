@@ -120,7 +120,7 @@ class Dialler:
 
     async def judged(self, origin: Origin, *, configured: bool = False) -> list[IPAddress]:
         """The addresses of `origin` that may be tried, in order; at least one. Else `Failure`, as of dialling."""
-        found = [unmapped(address) for address in await self._resolve(origin.host)]
+        found = [unmapped(address) for address in await self._resolve(origin.at or origin.host)]
         if self.policy is None or configured:
             return in_turn(found)
         refused = None

@@ -42,11 +42,12 @@ class Lack(enum.Enum):
 
 
 class Member(NamedTuple):
-    """A server as it is configured. `limit`: requests at the same time, 0 for any number."""
+    """A server as it is configured. `limit`: requests at the same time, 0 for any number. `tier`: see `Server`."""
 
     origin: Origin
     weight: float = 1.0
     limit: int = 0
+    tier: int = 0
 
 
 class Group:
@@ -67,11 +68,11 @@ class Group:
         """Have these servers, and choose like this. Who is a member already keeps what is known of it."""
         known = {server.origin: server for server in self.servers}
         servers = []
-        for index, (origin, weight, limit) in enumerate(members):
-            server = known.get(origin) or Server(origin, index, weight, limit)
+        for index, (origin, weight, limit, tier) in enumerate(members):
+            server = known.get(origin) or Server(origin, index, weight, limit, tier)
             if server.weight != weight:
                 server.share = server.weight = weight
-            server.index, server.limit = index, limit
+            server.index, server.limit, server.tier = index, limit, tier
             servers.append(server)
         changed_ways = options.balance != self.options.balance or tuple(servers) != self.servers
         self.servers, self.options = tuple(servers), options
@@ -92,7 +93,7 @@ class Group:
         server: Server | None
         if now >= self._next_try and (server := self._on_trial(now, avoid)) is not None:
             pass
-        elif prefer is not None and prefer.health.is_usable and not prefer.is_full and prefer not in avoid:
+        elif prefer is not None and prefer in self._usable and not prefer.is_full and prefer not in avoid:
             server = prefer
         elif (server := self._picker.pick(key, self.active, now, avoid)) is None:
             return None
@@ -103,8 +104,12 @@ class Group:
 
     @property
     def lack(self) -> Lack:
-        """Why nothing was chosen."""
-        return Lack.FULL if self._usable else Lack.DOWN
+        """Why nothing was chosen. Servers that are still being looked up are waited for."""
+        return Lack.FULL if self._usable or not self.servers else Lack.DOWN
+
+    def may_serve(self, now: float) -> bool:
+        """Whether somebody is up, or ought to be tried."""
+        return bool(self._usable) or now >= self._next_try
 
     def answered(self, server: Server, status: int, latency_s: float, now: float) -> None:
         """The head of an answer has come, `latency_s` after the request was sent."""
@@ -131,7 +136,8 @@ class Group:
         elif unreachable:
             health.unreachable += 1
             most = self.options.eject_failures
-            if 0 < most <= health.unreachable and not health.is_ejected and len(self.servers) > 1:
+            has_others = len(self.servers) > 1 or self.options.has_backup
+            if 0 < most <= health.unreachable and not health.is_ejected and has_others:
                 self._eject(server, why, now)
         else:
             health.answers += 1.0
@@ -157,8 +163,8 @@ class Group:
         return True
 
     def drain(self, origins: Collection[Origin], now: float) -> None:
-        """Exactly these get no new requests from now on."""
-        changed = [server for server in self.servers if server.health.is_drained != (server.origin in origins)]
+        """Exactly these get no new requests from now on; whoever is named without an address, at all of them."""
+        changed = [server for server in self.servers if server.health.is_drained != _is_named(server.origin, origins)]
         for server in changed:
             server.health.is_drained = not server.health.is_drained
             if not server.health.is_drained:
@@ -222,7 +228,9 @@ class Group:
 
     def _refresh(self) -> None:
         """Somebody's standing has changed."""
-        self._usable = [server for server in self.servers if server.health.is_usable]
+        usable = [server for server in self.servers if server.health.is_usable]
+        first = min((server.tier for server in usable), default=0)
+        self._usable = [server for server in usable if server.tier == first]
         self._picker.have(self._usable)
         soonest = self._soonest_s
         self._next_try = min((server.health.tried_from(soonest) for server in self.servers), default=inf)
@@ -243,3 +251,7 @@ class Group:
             }
             for server in self.servers
         ]
+
+
+def _is_named(origin: Origin, names: Collection[Origin]) -> bool:
+    return origin in names or (origin.at != "" and origin._replace(at="") in names)

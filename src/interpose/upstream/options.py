@@ -24,3 +24,5 @@ class GroupOptions(NamedTuple):
     eject_s: float = 2.0
     most_eject_s: float = 60.0
     max_ejected_share: float = 0.5
+    has_backup: bool = False
+    """Somebody else gets requests while nobody here can: so the last one may rest too."""

@@ -31,17 +31,20 @@ class Server:
         "limit",
         "origin",
         "share",
+        "tier",
         "warming_since",
         "weight",
     )
 
-    def __init__(self, origin: Origin, index: int, weight: float = 1.0, limit: int = 0) -> None:
+    def __init__(self, origin: Origin, index: int, weight: float = 1.0, limit: int = 0, tier: int = 0) -> None:
         self.origin = origin
         self.index = index
         self.weight = weight
         self.share = weight
         self.limit = limit
         """The most requests at the same time; 0 for as many as come."""
+        self.tier = tier
+        """It gets requests while none of a lower tier can."""
         self.active = 0
         self.chosen = 0
         self.failures = 0

@@ -48,7 +48,7 @@ async def client(dial: Dialling) -> UpstreamClient:
 
 def live(*origins: Origin, limit: int = 0, balance: Any = "first", **options: Any) -> LiveGroup:
     made = LiveGroup("g")
-    made.configure(LiveOptions([Member(one, 1.0, limit) for one in origins], GroupOptions(balance), **options), 0.0)
+    made.configure(LiveOptions([Member(one, 1.0, limit) for one in origins], GroupOptions(balance), **options))
     return made
 
 

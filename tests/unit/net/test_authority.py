@@ -178,7 +178,7 @@ def test_what_an_authority_is_bound_to_is_what_a_verifier_accepts(
     if is_permitted:
         shown(Leaves(authority), host, trusting(authority))
     else:
-        with pytest.raises(ssl.SSLCertVerificationError, match="permitted|excluded"):
+        with pytest.raises(ssl.SSLCertVerificationError, match=r"permitted|excluded"):
             shown(Leaves(authority), host, trusting(authority))
 
 

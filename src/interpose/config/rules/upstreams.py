@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from interpose.config.advice import no_such
 from interpose.config.loops import loops
-from interpose.config.model import Config
+from interpose.config.model import Config, Upstream
 from interpose.config.origins import strangers
+from interpose.config.problem import ABSENT
 from interpose.config.rules.breach import Breach, Rule, numbered
 from interpose.net.address import ip_address, parse_address
 from interpose.net.policy import BROADCAST, datagram_refusal, is_broadcast
@@ -64,6 +66,52 @@ def _groups_are_whole(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.sticky_key_file", upstream.sticky_key_file, message, (f"{where}.sticky_cookie",))
 
 
+def _upstreams_have_servers(config: Config) -> Iterator[Breach]:
+    gateways = {route.upstream for route in config.routes}
+    gateways |= {listener.upstream for listener in config.listeners if listener.role == "gateway"}
+    others = {listener.upstream for listener in config.listeners if listener.role != "gateway"} - gateways
+    for where, upstream in numbered("upstream", config.upstreams):
+        if not upstream.servers and not upstream.srv:
+            message = 'is missing; write the servers, as "http://host:port", or name services with srv'
+            yield Breach(f"{where}.servers", ABSENT, message, (f"{where}.servers", f"{where}.srv"))
+        if upstream.name not in others:
+            continue
+        for key in ("srv", "backup", "mirror", "sticky_cookie"):
+            if getattr(upstream, key):
+                message = "is for upstreams of gateways, and this is none; take it away"
+                yield Breach(f"{where}.{key}", getattr(upstream, key), message, ("listener", f"{where}.name"))
+        if upstream.check is not None and upstream.check.kind == "http":
+            message = 'is for servers that speak HTTP, and a relay does not know what is spoken; write kind = "tcp"'
+            yield Breach(f"{where}.check.kind", "http", message, ("listener", f"{where}.name"))
+
+
+def _upstreams_stand_in_for_others(config: Config) -> Iterator[Breach]:
+    """Backups and mirrors are there, and lead to an end."""
+    places = dict(numbered("upstream", config.upstreams))
+    named = {upstream.name: upstream for upstream in config.upstreams}
+    needs = [f"{where}.{key}" for where in places for key in ("name", "backup", "mirror")]
+    for where, upstream in places.items():
+        for key in ("backup", "mirror"):
+            name = getattr(upstream, key)
+            if name and name not in named:
+                yield Breach(f"{where}.{key}", name, no_such("upstream", name, named), needs)
+            elif name and upstream.name in _behind(name, named):
+                message = "leads back to this upstream; let it end with another one"
+                yield Breach(f"{where}.{key}", name, message, needs)
+
+
+def _behind(name: str, named: Mapping[str, Upstream]) -> set[str]:
+    """The upstream of that name, and all that may get its requests or copies of them."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        upstream = named.get(waiting.pop())
+        if upstream is not None and upstream.name not in found:
+            found.add(upstream.name)
+            waiting += [upstream.backup, upstream.mirror]
+    return found
+
+
 def _relays_lead_elsewhere(config: Config) -> Iterator[Breach]:
     for loop in loops(config):
         needs = (f"{loop.relay}.address", f"{loop.relay}.upstream")
@@ -86,6 +134,8 @@ RULES: tuple[Rule, ...] = (
     _servers_suit_the_role,
     _datagrams_go_to_one_server,
     _groups_are_whole,
+    _upstreams_have_servers,
+    _upstreams_stand_in_for_others,
     _relays_lead_elsewhere,
     _trust_is_consistent,
 )
