@@ -38,7 +38,6 @@ def supervise(
     """
     from interpose.config.console_place import ConsolePlace
     from interpose.config.firewall import checked
-    from interpose.config.live_experiments import LiveExperiments
     from interpose.config.live_faults import LiveFaults
     from interpose.config.live_upstreams import LiveUpstreams
     from interpose.config.metrics_place import MetricsPlace
@@ -67,7 +66,7 @@ def supervise(
         return config if load is None else checked(in_place(load()))
 
     async def run() -> int:
-        planned = LiveExperiments(plan_of).plan_of if config.experiments else plan_of
+        planned = _planned_with_experiments() if config.experiments else plan_of
         live_upstreams = LiveUpstreams(planned)
         live_faults = LiveFaults(read, live_upstreams.plan_of)
         office, serve_control = (
@@ -102,7 +101,7 @@ def keeps_anything(config: Config) -> bool:
     tables = (config.journal, config.console, config.metrics, config.acme, config.experiments or None)
     has_spool = any(listener.spool is not None for listener in config.listeners)
     has_holds = config.holds or config.blocklists or any(rule.action == "hold" for rule in config.access)
-    return bool(any(table is not None for table in tables) or has_holds or config.scripts or has_spool or config.experiments)
+    return bool(any(table is not None for table in tables) or has_holds or config.scripts or has_spool)
 
 
 def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any, metrics: Any) -> tuple[Any, Any]:
