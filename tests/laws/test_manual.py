@@ -75,6 +75,8 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         "Upstream.name",
         "UpstreamServer.address",
         "Script.file",
+        "AuthenticationOptions.name",
+        "RequiredClaim.claim",
         "Cache.name",
         "Fault.kind",
         "CorsOptions.origins",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from interpose.core.exchange import Exchange
 from interpose.core.identity import Identity
 from interpose.core.message import Request, Response
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """No. `status` is 0 where the client is asked (again) for credentials.
 
     `challenge` stands in for what the authenticator asks for otherwise. `response` is an answer that somebody else
@@ -26,8 +24,7 @@ class Refusal:
     response: Response | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(NamedTuple):
     """Yes: who it is, if anybody could say that, and the fields that go inbound with the request."""
 
     identity: Identity | None = None
