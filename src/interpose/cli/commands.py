@@ -14,6 +14,7 @@ from interpose.cli import (
     connect,
     desk,
     execute,
+    explain_request,
     faults,
     flows,
     get,
@@ -69,6 +70,7 @@ app.command(rich_help_panel=START)(check.check)
 app.command(rich_help_panel=ASK)(instance.status)
 app.command(rich_help_panel=ASK)(instance.reload)
 app.command(rich_help_panel=ASK)(instance.drain)
+app.command(rich_help_panel=ASK)(explain_request.explain)
 app.add_typer(flows.app, name="flows", rich_help_panel=ASK)
 app.add_typer(desk.app, name="desk", rich_help_panel=ASK)
 app.add_typer(faults.app, name="faults", rich_help_panel=ASK)

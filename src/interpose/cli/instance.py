@@ -24,10 +24,12 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     answer = _said(control, "/v1/status")
     servers = _listed(control, "/v1/upstreams", "servers")
     certificates = _listed(control, "/v1/certificates", "certificates")
+    rules, lists = (_listed(control, "/v1/access", key) for key in ("rules", "blocklists"))
     if as_json:
-        print_json({**answer, "upstreams": servers, "certificates": certificates})
+        found = {"upstreams": servers, "certificates": certificates, "rules": rules, "blocklists": lists}
+        print_json({**answer, **found})
         return
-    from interpose.cli.status_view import certificates_view, status_view, upstreams_view
+    from interpose.cli.status_view import blocklists_view, certificates_view, rules_view, status_view, upstreams_view
     from interpose.cli.table import console
 
     console().print(status_view(answer))
@@ -37,6 +39,12 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     if certificates:
         console().print()
         console().print(certificates_view(certificates))
+    if rules:
+        console().print()
+        console().print(rules_view(rules))
+    if lists:
+        console().print()
+        console().print(blocklists_view(lists))
 
 
 def _listed(control: Path, path: str, key: str) -> list[dict[str, Any]]:

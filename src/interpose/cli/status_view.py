@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from interpose.cli.table import table
+from interpose.core.printable import printable
 
 _STATES = {
     "serving": "green",
@@ -22,6 +23,7 @@ _STATES = {
     "ejected": "bold red",
     "down": "bold red",
 }
+_MOST_RULES = 30
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SERVER_NUMBERS = ("Active", "Requests", "Failures", "Latency")
 _WORKER_NUMBERS = ("Restarts", "Connections", "Requests", "Per s", "Memory")
@@ -82,6 +84,42 @@ def certificates_view(certificates: Sequence[Mapping[str, Any]]) -> RenderableTy
             )
             for row in certificates
         ],
+    )
+
+
+def rules_view(rules: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The access rules, and how often each decided; of many only those that decided most."""
+    if len(rules) > _MOST_RULES:
+        rules = sorted(rules, key=lambda row: row.get("hits") or 0, reverse=True)[:_MOST_RULES]
+    return table(
+        ("Access rule", "Name", "Action", "Hits"),
+        [
+            (
+                _text(row, "number"),
+                printable(_text(row, "name").encode()),
+                _text(row, "action") + " (on trial)" * bool(row.get("dry_run")),
+                _text(row, "hits"),
+            )
+            for row in rules
+        ],
+        numbers=("Hits",),
+    )
+
+
+def blocklists_view(lists: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The block lists, how many rules each has, and how often it blocked something."""
+    return table(
+        ("Block list", "Rules", "Hits", "Problem"),
+        [
+            (
+                _text(row, "name"),
+                _text(row, "rules"),
+                _text(row, "hits"),
+                Text(printable((row.get("problem") or "").encode()), style="bold red"),
+            )
+            for row in lists
+        ],
+        numbers=("Rules", "Hits"),
     )
 
 

@@ -30,6 +30,7 @@ from interpose.core.target import Authority, Form, Origin, Target
 from interpose.engine.association import Judge
 from interpose.filters.access.rules import AccessRules, Asked
 from interpose.filters.destination import Destination
+from interpose.net.address import ip_address
 from interpose.net.resolve import Resolver
 from interpose.protocol.target import parse_authority
 
@@ -70,6 +71,8 @@ async def explanation_offline(question: Question, config: Config) -> dict[str, A
 
 async def explanation(question: Question, config: Config, parts: Parts, judge_for: JudgeFor) -> dict[str, Any]:
     """See the module. ValueError, a sentence, for what cannot be asked."""
+    if ip_address(question.client) is None:
+        raise ValueError(f"'{question.client}' is no address of a client; write one such as 10.0.0.7")
     listener = _listener(config, question.listener)
     kind, request = _request(question, listener)
     exchange = Exchange(0, 0, listener.name, Address(question.client, 1), 0.0)
