@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -254,3 +255,39 @@ async def test_a13_a_rewritten_target_leads_no_way_round_a_route(path: str) -> N
         assert (await ask(running.address(), get(path))).status == 403
         assert (await ask(running.address(), get("/x;y/z%20a"))).status == 200
         assert [request.target for request in origin.requests()] == ["/app/x;y/z%20a"]
+
+
+async def test_the_example_of_a_site_is_one() -> None:
+    tables = tomllib.loads((ROOT / "examples/static-site.toml").read_text())
+    tables["listener"][0]["address"] = "127.0.0.1:0"
+    busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n"
+    async with RawOrigin(answering(OK, busy)) as api:
+        tables["upstream"][0]["servers"] = [api.address]
+        async with product(config_of(tables, base=ROOT / "examples")) as running:
+            address = running.address()
+            home = await ask(address, get("/"))
+            assert b"<h1>A site</h1>" in home.body
+            assert home.values("cache-control") == ["public, max-age=600"]
+            assert (await ask(address, get("/style.css"))).values("content-type") == ["text/css; charset=utf-8"]
+            assert b"The application" in (await ask(address, get("/app/orders/7"))).body
+            missing = await ask(address, get("/nothing"))
+            assert (missing.status, b"There is nothing here" in missing.body) == (404, True)
+            assert missing.values("cache-control") == ["no-store"]
+            moved = await ask(address, get("/articles/2024/a-b"))
+            assert (moved.status, moved.values("location")) == (308, ["/blog/a-b?year=2024"])
+            assert (await ask(address, get("/", "Cookie: beta=1"))).values("location") == ["/app/"]
+            assert (await ask(address, get("/style.css", "Cookie: beta=1"))).status == 200
+            assert (await ask(address, get("/alive"))).body == b'{"alive": true, "you": "127.0.0.1"}'
+            async with RawClient(address) as client:
+                client.send(get("/api/orders/7?page=2", "Origin: https://app.example", "X-Client: me"))
+                [answer] = await client.answers("GET")
+                assert answer.values("access-control-allow-origin") == ["https://app.example"]
+                client.send(get("/api/busy"))
+                [answer] = await client.answers("GET")
+                assert (answer.status, answer.values("retry-after"), b"In a moment" in answer.body) == (
+                    503,
+                    ["9"],
+                    True,
+                )
+            [request, _] = api.requests()
+            assert (request.target, request.values("x-client")) == ("/v1/orders/7?page=2", ["127.0.0.1"])
