@@ -247,7 +247,7 @@ async def test_a_tunnel_that_was_asked_for_in_socks_is_looked_into_as_well(world
     assert [line["target"] for line in log] == [f"https://{origin.address}/inside", origin.address]
 
 
-async def test_a_websocket_inside_passes_and_a5_bytes_before_its_acceptance_are_no_request(
+async def test_a5_a_websocket_inside_passes_and_bytes_before_its_acceptance_are_no_request(
     world: Intercepting,
 ) -> None:
     async def echoes(connection: Connection) -> None:

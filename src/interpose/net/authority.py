@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from interpose.net.address import is_name
+
 CERTIFICATE_FILE = "ca.pem"
 KEY_FILE = "ca.key"
 MOST_DAYS = 3650
@@ -208,7 +210,7 @@ def _constraints(permit: Sequence[str]) -> x509.NameConstraints:
             permitted.append(x509.IPAddress(ipaddress.ip_network(text)))
             continue
         host = text.removeprefix("*.").removeprefix(".").lower()
-        if not host or not host.isascii() or not all(part.replace("-", "").isalnum() for part in host.split(".")):
+        if not is_name(host):
             raise ValueError(f"{text!r} is neither a host nor a network; write example.com or 192.0.2.0/24.")
         permitted.append(x509.DNSName(host))
     if not any(isinstance(name, x509.DNSName) for name in permitted):
