@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interpose.config.limit_places import needs_service
 from interpose.config.model import HTTP_ROLES, Config, Listener
 from interpose.engine.plan import ListenerPlan, Plan
 
@@ -101,7 +102,8 @@ def keeps_anything(config: Config) -> bool:
     tables = (config.journal, config.console, config.metrics, config.acme, config.experiments or None)
     has_spool = any(listener.spool is not None for listener in config.listeners)
     has_holds = config.holds or config.blocklists or any(rule.action == "hold" for rule in config.access)
-    return bool(any(table is not None for table in tables) or has_holds or config.scripts or has_spool)
+    has_tables = any(table is not None for table in tables)
+    return bool(has_tables or has_holds or config.scripts or has_spool or needs_service(config))
 
 
 def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any, metrics: Any) -> tuple[Any, Any]:

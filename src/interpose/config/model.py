@@ -17,6 +17,7 @@ from interpose.config.console_model import Console
 from interpose.config.desk_model import Desk
 from interpose.config.interception_model import Interception
 from interpose.config.journal_model import Journal
+from interpose.config.limit_model import LimitRedis as LimitRedis
 from interpose.config.listener_model import HTTP_ROLES as HTTP_ROLES
 from interpose.config.listener_model import OPEN_ROLES as OPEN_ROLES
 from interpose.config.listener_model import Limits as Limits
@@ -32,14 +33,14 @@ from interpose.core.units import Bytes, Seconds, Timeout
 from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
 from interpose.engine.pace import Timeouts
-from interpose.filters.firewall.options import Firewall
 from interpose.filters.access.options import AccessRule
 from interpose.filters.authentication.options import AuthenticationOptions
 from interpose.filters.blocklist.options import BlockList
-from interpose.filters.firewall.options import Firewall
 from interpose.filters.error_pages import ErrorPage
 from interpose.filters.experiment.options import Experiment
+from interpose.filters.firewall.options import Firewall
 from interpose.filters.hold.options import HoldRule
+from interpose.filters.limiting.options import LimitRule
 
 
 class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,6 +160,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     experiments: tuple[Experiment, ...] = field(default=(), name="experiment")
     """Variants of something, given to clients by lot, and what comes of each."""
+
+    limit_rules: tuple[LimitRule, ...] = field(default=(), name="limit")
+    """How much each client, user or host may have."""
+
+    limit_redis: LimitRedis | None = None
+    """A Redis in which requests are counted for all machines. Without it each machine counts its own."""
 
     holds: tuple[HoldRule, ...] = field(default=(), name="hold")
     """What waits until somebody has looked."""

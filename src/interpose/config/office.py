@@ -18,6 +18,8 @@ from interpose.config.announcing import Announcing
 from interpose.config.deliveries import Delivered, Order, decode_delivered, encode_order
 from interpose.config.desk import desk_directory
 from interpose.config.desk_options import desk_options
+from interpose.config.limit_places import SERVICE as LIMITS
+from interpose.config.limit_places import needs_service
 from interpose.config.load import state_dir
 from interpose.config.model import Config
 from interpose.core.failure import Failure, Side
@@ -217,6 +219,10 @@ def services_of(config: Config) -> dict[str, Service]:
         from interpose.config.experiment_service import ExperimentService
 
         services["experiments"] = ExperimentService(config)
+    if needs_service(config):
+        from interpose.config.limiting import service_of
+
+        services[LIMITS] = service_of(config)
     if config.acme is not None:
         from interpose.config.acme import AcmeService
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _FORM = 'write "redis://host", "rediss://user:password@host:port/database" or "unix:///path/of/redis.sock"'
@@ -12,6 +13,8 @@ _OPTIONS = {
     "rediss": ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"),
 }
 _DATABASE = re.compile(r"/?|/[0-9]{1,4}")
+
+LEAST_SECRET_BYTES = 16
 
 
 def redis_url(text: str) -> str:
@@ -38,3 +41,17 @@ def redis_url(text: str) -> str:
             known = f"only {', '.join(allowed)} may stand there" if allowed else "nothing may stand there"
             raise ValueError(f"has {name!r} behind its question mark; {known}")
     return text
+
+
+def secret_of(url: str, key_file: str | None) -> bytes:
+    """What all machines know that share something in Redis. ValueError when the file has too little of it."""
+    if key_file is None:
+        parts = urlsplit(url)
+        return f"{parts.username or ''}:{parts.password or ''}".encode()
+    try:
+        secret = Path(key_file).read_bytes().strip()
+    except OSError as error:
+        raise ValueError(f"{key_file} cannot be read: {error.strerror}.") from None
+    if len(secret) < LEAST_SECRET_BYTES:
+        raise ValueError(f"{key_file} holds {len(secret)} bytes; a key has {LEAST_SECRET_BYTES} at least.")
+    return secret

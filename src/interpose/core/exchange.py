@@ -86,7 +86,7 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "captured", "client", "groups",
-        "listener", "local", "message_filters", "number", "on_hold", "on_interim", "outcome", "parent",
+        "listener", "local", "message_filters", "named_limits", "number", "on_hold", "on_interim", "outcome", "parent",
         "representation", "route", "scheme", "started", "tls", "upstream", "user", "watcher", "worker",
     )  # fmt: skip
 
@@ -132,6 +132,8 @@ class Exchange:
         """Who is shown what passes in a conversation, or in a tunnel after the head."""
         self.message_filters: list[MessageFilter] | None = None
         """What is asked about each message of the conversation, or of the tunnel after the head."""
+        self.named_limits: tuple[str, ...] = ()
+        """The limits that an access rule named for it."""
         self._at_end: list[Callable[[Outcome], None]] = []
         self._notes: dict[str, str] | None = None
         self._waits = 0

@@ -13,6 +13,9 @@ from interpose.core.fields import Fields
 from interpose.core.head_sink import HeadSink
 from interpose.core.lane import Clock, Lane
 
+LaneTo = Callable[[Callable[[bytes], bool]], Lane]
+"""Makes the lane that delivers to a function."""
+
 CUT_AFTER_S = 0.01
 """What was written before a cut is to leave first: the end of a connection that is broken off drops what waits."""
 
@@ -22,20 +25,25 @@ def faulty_body(inner: Body, drawn: Sequence[Drawn], clock: Clock, cut: Failure,
 
     Its length stays what it was, so that a cut is seen. `head_s` is how long the head before it is to take.
     """
-    return _Detour(inner, drawn, clock, cut, head_s).body
+    return _Detour(inner, lambda deliver: Lane(clock, drawn, deliver), clock, cut, head_s).body
+
+
+def detoured(inner: Body, lane_to: LaneTo, clock: Clock, cut: Failure) -> Body:
+    """A body with the content of `inner`, by way of a lane."""
+    return _Detour(inner, lane_to, clock, cut, 0.0).body
 
 
 class _Detour:
     """Sits between two bodies: the sink of the first, the source of the second."""
 
-    def __init__(self, inner: Body, drawn: Sequence[Drawn], clock: Clock, cut: Failure, head_s: float) -> None:
+    def __init__(self, inner: Body, lane_to: LaneTo, clock: Clock, cut: Failure, head_s: float) -> None:
         self.on_drain: Callable[[], None] | None = None
         self.clock = clock
         self.head_s = head_s
         self.head: Lane | None = None
         self._inner = inner
         self._cut = cut
-        self._lane = Lane(clock, drawn, self._feed)
+        self._lane = lane_to(self._feed)
         self._lane.on_room = self._has_room
         self._lane.on_limit = self._limit_reached
         self._is_paused = self._has_started = self._is_cut = False

@@ -175,7 +175,8 @@ class Lane:
                     self._wait(when - now)
                     break
                 if isinstance(item, bytes):
-                    self._let_go(item, when, now)
+                    if not self._let_go(item, when, now):
+                        break
                 else:
                     self._queue.popleft()
                     item()
@@ -188,8 +189,9 @@ class Lane:
             if self.on_room is not None:
                 self.on_room()
 
-    def _let_go(self, data: bytes, when: float, now: float) -> None:
-        """Deliver the next piece of `data`, and say when another one may follow."""
+    def _let_go(self, data: bytes, when: float, now: float) -> bool:
+        """Deliver the next piece of `data`, and say when another one may follow. False: none may leave before somebody
+        pumps again."""
         left = len(data) - self._offset
         size, pause_s = left, 0.0
         if self._slices:
@@ -201,15 +203,21 @@ class Lane:
         size = min(size, left)
         if self._rate:
             pause_s = max(pause_s, size / self._rate)
-        piece = data if size == len(data) else data[self._offset : self._offset + size]
-        if size == left:
+        if pause_s:
+            self._free = (when if now - when < MOST_CATCHING_UP_S else now) + pause_s
+        self._pass_on(data, size)
+        return True
+
+    def _pass_on(self, data: bytes, size: int) -> None:
+        """Deliver the next `size` bytes of `data`, which is the first in the queue."""
+        end = self._offset + size
+        piece = data if size == len(data) else data[self._offset : end]
+        if end == len(data):
             self._queue.popleft()
             self._offset = 0
         else:
-            self._offset += size
+            self._offset = end
         self.held -= size
-        if pause_s:
-            self._free = (when if now - when < MOST_CATCHING_UP_S else now) + pause_s
         if not self._deliver(piece):
             self._paused = True
 

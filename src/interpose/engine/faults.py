@@ -21,10 +21,13 @@ from typing import Any
 
 from interpose.core.failure import Failure, Side
 from interpose.core.fault import Chances, Drawn, affects
+from interpose.core.faulty_body import LaneTo
 from interpose.core.lane import Clock, Lane, Timer
 from interpose.core.stream import Receiver, Stream, StreamHandler, StreamInfo
 
 PULL_LIMIT_BYTES = 65536
+
+Lanes = tuple[LaneTo, LaneTo]
 
 
 class FaultStep:
@@ -42,7 +45,10 @@ class FaultStep:
 
 
 class FaultyStream:
-    """A `Stream`, and the receiver of the one that it is around, from when it is made."""
+    """A `Stream`, and the receiver of the one that it is around, from when it is made.
+
+    `lanes` (inbound, outbound) are for what else than faults makes bytes wait: a pace.
+    """
 
     __slots__ = (
         "_buffer", "_clock", "_ended", "_failure", "_full", "_has_said_enough", "_in", "_inner", "_is_closing",
@@ -50,11 +56,13 @@ class FaultyStream:
         "_when_lost", "_written",
     )  # fmt: skip
 
-    def __init__(self, inner: Stream, drawn: Sequence[Drawn], clock: Clock) -> None:
+    def __init__(self, inner: Stream, drawn: Sequence[Drawn], clock: Clock, lanes: Lanes | None = None) -> None:
         self._inner = inner
         self._clock = clock
-        self._in = Lane(clock, [one for one in drawn if affects(one.fault, "inbound")], self._arrived)
-        self._out = Lane(clock, [one for one in drawn if affects(one.fault, "outbound")], inner.write)
+        inbound = [one for one in drawn if affects(one.fault, "inbound")]
+        outbound = [one for one in drawn if affects(one.fault, "outbound")]
+        self._in = lanes[0](self._arrived) if lanes else Lane(clock, inbound, self._arrived)
+        self._out = lanes[1](inner.write) if lanes else Lane(clock, outbound, inner.write)
         self._in.on_room = self._read_on
         self._out.on_room = self._may_be_writable
         self._in.on_limit = self._said_enough

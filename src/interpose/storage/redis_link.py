@@ -55,6 +55,9 @@ class LinkOptions(NamedTuple):
     connect_timeout_s: float = 0.02
     timeout_s: float = 0.05
     connections: int = 8
+    whose: str = "the cache's server"
+    without: str = "the cache works without it"
+    """What a warning calls the server, and says of what goes on without it."""
 
 
 class RedisLink:
@@ -157,7 +160,7 @@ class RedisLink:
             finally:
                 self.is_returning = False
             if self.times_away:
-                log.info("the cache's server at %s is there again", self.place)
+                log.info("%s at %s is there again", self.options.whose, self.place)
             self._slow = 0
             self.is_away = False
             self._tried.set()
@@ -167,9 +170,8 @@ class RedisLink:
         now = time.monotonic()
         if now >= self._next_complaint:
             self._next_complaint = now + COMPLAIN_S
-            log.warning(
-                "the cache's server at %s is away, and the cache works without it: %s", self.place, _in_words(error)
-            )
+            whose, without = self.options.whose, self.options.without
+            log.warning("%s at %s is away, and %s: %s", whose, self.place, without, _in_words(error))
 
     async def close(self) -> None:
         """End what runs, and all connections."""

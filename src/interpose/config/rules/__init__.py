@@ -23,6 +23,7 @@ from interpose.config.rules import (
     firewall,
     holds,
     interception,
+    limits,
     listeners,
     names,
     routes,
@@ -73,5 +74,6 @@ _RULES: tuple[Rule, ...] = (
     *holds.RULES,
     *experiments.RULES,
     *interception.RULES,
+    *limits.RULES,
     _metrics_fit,
 )

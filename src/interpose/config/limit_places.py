@@ -1,0 +1,29 @@
+"""Where limits hold, and who has to count: what the supervisor wants to know before it loads anything for it."""
+
+from __future__ import annotations
+
+import os
+
+from interpose.config.model import HTTP_ROLES, Config, Listener
+from interpose.filters.limiting.options import LimitRule
+
+SERVICE = "limits"
+"""The first word of what workers ask about them."""
+
+
+def limits_for(config: Config, listener: Listener) -> list[LimitRule]:
+    """The limits of a listener."""
+    if listener.role not in (*HTTP_ROLES, "auto"):
+        return []
+    return [rule for rule in config.limit_rules if not rule.listeners or listener.name in rule.listeners]
+
+
+def workers_of(config: Config) -> int:
+    """How many workers serve."""
+    return config.process.workers or len(os.sched_getaffinity(0))
+
+
+def needs_service(config: Config) -> bool:
+    """Whether somebody has to count for all workers, or over restarts."""
+    rules = config.limit_rules
+    return any(rule.bytes_per_day for rule in rules) or (bool(rules) and workers_of(config) > 1)

@@ -1,0 +1,191 @@
+"""(in a worker) The way to the supervisor, who counts for all workers.
+
+What comes up in one turn of the loop is asked with one message. An answer takes a fraction of a millisecond; when there
+is none within `PATIENCE_S`, or the supervisor is gone, whoever asks is told None and decides by itself, and for
+`REST_S` nobody is asked. What the supervisor did not hear of then it is told afterwards: all that is under way, and the
+bytes that have passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from interpose.core.failure import Failure
+from interpose.core.limit_book import Terms, Verdict
+from interpose.engine.calls import Calls
+from interpose.engine.limit_words import TOPIC, Asked, decode_told, encode_asked
+
+log = logging.getLogger("interpose")
+
+PATIENCE_S = 0.25
+REST_S = 1.0
+COMPLAIN_S = 60.0
+TELL_S = 0.25
+"""How often bytes are told of, and with that how late it is known that those of the day are used up."""
+
+
+class TellsBytes(Protocol):
+    """What knows of bytes that have passed, for one limit."""
+
+    def untold(self) -> list[tuple[str, int, int]]:
+        """Key, bytes since this was asked last, exchanges under way."""
+
+    def told(self, key: str, is_used_up: bool, share: float) -> None:
+        """What the supervisor says to that."""
+
+    def put_back(self, key: str, size: int) -> None:
+        """The supervisor did not hear of it."""
+
+
+class LimitLink:
+    """See the module. `owner` names this process to the supervisor."""
+
+    def __init__(self, calls: Calls, owner: str) -> None:
+        self.running: Counter[tuple[str, str]] = Counter()
+        """Exchanges under way of limits that count them, by limit and key."""
+        self._calls = calls
+        self._owner = owner
+        self._terms: dict[str, tuple[Terms, int]] = {}
+        self._announced: set[str] = set()
+        self._tellers: dict[str, TellsBytes] = {}
+        self._asked = Asked(owner)
+        self._waiting: list[asyncio.Future[Verdict | None]] = []
+        self._is_in_doubt = False
+        """Whether the supervisor may think something else to be under way."""
+        self._under_way = 0
+        self._has_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._away_until = 0.0
+        self._next_complaint = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def announce(self, name: str, terms: Terms, max_keys: int) -> None:
+        """Say what a limit allows, before it is asked about."""
+        if name not in self._announced or self._terms[name] != (terms, max_keys):
+            self._announced.add(name)
+            self._terms[name] = (terms, max_keys)
+            self._asked.terms.append((name, terms, max_keys))
+
+    def tells(self, name: str, teller: TellsBytes) -> Callable[[], None]:
+        """Have `teller` asked for the bytes of a limit; it calls what is returned when there are any."""
+        self._tellers[name] = teller
+        return self._tell_soon
+
+    def take(self, name: str, key: str) -> asyncio.Future[Verdict | None]:
+        """What the supervisor says to one more; None when it cannot be asked."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Verdict | None] = loop.create_future()
+        if loop.time() < self._away_until:
+            future.set_result(None)
+            return future
+        self._asked.takes.append((name, key))
+        self._waiting.append(future)
+        self._ask_soon(loop)
+        return future
+
+    def began(self, name: str, key: str) -> None:
+        """An exchange was let in without the supervisor, which has to hear of it. (What it lets in is counted here.)"""
+        self.running[name, key] += 1
+        self._is_in_doubt = True
+
+    def release(self, name: str, key: str) -> None:
+        """It has ended."""
+        self.running[name, key] -= 1
+        if not self.running[name, key]:
+            del self.running[name, key]
+        self._asked.releases.append((name, key))
+        self._ask_soon(asyncio.get_running_loop())
+
+    async def close(self) -> None:
+        """Tell of the last bytes, and ask nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._gather()
+        if self._asked.flows and asyncio.get_running_loop().time() >= self._away_until:
+            self._under_way += 1
+            await self._answered(self._asked, self._waiting)
+        for task in self._tasks:
+            task.cancel()
+
+    def _ask_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._has_scheduled:
+            self._has_scheduled = True
+            loop.call_soon(self._ask)
+
+    def _tell_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(0.0, self._tell)
+
+    def _tell(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if loop.time() < self._away_until:
+            self._timer = loop.call_later(TELL_S, self._tell)
+            return
+        self._gather()
+        if self._asked.flows:
+            self._timer = loop.call_later(TELL_S, self._tell)
+            self._ask_soon(loop)
+
+    def _gather(self) -> None:
+        for name, teller in self._tellers.items():
+            self._asked.flows += [(name, key, size, count) for key, size, count in teller.untold()]
+
+    def _ask(self) -> None:
+        self._has_scheduled = False
+        asked, self._asked = self._asked, Asked(self._owner)
+        waiting, self._waiting = self._waiting, []
+        if self._is_in_doubt and not self._under_way:  # else answers are to come that change what is
+            self._is_in_doubt = False
+            asked.running = [(name, key, count) for (name, key), count in self.running.items()]
+            asked.releases = []
+        self._under_way += 1
+        task = asyncio.get_running_loop().create_task(self._answered(asked, waiting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answered(self, asked: Asked, waiting: list[asyncio.Future[Verdict | None]]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                told = decode_told(await self._calls.ask(TOPIC, encode_asked(asked)))
+        except (Failure, TimeoutError, msgspec.DecodeError) as error:
+            self._lost(asked, error, loop.time())
+            told = None
+        finally:
+            self._under_way -= 1
+        if told is None:
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+            return
+        for (name, key), future, verdict in zip(asked.takes, waiting, told.verdicts, strict=True):
+            is_counted = not verdict.refusal and self._terms[name][0].max_exchanges > 0
+            if is_counted:
+                self.running[name, key] += 1
+            if not future.done():
+                future.set_result(verdict)
+            elif is_counted:  # whoever asked has left meanwhile
+                self.release(name, key)
+        if self._is_in_doubt:
+            self._ask_soon(loop)
+        for (name, key, _, _), (is_used_up, share) in zip(asked.flows, told.flows, strict=True):
+            self._tellers[name].told(key, is_used_up, share)
+
+    def _lost(self, asked: Asked, error: Exception, now: float) -> None:
+        """Nobody knows whether the supervisor has heard of it."""
+        self._is_in_doubt = True
+        self._away_until = now + REST_S
+        self._announced.clear()
+        for name, key, size, _ in asked.flows:
+            self._tellers[name].put_back(key, size)
+        if now >= self._next_complaint:
+            self._next_complaint = now + COMPLAIN_S
+            why = str(error) or f"no answer within {PATIENCE_S:g} s"
+            log.warning("the supervisor cannot be asked about limits, and this worker keeps its share: %s", why)
