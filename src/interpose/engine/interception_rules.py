@@ -13,6 +13,7 @@ from interpose.core.message import Request
 from interpose.core.query import Matcher
 from interpose.core.query.live import Live
 from interpose.core.target import Authority, Form, Target
+from interpose.net.address import ip_address
 
 
 class Action(enum.IntEnum):
@@ -49,12 +50,15 @@ class InterceptionRules:
         """What becomes of a tunnel to `asked`, in which the client wants to speak with `host`.
 
         Where these differ the rules are asked about both, and the stricter answer counts: by wanting another host than
-        the one it asked for, a client must not get what is not for it.
+        the one it asked for, a client must not get what is not for it. But an address that no rule means says nothing.
         """
         decision = self._decide(exchange, request, asked)
         if host == asked.host:
             return decision
-        return min(decision, self._decide(exchange, request, asked._replace(host=host)), key=lambda one: one.action)
+        other = self._decide(exchange, request, asked._replace(host=host))
+        if not decision.rule and ip_address(asked.host) is not None:
+            return other
+        return min(decision, other, key=lambda one: one.action)
 
     def _decide(self, exchange: Exchange, request: Request | None, authority: Authority) -> Decision:
         fields = Fields() if request is None else request.fields
