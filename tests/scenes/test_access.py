@@ -117,6 +117,15 @@ async def test_a_script_decides_and_may_take_its_time(tmp_path: Path) -> None:
         assert statuses == [200, 403, 403]
 
 
+async def test_what_a_rule_limits_goes_on_under_its_limit_and_nothing_else_does() -> None:
+    limit = {"name": "slow", "only_by_rule": True, "requests_per_s": 0.01, "burst": 1}
+    rule = {"when": "path:/big/*", "action": "limit", "limit": "slow"}
+    async with proxied(rule, limit=[limit]) as (address, origin):
+        paths = ("/big/1", "/big/2", "/other", "/other")
+        statuses = [(await ask(address, get(f"http://{origin.address}{path}"))).status for path in paths]
+        assert statuses == [200, 429, 200, 200]
+
+
 async def test_what_a_rule_holds_waits_at_the_desk(tmp_path: Path) -> None:
     process = {"name": "held", "state_dir": str(tmp_path), "grace_s": 0.0}
     config = config_of(tables({"when": "path:/held", "action": "hold", "name": "look"}, process=process))
@@ -160,6 +169,9 @@ def test_a19_a_rule_does_not_open_a_proxy_to_others() -> None:
         ({"action": "ask", "ask": {"service": "ftp://x/"}}, "is not a URL"),
         ({"action": "deny", "listeners": ["nobody"]}, "nobody"),
         ({"when": "host:x"}, "action: is missing"),
+        ({"action": "limit"}, "limit: is missing; name a"),
+        ({"action": "limit", "limit": "none"}, "there is no limit of that name"),
+        ({"action": "deny", "limit": "x"}, 'is for action = "limit"'),
     ],
 )
 def test_a_rule_that_cannot_be_asked_is_refused(rule: dict[str, Any], says: str) -> None:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 15.0
 _REFERENCE = re.compile(r"[0-9]{1,6}-[0-9a-f]{1,16}")
-_DONE = {"allow": "is let through", "deny": "is refused", "hold": "waits at the desk", "ask": "is decided elsewhere"}
+_DONE = {
+    "allow": "is let through",
+    "deny": "is refused",
+    "hold": "waits at the desk",
+    "ask": "is decided elsewhere",
+    "limit": "goes on under its limit",
+}
 
 
 def explain(

@@ -45,7 +45,7 @@ from interpose.protocol.head import HeadParser
 
 GATEWAY_ANSWER_TIMEOUT_S = 60.0
 PROXY_ANSWER_TIMEOUT_S = 300.0
-SOCKS_STEPS = ("access log", "interception", "allow", "auth", "destination")
+SOCKS_STEPS = ("access log", "interception", "allow", "auth", "access", "block lists", "destination")
 """What decides about a SOCKS request, in this order, by the parts that the filters of these names are made of."""
 
 

@@ -338,14 +338,17 @@ async def test_the_trace_says_what_of_each_rule_did_not_match() -> None:
         rule("host:*.games.example user:ann", "allow"),
         rule("from:10.0.0.0/8 -method:GET"),
         rule("port:80", dry_run=True),
+        rule("time:sat-sun,18:00-08:00 port:>=1024", name="never"),
         rule("host:www.example", name="this one"),
         rule("*", "allow"),
     )
     trace = list(counted.rules.trace(*asked(user="bob")))
-    assert [(one.rule.number, one.matched) for one in trace] == [(1, False), (2, False), (3, True), (4, True)]
+    assert [(one.rule.number, one.matched) for one in trace] == [(1, False), (2, False), (3, True), (4, False), (5, True)]
     assert [(reason.part, reason.found) for reason in trace[0].reasons] == [
         ("host:*.games.example", "www.example"),
         ("user:ann", "bob"),
     ]
     assert [(reason.part, reason.found) for reason in trace[1].reasons] == [("-method:get", "GET")]
-    assert counted.hits == [0] * 5
+    said = [("time:sat-sun,18:00-08:00", "Mon 12:00"), ("port:>=1024", "80")]
+    assert [(reason.part, reason.found) for reason in trace[3].reasons] == said
+    assert counted.hits == [0] * 6

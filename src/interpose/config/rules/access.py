@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from interpose.config.advice import no_such
 from interpose.config.model import Config
 from interpose.config.problem import ABSENT
 from interpose.config.rules.breach import Breach, Rule, numbered
@@ -36,6 +37,24 @@ def _somebody_is_asked(config: Config) -> Iterator[Breach]:
         elif rule.ask.service and rule.ask.script is not None:
             message = "stands beside service, and only one of them can be asked; take one away"
             yield Breach(f"{where}.ask.script", rule.ask.script, message, (f"{where}.ask.service",))
+
+
+def _limits_are_there(config: Config) -> Iterator[Breach]:
+    """A rule names a limit that is for rules, and only a rule that limits does."""
+    limits = {limit.name: limit for limit in config.limit_rules}
+    for where, rule in numbered("access", config.access):
+        needs = (f"{where}.action", "limit")
+        if rule.action != "limit":
+            if rule.limit:
+                message = f'is for action = "limit"; this rule says "{rule.action}"'
+                yield Breach(f"{where}.limit", rule.limit, message, needs)
+        elif not rule.limit:
+            yield Breach(f"{where}.limit", ABSENT, "is missing; name a [[limit]] that has only_by_rule = true", needs)
+        elif rule.limit not in limits:
+            yield Breach(f"{where}.limit", rule.limit, no_such("limit", rule.limit, limits), needs)
+        elif not limits[rule.limit].only_by_rule:
+            message = "is a limit for everybody; give it only_by_rule = true, or let this rule say nothing of it"
+            yield Breach(f"{where}.limit", rule.limit, message, needs)
 
 
 def _names_differ(config: Config) -> Iterator[Breach]:
@@ -76,6 +95,7 @@ def _listeners_are_asked(config: Config) -> Iterator[Breach]:
 RULES: tuple[Rule, ...] = (
     _rules_can_be_asked,
     _somebody_is_asked,
+    _limits_are_there,
     _names_differ,
     _listeners_are_asked,
     _lists_come_from_somewhere,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -49,11 +50,11 @@ def said_of(term: Term, subject: Subject) -> str | None:
 
 def _said(term: Term, subject: Subject) -> str | None:
     word = WORDS[term.word]
-    if word.kind is Kind.WINDOW:
-        return None  # the clock says it
-    if word.kind in _NUMBERS:
+    if word.kind is Kind.WINDOW or word.kind in _NUMBERS:
         number = subject.number(term.word)
-        return None if number is None else "" if number != number else f"{number:g}"
+        if number is None or number != number:
+            return None if number is None else ""
+        return f"{number:g}" if word.kind is not Kind.WINDOW else time.strftime("%a %H:%M", time.localtime(number))
     if word.many:
         texts = subject.texts(term.word, term.name)
         return None if texts is None else ", ".join(printable(text.encode()) for text in texts)

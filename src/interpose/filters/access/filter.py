@@ -34,6 +34,9 @@ class Access:
         rule = self.rules.first(exchange, request)
         if rule is None or rule.options.action == "allow":
             return forward(exchange, request)
+        if rule.options.action == "limit":
+            exchange.named_limits = (*exchange.named_limits, rule.options.limit)
+            return forward(exchange, request)
         if rule.options.action == "deny":
             raise denied(exchange, rule, rule.options.message)
         return self._waited(rule, exchange, request, forward)
@@ -49,7 +52,7 @@ class Access:
         """
         request = Request("CONNECT", Target(Form.AUTHORITY, "", authority, ""), Fields())
         rule = self.rules.first(exchange, request, kind)
-        if rule is None or rule.options.action == "allow":
+        if rule is None or rule.options.action in ("allow", "limit"):  # limits are of requests, and there is none here
             return authority
         if rule.options.action == "deny":
             raise denied(exchange, rule, rule.options.message)

@@ -56,8 +56,9 @@ class AccessRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     when: Query = "*"
     """What it means, as a query: `from:10.0.0.0/8 group:staff host:*.example.com`. Without it: everything."""
 
-    action: Literal["allow", "deny", "hold", "ask"]
-    """`hold` has somebody look first (see the desk), `ask` leaves it to a service or to a script of yours."""
+    action: Literal["allow", "deny", "hold", "ask", "limit"]
+    """`hold` has somebody look first (see the desk), `ask` leaves it to a service or to a script of yours, `limit` lets
+    it go on under a limit that is for such rules only."""
 
     message: Label = ""
     """(deny) What the client is told. Empty: which rule it was."""
@@ -70,6 +71,9 @@ class AccessRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     ask: AskOptions | None = None
     """(ask) Who is asked."""
+
+    limit: Name = ""
+    """(limit) The name of a `[[limit]]` with `only_by_rule`."""
 
     listeners: tuple[Name, ...] = ()
     """The listeners it applies to, by name. Empty: all that people connect to with TCP."""

@@ -51,7 +51,7 @@ class Rule:
         if not others:
             return self._matcher.matches(subject)
         answers = map(self._matcher.matches, (subject, *others))
-        return all(answers) if self.options.action == "allow" else any(answers)
+        return all(answers) if self.options.action in ("allow", "limit") else any(answers)
 
 
 class AccessRules:
