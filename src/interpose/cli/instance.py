@@ -24,10 +24,11 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     answer = _said(control, "/v1/status")
     servers = _listed(control, "/v1/upstreams", "servers")
     certificates = _listed(control, "/v1/certificates", "certificates")
+    experiments = _listed(control, "/v1/experiments", "experiments")
     rules, lists = (_listed(control, "/v1/access", key) for key in ("rules", "blocklists"))
     if as_json:
         found = {"upstreams": servers, "certificates": certificates, "rules": rules, "blocklists": lists}
-        print_json({**answer, **found})
+        print_json({**answer, **found, "experiments": experiments})
         return
     from interpose.cli.status_view import blocklists_view, certificates_view, rules_view, status_view, upstreams_view
     from interpose.cli.table import console
@@ -36,6 +37,11 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     if servers:
         console().print()
         console().print(upstreams_view(servers))
+    if experiments:
+        from interpose.cli.experiment_view import list_view
+
+        console().print()
+        console().print(list_view(experiments))
     if certificates:
         console().print()
         console().print(certificates_view(certificates))
