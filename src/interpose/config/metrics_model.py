@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
 
-from interpose.config.texts import HostPattern, ListenAddress, Network
+from msgspec import Meta, Struct
+
+from interpose.config.texts import HostPattern, Label, ListenAddress, Network, Webhook
+from interpose.core.units import Timeout
 
 
 class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,3 +35,18 @@ class Traces(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     server_timing: bool = False
     """Say in `Server-Timing` how long the answer took, here and upstream. Everybody who gets the answer reads it."""
+
+    otlp: Webhook = ""
+    """A collector of OpenTelemetry that is sent spans (OTLP over HTTP, as JSON), such as `http://127.0.0.1:4318`;
+    without a path, `/v1/traces` there. Every exchange is then a span, and every try upstream one below it. Empty:
+    none."""
+
+    otlp_share: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """(otlp) The share of the traces that begin here that is recorded. Those that came are as their `traceparent`
+    says."""
+
+    otlp_timeout_s: Timeout = 10.0
+    """(otlp) How long the collector may take. What it does not take is lost, and counted; nothing waits for it."""
+
+    service: Label = "interpose"
+    """(otlp) What the collector calls this instance: `service.name`."""

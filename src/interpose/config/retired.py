@@ -17,6 +17,7 @@ from interpose.engine.courier import Courier
 from interpose.engine.live_group import LiveGroup
 from interpose.engine.narration import Narration
 from interpose.engine.service_client import ServiceClient
+from interpose.engine.span_exporter import SpanExporter
 from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.experiment.notebook import Notebook
@@ -47,6 +48,7 @@ class Retired:
         self._keepers: list[Keeper] = []
         self._couriers: list[Courier] = []
         self._pools: list[Pool] = []
+        self._exporters: list[SpanExporter] = []
         self._notebooks: list[Notebook] = []
         self._limits: list[LimitMeans] = []
         self._services: weakref.WeakSet[ServiceClient] = weakref.WeakSet()
@@ -71,6 +73,8 @@ class Retired:
                 self._keepers.append(part)
             elif isinstance(part, ServiceClient):
                 self._services.add(part)
+            elif isinstance(part, SpanExporter):
+                self._exporters.append(part)
             elif isinstance(part, Courier):
                 part.begin_drain()
                 self._couriers.append(part)
@@ -116,6 +120,7 @@ class Retired:
     async def close(self) -> None:
         """Close everything now; what the logs' targets do not take within a moment is given up."""
         loop = asyncio.get_running_loop()
+        await _close_all(self._exporters)
         for service in list(self._services):
             await service.end()
         for client in list(self._clients):

@@ -38,6 +38,7 @@ from interpose.config.model import (
 from interpose.config.parts import Parts
 from interpose.config.scripts import script_of
 from interpose.config.step import Step as Step
+from interpose.config.tracing import trace_step
 from interpose.core.handler import Phase
 from interpose.core.target import Authority
 from interpose.engine.records import Records
@@ -56,7 +57,6 @@ from interpose.filters.path import PathCheck, PathOptions
 from interpose.filters.recorder import Recorder
 from interpose.filters.server_timing import ServerTiming
 from interpose.filters.setup_page import SetupPage, SetupPageOptions
-from interpose.filters.trace import Trace
 from interpose.net.address import parse_address
 from interpose.storage.line_writer import LineWriter
 
@@ -75,8 +75,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     if config.metrics is not None:
         steps.append(Step(Phase.OBSERVE, "meter", "/metrics", lambda: meter(config, listener, parts)))
     if (traces := config.traces) is not None:
-        detail = "begins those that are missing" if traces.start else "noted"
-        steps.append(Step(Phase.OBSERVE, "trace", detail, lambda: Trace(start=traces.start)))
+        steps.append(trace_step(config, traces, parts))
         if traces.server_timing:
             steps.append(Step(Phase.OBSERVE, "server timing", "Server-Timing", server_timing))
     steps += tls_steps(config, listener, parts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from interpose.core.body import Body
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
@@ -37,9 +38,10 @@ class ServiceClient:
         self._timeout_s = timeout_s
         self._asking: set[asyncio.Task[Said]] = set()
 
-    async def ask(self, fields: Fields) -> Said:
-        """What it answers to a GET with these fields. `Failure` when it does not, in time and in full."""
-        asking = asyncio.ensure_future(self._ask(fields))
+    async def ask(self, fields: Fields, content: bytes | None = None) -> Said:
+        """What it answers to a GET with these fields, or to a POST with `content`. `Failure` when it does not, in time
+        and in full."""
+        asking = asyncio.ensure_future(self._ask(fields, content))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
         try:
@@ -55,12 +57,14 @@ class ServiceClient:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
-    async def _ask(self, fields: Fields) -> Said:
+    async def _ask(self, fields: Fields, content: bytes | None) -> Said:
         if self._client is None:
             raise Failure("destination_unavailable", Side.INTERNAL, f"{self._target.origin} cannot be asked from here.")
         clock = asyncio.get_running_loop().time
         exchange = Exchange(0, 0, "service", UNKNOWN, clock(), self._target.scheme)
         request = Request("GET", self._target, fields)
+        if content is not None:
+            request = Request("POST", self._target, fields, Body(content))
         failure: Failure | None = None
         response: Response | None = None
         try:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from interpose.core.exchange import Exchange
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
-from interpose.protocol.trace_context import Parent, parent_of
+from interpose.protocol.trace_context import begun, parent_of
 
 
 class Trace:
@@ -26,17 +26,10 @@ class Trace:
         """See `core.handler.Filter`. What is not valid is no trace: it passes, unless a trace is begun instead."""
         parent = parent_of(request.fields.every(b"traceparent"))
         if parent is None and self._start:
-            parent = self._begun()
+            parent = begun(self._random)
             request.fields.remove("tracestate")  # it belongs to a trace that could not be read (Trace Context, 3.3.1)
             request.fields.set("traceparent", parent.field())
         if parent is not None:
             exchange.notes["trace"] = parent.trace
             exchange.notes["span"] = parent.span
         return forward(exchange, request)
-
-    def _begun(self) -> Parent:
-        while True:
-            digits = self._random(24).hex()
-            parent = Parent(digits[:32], digits[32:])
-            if parent_of([parent.field().encode("ascii")]) is not None:  # all zeros mean none
-                return parent
