@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import os
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import async_playwright
 from tests.support.product import Product, product
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering
@@ -17,6 +20,7 @@ from tests.support.raw_origin import OK, Connection, RawOrigin, answering
 from interpose.config.load import config_of
 
 ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
 
 
 def get(target: str, *fields: str, method: str = "GET", host: str = "a.example") -> bytes:
@@ -291,3 +295,89 @@ async def test_the_example_of_a_site_is_one() -> None:
                 )
             [request, _] = api.requests()
             assert (request.target, request.values("x-client")) == ("/v1/orders/7?page=2", ["127.0.0.1"])
+
+
+ASK = """async ({api, path, method, fields}) => {
+    try {
+        const response = await fetch(api + path, {method, headers: fields})
+        return [response.status, response.headers.get("X-Total"), await response.text()]
+    } catch (error) {
+        return "not allowed"
+    }
+}"""
+
+
+async def test_a_browser_lets_scripts_of_named_sites_read_and_of_no_other(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><title>a site</title>")
+    ok = b"HTTP/1.1 200 OK\r\nX-Total: 7\r\nContent-Length: 2\r\n\r\nok"
+    site_tables = gateway({"path": "/", "files": {"root": str(tmp_path)}})
+    site_tables["listener"].append({**site_tables["listener"][0], "name": "other"})
+    async with (
+        async_playwright() as playwright,
+        await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
+        RawOrigin(answering(ok)) as origin,
+        serving(site_tables) as site,
+    ):
+        named, other = (f"http://{site.address(name)}" for name in ("main", "other"))
+        cors = {"origins": [named], "methods": ["GET", "PUT"], "fields": ["X-Token"], "expose": ["X-Total"]}
+        routes = [{"path": "/", "upstream": "up", "cors": cors}]
+        async with serving(gateway(*routes, origin=origin.address)) as running:
+            api = f"http://{running.address()}"
+            said = {}
+            for page_of in (named, other):
+                page = await browser.new_page()
+                await page.goto(page_of)
+                for method, fields in (
+                    ("GET", {}),
+                    ("PUT", {"X-Token": "1"}),
+                    ("DELETE", {}),
+                    ("PUT", {"X-Other": "1"}),
+                ):
+                    asked = {"api": api, "path": f"/{method}", "method": method, "fields": fields}
+                    said[page_of, method, *fields] = await page.evaluate(ASK, asked)
+                await page.close()
+    assert said == {
+        (named, "GET"): [200, "7", "ok"],
+        (named, "PUT", "X-Token"): [200, "7", "ok"],
+        (named, "DELETE"): "not allowed",
+        (named, "PUT", "X-Other"): "not allowed",
+        (other, "GET"): "not allowed",
+        (other, "PUT", "X-Token"): "not allowed",
+        (other, "DELETE"): "not allowed",
+        (other, "PUT", "X-Other"): "not allowed",
+    }
+    assert [request.method for request in origin.requests()] == ["GET", "PUT", "GET"]
+
+
+async def test_curl_takes_up_a_download_where_it_broke_off(tmp_path: Path) -> None:
+    """And asks for a part, and for the compressed version; one file for all of it."""
+    data = bytes(range(256)) * 4000
+    (tmp_path / "data.bin").write_bytes(data)
+    (tmp_path / "data.bin.gz").write_bytes(gzip.compress(data))
+    for name in ("data.bin", "data.bin.gz"):
+        os.utime(tmp_path / name, (1e9, 1e9))
+
+    async with serving(gateway({"path": "/", "files": {"root": str(tmp_path)}})) as running:
+        url = f"http://{running.address()}/data.bin"
+        broken_off = tmp_path / "broken-off"
+        broken_off.write_bytes(data[:500_000])
+        assert await curl("-C", "-", "-o", str(broken_off), url) == b""
+        assert broken_off.read_bytes() == data
+        assert await curl("-r", "100-199", url) == data[100:200]
+        assert await curl("--compressed", url) == data
+        kept = tmp_path / "kept"
+        await curl("-R", "-o", str(kept), url)
+        assert kept.stat().st_mtime == 1e9
+        before = kept.read_bytes()
+        assert await curl("-z", str(kept), "-o", str(kept), "-w", "%{http_code}", url) == b"304"
+        assert kept.read_bytes() == before == data
+    assert sum("data.bin" in str(line) for line in running.log) == 5
+
+
+async def curl(*arguments: str) -> bytes:
+    done = await asyncio.create_subprocess_exec(
+        "curl", "-sS", "--noproxy", "*", "--max-time", "20", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    content, _ = await done.communicate()
+    assert done.returncode == 0
+    return content
