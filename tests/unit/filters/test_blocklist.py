@@ -161,6 +161,15 @@ def test_an_exception_in_one_list_of_filters_holds_for_the_others_and_a_rule_is_
     ]
 
 
+def test_of_rules_that_the_engine_joins_the_one_is_named_that_it_was() -> None:
+    rules = [f"/adverts/{word}.js$script" for word in ("one", "two", "three", "four")]
+    given = lists(({"format": "filters"}, "\n".join(rules[:2])), ({"format": "filters"}, "\n".join(rules[2:])))
+    for number, rule in enumerate(rules):
+        path = rule.partition("$")[0]
+        asked = request(f"http://a.example{path}", Sec_Fetch_Dest="script")
+        assert found(given, asked) == found(given, asked) == (f"list{number // 2}", rule)
+
+
 def test_a_list_spares_the_hosts_it_is_told_to() -> None:
     spared = {"except_hosts": ("a.example", "*.a.example")}
     given = lists(({"format": "domains", **spared}, "example\n"), ({"format": "filters", **spared}, "/x.js"))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from interpose.core.message import Request
 from interpose.core.target import Form
 
+_TELLING: Final = frozenset((b"sec-fetch-site", b"sec-fetch-dest", b"referer", b"accept"))
+_OWN: Final = (b"same-origin", b"same-site", b"none")
+"""(Sec-Fetch-Site) Nobody else wants it."""
+
 _BY_DESTINATION: Final = {
-    "document": "document", "iframe": "subdocument", "frame": "subdocument", "fencedframe": "subdocument",
-    "script": "script", "worker": "script", "sharedworker": "script", "serviceworker": "script",
-    "audioworklet": "script", "paintworklet": "script", "style": "stylesheet", "xslt": "stylesheet",
-    "image": "image", "font": "font", "object": "object", "embed": "object", "audio": "media", "video": "media",
-    "track": "media", "empty": "xmlhttprequest", "json": "xmlhttprequest", "websocket": "websocket",
-    "report": "ping", "manifest": "other", "webidentity": "other",
+    b"document": "document", b"iframe": "subdocument", b"frame": "subdocument", b"fencedframe": "subdocument",
+    b"script": "script", b"worker": "script", b"sharedworker": "script", b"serviceworker": "script",
+    b"audioworklet": "script", b"paintworklet": "script", b"style": "stylesheet", b"xslt": "stylesheet",
+    b"image": "image", b"font": "font", b"object": "object", b"embed": "object", b"audio": "media", b"video": "media",
+    b"track": "media", b"empty": "xmlhttprequest", b"json": "xmlhttprequest", b"websocket": "websocket",
+    b"report": "ping", b"manifest": "other", b"webidentity": "other",
 }  # fmt: skip
 """Sec-Fetch-Dest (Fetch, 3.2.7) in the words of filter lists."""
 
@@ -46,24 +51,24 @@ def purpose_of(request: Request) -> Purpose:
         url = f"https://{target.authority}/"
         return Purpose(url, url, "other")
     url = str(target)
-    fields = request.fields
-    site = fields.first(b"sec-fetch-site")
-    destination = fields.first(b"sec-fetch-dest")
-    kind = _kind(request, destination)
-    if site in (b"same-origin", b"same-site", b"none"):
+    said = {line[0]: line[2] for line in request.fields.lines if line[0] in _TELLING}
+    site = said.get(b"sec-fetch-site")
+    kind = _kind(request, said)
+    if kind == "document" or site in _OWN:
         return Purpose(url, url, kind)
-    referer = (fields.first(b"referer") or b"").decode("latin-1")
-    if kind != "document" and _WEB.fullmatch(referer) is not None:
+    referer = said.get(b"referer", b"").decode("latin-1")
+    if _WEB.fullmatch(referer) is not None:
         return Purpose(url, referer, kind)
-    return Purpose(url, SOMEBODY_ELSE if site == b"cross-site" and kind != "document" else url, kind)
+    return Purpose(url, SOMEBODY_ELSE if site == b"cross-site" else url, kind)
 
 
-def _kind(request: Request, destination: bytes | None) -> str:
+def _kind(request: Request, said: Mapping[bytes, bytes]) -> str:
     if request.upgrade == "websocket":
         return "websocket"
+    destination = said.get(b"sec-fetch-dest")
     if destination is not None:
-        return _BY_DESTINATION.get(destination.decode("latin-1"), "other")
-    accept = request.fields.first(b"accept") or b""
+        return _BY_DESTINATION.get(destination, "other")
+    accept = said.get(b"accept", b"")
     if accept.startswith(b"text/html"):
         return "document"
     if accept.startswith(b"image/"):
