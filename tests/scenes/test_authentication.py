@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import bcrypt
 import pytest
 from tests.scenes import judge
 from tests.support.background import in_background
+from tests.support.certificates import CertificateAuthority
 from tests.support.product import Product, product
 from tests.support.program import NAME as NAME_OF_RUN
 from tests.support.program import Program, interpose, wait_until
@@ -142,8 +144,8 @@ async def test_groups_are_what_rules_ask_for(files: Path) -> None:
 class KeyServer(RawOrigin):
     """Gives out the keys of whoever is in `issuers`; with none of them it breaks off."""
 
-    def __init__(self, *issuers: Issuer) -> None:
-        super().__init__(self.serve)
+    def __init__(self, *issuers: Issuer, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(self.serve, tls=tls)
         self.issuers = list(issuers)
         self.asked = 0
 
@@ -197,6 +199,44 @@ async def test_without_keys_it_is_503_and_nothing_is_left_behind(files: Path) ->
                     [answer] = await client.answers("GET")
                     assert answer.status == 503
             assert origin.connections == []
+
+
+async def test_a24_keys_come_from_whoever_the_url_names(files: Path) -> None:
+    authority, stranger = CertificateAuthority(files), CertificateAuthority(files, "stranger")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    pair = authority.issue("127.0.0.1")
+    context.load_cert_chain(pair.certificate, pair.key)
+    issuer = Issuer()
+    async with RawOrigin(answering(OK)) as origin, KeyServer(issuer, tls=context) as keys:
+        for trusted, status in ((authority, 200), (stranger, 503)):
+            table = {"name": "tokens", "kind": "jwt", "issuer": NAME, "audience": [AUDIENCE], "ca_file": trusted.file}
+            own = {**table, "jwks_url": f"https://{keys.address}/keys"}
+            config = configured(files, origin, listener={"authentication": ["tokens"]}, authentication=[own])
+            async with product(config) as running:
+                assert (await get(running, "/", f"Authorization: Bearer {issuer.token()}")).status == status
+
+
+async def test_f16_a_reload_keeps_what_is_known_and_drops_what_is_not_asked(files: Path) -> None:
+    issuer = Issuer()
+    async with RawOrigin(answering(OK)) as origin, KeyServer(issuer) as keys, RawOrigin(answering(YES)) as sso:
+        tokens = {"name": "tokens", "kind": "jwt", "issuer": NAME, "audience": [AUDIENCE]}
+        tables = [{**tokens, "jwks_url": f"http://{keys.address}/keys"}, service(sso.address)]
+
+        def naming(*names: str) -> Config:
+            return configured(files, origin, listener={"authentication": names}, authentication=tables)
+
+        async with product(naming("tokens")) as running:
+            bearer = f"Authorization: Bearer {issuer.token()}"
+            assert (await get(running, "/", bearer)).status == 200
+            keys.issuers = []
+            await running.running.reload(naming("tokens", "sso"))
+            assert ((await get(running, "/", bearer)).status, sso.connections) == (200, [])
+            assert (await get(running, "/")).status == 200
+            await running.running.reload(naming("sso"))
+            assert (await get(running, "/", bearer)).status == 200
+            await running.running.reload(naming())
+            assert (await get(running, "/")).status == 200
+    assert (keys.asked, len(sso.requests())) == (1, 2)
 
 
 # --- a service that is asked -----------------------------------------------------------------------------------------
@@ -309,6 +349,18 @@ async def test_when_the_service_is_away_nobody_comes_in(files: Path) -> None:
                 assert (await get(running, "/", "X-Auth-Tenant: 1")).status == status
     assert b"X-Auth-Tenant" not in origin.received
     assert len(origin.requests()) == 1
+
+
+async def test_a22_a_service_that_leads_back_to_here_ends(files: Path) -> None:
+    async with RawOrigin(answering(OK)) as origin, RawOrigin(answering(OK)) as first:
+        names = {"authentication": ["sso"]}
+        config = configured(files, origin, listener=names, authentication=[service(first.address)])
+        async with product(config) as running:
+            itself = configured(files, origin, listener=names, authentication=[service(running.address())])
+            await running.running.reload(itself)
+            assert (await get(running, "/")).status == 503
+            assert [line["status"] for line in await running.logged(3)] == [508, 503, 503]
+    assert (origin.connections, first.connections) == ([], [])
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------

@@ -74,12 +74,13 @@ def asked(
 ) -> Authentication:
     """The filter that asks them. ValueError, a sentence, where a file that one of them needs is broken."""
     users = next((_passwords(table, parts) for table in tables if table.kind == "passwords"), None)
+    made = [_made(config, table, parts, is_behind=is_behind, is_last=table is tables[-1]) for table in tables]
     return Authentication(
-        [_made(config, table, parts, is_behind=is_behind, is_last=table is tables[-1]) for table in tables],
+        made,
         users=users,
         proxy=proxy,
         owned=owned_by(tables),
-        keep_credentials=all(table.keep_credentials for table in tables),
+        discards=[one for one, table in zip(made, tables, strict=True) if not table.keep_credentials],
         render=render,
     )
 

@@ -61,6 +61,8 @@ def complaints(base: Path, *tables: dict[str, Any], **listener: Any) -> list[str
         ({"name": "a", "kind": "jwt", "jwks_url": "https://i.example/", "algorithms": ["HS256"]},
          "authentication[1].algorithms: has only algorithms with a secret, and what stands at a URL is none; use "
          "jwks_file"),
+        ({**SSO, "url": "http://anna:secret@sso.example/"},
+         "authentication[1].url: must not hold a user or a password, which would stand wherever it is shown"),
         ({**SSO, "response_fields": ["X-User", "connection"]},
          "authentication[1].response_fields[2]: is a field of the connection or of the request's way, which Interpose "
          "writes itself"),

@@ -57,6 +57,10 @@ def _each_has_what_it_needs(config: Config) -> Iterator[Breach]:
         if table.jwks_url and all(name.startswith("HS") for name in table.algorithms):
             message = "has only algorithms with a secret, and what stands at a URL is none; use jwks_file"
             yield Breach(f"{where}.algorithms", ABSENT, message, (f"{where}.jwks_url",))
+        for key in ("jwks_url", "url"):
+            if "@" in getattr(table, key).partition("//")[2].partition("/")[0]:
+                message = "must not hold a user or a password, which would stand wherever it is shown"
+                yield Breach(f"{where}.{key}", ABSENT, message)
         for number, name in enumerate(table.response_fields, 1):
             if name.lower().encode() in _OURS:
                 message = "is a field of the connection or of the request's way, which Interpose writes itself"

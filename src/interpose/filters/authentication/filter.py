@@ -6,7 +6,7 @@ them on unless it is told otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from interpose.core.exchange import Exchange
@@ -35,8 +35,8 @@ SEVERAL_UNKNOWN = "The credentials are of no kind that is known here."
 class Authentication:
     """See the module. `render` makes the answers' content; without it they are short texts.
 
-    `users` is the one of them who knows passwords, if there is one. `owned` are the names of fields that only an
-    authenticator may send inbound.
+    `users` is the one of them who knows passwords, if there is one. The credentials of those in `discards` go no
+    further. `owned` are the names of fields that only an authenticator may send inbound.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Authentication:
         users: Users | None = None,
         proxy: bool,
         owned: Sequence[str] = (),
-        keep_credentials: bool = True,
+        discards: Collection[Authenticator] = (),
         render: Render | None = None,
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._users = users
         self._render = render or plain
-        self._takes_off = proxy or not keep_credentials
+        self._discards = self._authenticators if proxy else tuple(discards)
         self._owned = keys_of(owned)
         self._field, self._ask, self._status = (
             (b"proxy-authorization", "Proxy-Authenticate", 407)
@@ -75,7 +75,7 @@ class Authentication:
         for authenticator in self._authenticators:
             verdict = await authenticator.judge(exchange, request, credentials)
             if isinstance(verdict, Pass):
-                self._let_in(exchange, request, verdict)
+                self._let_in(exchange, request, verdict, authenticator)
                 return await forward(exchange, request)
             if verdict is not None:
                 return self._refuse(exchange, request, verdict, authenticator.rule)
@@ -89,9 +89,9 @@ class Authentication:
         rejected = (one.rejected for one in self._authenticators if one.rejected.lower().startswith(f"{scheme} "))
         return Refusal(self._unknown, challenge=next(rejected, ""))
 
-    def _let_in(self, exchange: Exchange, request: Request, verdict: Pass) -> None:
+    def _let_in(self, exchange: Exchange, request: Request, verdict: Pass, authenticator: Authenticator) -> None:
         self._identify(exchange, verdict)
-        if self._takes_off:
+        if authenticator in self._discards:
             request.fields.lines = [line for line in request.fields.lines if line[0] != self._field]
         if self._owned:
             request.fields.lines = without(request.fields.lines, self._owned)

@@ -97,6 +97,9 @@ class Forward:
         uri = str(target) if target.form in (Form.AUTHORITY, Form.ASTERISK) else target.path_and_query
         question = Fields([("X-Forwarded-Method", request.method), ("X-Forwarded-Uri", uri)])
         question.add("X-Forwarded-Host", str(target.authority))
+        if self._believes_fields:
+            for one in fields.every(b"via"):  # so that a service that leads back to here is seen to be one
+                question.add("Via", one)
         own = {"X-Forwarded-Proto": exchange.scheme, "X-Forwarded-For": exchange.client.host or "unknown"}
         for name, value in own.items():
             question.add(name, (fields.get(name) if self._believes_fields else None) or value)

@@ -46,7 +46,8 @@ class Place:
     def __init__(self, keys: KeySource, table: AuthenticationOptions, *, proxy: bool = False) -> None:
         self.clock = Clock()
         self.bearer = Bearer(table, keys, self.clock)
-        self.filter = Authentication([self.bearer], proxy=proxy, keep_credentials=table.keep_credentials)
+        discards = [] if table.keep_credentials else [self.bearer]
+        self.filter = Authentication([self.bearer], proxy=proxy, discards=discards)
         self.name = "Proxy-Authorization" if proxy else "Authorization"
         self.seen: list[Request] = []
         self.exchange = Exchange(1, 0, "main", Address("192.0.2.1", 50000), 0.0)
