@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bcrypt
+import msgspec
 import pytest
 from tests.scenes import judge
 from tests.support.background import in_background
@@ -357,7 +358,8 @@ async def test_a22_a_service_that_leads_back_to_here_ends(files: Path) -> None:
         config = configured(files, origin, listener=names, authentication=[service(first.address)])
         async with product(config) as running:
             itself = configured(files, origin, listener=names, authentication=[service(running.address())])
-            await running.running.reload(itself)
+            config = msgspec.structs.replace(running.running._runtime._config, authentication=itself.authentication)
+            await running.running.reload(config)
             assert (await get(running, "/")).status == 503
             assert [line["status"] for line in await running.logged(3)] == [508, 503, 503]
     assert (origin.connections, first.connections) == ([], [])
