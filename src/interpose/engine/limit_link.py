@@ -52,7 +52,7 @@ class LimitLink:
         self._calls = calls
         self._owner = owner
         self._terms: dict[str, tuple[Terms, int]] = {}
-        self._announced: set[str] = set()
+        self._unannounced: set[str] = set()
         self._tellers: dict[str, TellsBytes] = {}
         self._asked = Asked(owner)
         self._waiting: list[asyncio.Future[Verdict | None]] = []
@@ -67,10 +67,9 @@ class LimitLink:
 
     def announce(self, name: str, terms: Terms, max_keys: int) -> None:
         """Say what a limit allows, before it is asked about."""
-        if name not in self._announced or self._terms[name] != (terms, max_keys):
-            self._announced.add(name)
+        if self._terms.get(name) != (terms, max_keys):
             self._terms[name] = (terms, max_keys)
-            self._asked.terms.append((name, terms, max_keys))
+            self._unannounced.add(name)
 
     def tells(self, name: str, teller: TellsBytes) -> Callable[[], None]:
         """Have `teller` asked for the bytes of a limit; it calls what is returned when there are any."""
@@ -108,6 +107,7 @@ class LimitLink:
             self._timer.cancel()
         self._gather()
         if self._asked.flows and asyncio.get_running_loop().time() >= self._away_until:
+            self._announce_to(self._asked)
             self._under_way += 1
             await self._answered(self._asked, self._waiting)
         for task in self._tasks:
@@ -133,6 +133,10 @@ class LimitLink:
             self._timer = loop.call_later(TELL_S, self._tell)
             self._ask_soon(loop)
 
+    def _announce_to(self, asked: Asked) -> None:
+        asked.terms = [(name, *self._terms[name]) for name in self._unannounced]
+        self._unannounced.clear()
+
     def _gather(self) -> None:
         for name, teller in self._tellers.items():
             self._asked.flows += [(name, key, size, count) for key, size, count in teller.untold()]
@@ -145,6 +149,7 @@ class LimitLink:
             self._is_in_doubt = False
             asked.running = [(name, key, count) for (name, key), count in self.running.items()]
             asked.releases = []
+        self._announce_to(asked)
         self._under_way += 1
         task = asyncio.get_running_loop().create_task(self._answered(asked, waiting))
         self._tasks.add(task)
@@ -182,7 +187,7 @@ class LimitLink:
         """Nobody knows whether the supervisor has heard of it."""
         self._is_in_doubt = True
         self._away_until = now + REST_S
-        self._announced.clear()
+        self._unannounced.update(self._terms)
         for name, key, size, _ in asked.flows:
             self._tellers[name].put_back(key, size)
         if now >= self._next_complaint:

@@ -8,8 +8,10 @@ the future than the allowance reaches (a server whose clock was put back), count
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+from collections.abc import Awaitable
 from typing import Any
 
 from interpose.core.limit_book import Terms, Verdict
@@ -43,9 +45,15 @@ class RedisRates:
         self._name_key = derived
         self._root = f"interpose:{derived[:8].hex()}:l:"
 
-    async def take(self, name: str, key: str, terms: Terms) -> Verdict | None:
+    def take(self, name: str, key: str, terms: Terms) -> Awaitable[Verdict | None]:
         """What all machines together say to one more; None when the server is away."""
         self.link.begin()
+        if self.link.is_away:
+            return _away()
+        # The client's deadlines need a task, which an exchange is not (`engine.run`).
+        return asyncio.get_running_loop().create_task(self._take(name, key, terms))
+
+    async def _take(self, name: str, key: str, terms: Terms) -> Verdict | None:
         interval = 1 / terms.requests_per_s
 
         async def ask(client: Any) -> Any:
@@ -69,6 +77,10 @@ class RedisRates:
     async def close(self) -> None:
         """End what runs, and all connections."""
         await self.link.close()
+
+
+async def _away() -> None:
+    """What is said without asking."""
 
 
 async def _nothing() -> None:

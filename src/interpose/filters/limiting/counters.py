@@ -90,7 +90,7 @@ class Together:
 class Rates(Protocol):
     """What counts requests for all machines (`storage.redis_limits`)."""
 
-    async def take(self, name: str, key: str, terms: Terms) -> Verdict | None:
+    def take(self, name: str, key: str, terms: Terms) -> Awaitable[Verdict | None]:
         """What it says to one more; None when it cannot be asked."""
 
 

@@ -22,7 +22,7 @@ def key_of(by: str) -> KeyOf:
         case "client":
             return lambda exchange, request: client_key(exchange.client.host)
         case "user":
-            return lambda exchange, request: f"user {exchange.user}" if exchange.user else or_client(exchange)
+            return lambda exchange, request: valued(exchange, "user", exchange.user or "")
         case "host":
             return lambda exchange, request: f"host {request.target.authority.host}"
         case "field":
@@ -52,7 +52,11 @@ def or_client(exchange: Exchange) -> str:
 
 def valued(exchange: Exchange, name: str, value: str) -> str:
     """The key of what a client says of itself."""
-    return f"{name} {value[:LONGEST]}" if value else or_client(exchange)
+    if not value:
+        return or_client(exchange)
+    if not value.isascii():  # octets that are no text must be text to be counted by others
+        value = value.encode("utf-8", "backslashreplace").decode()
+    return f"{name} {value[:LONGEST]}"
 
 
 def cookie(request: Request, name: str) -> str:
