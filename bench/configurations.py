@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
-from bench import firewall
+from bench import firewall, interception
 from bench.origin import nginx_user, program
 from bench.peers import ROOT, Peer, Role, Setup
 
@@ -203,6 +203,8 @@ def _mitmproxy(path: str, setup: Setup) -> list[str]:
     how = ["--ignore-hosts", ".*"] if setup.role is Role.TUNNEL else []
     if setup.role is Role.RECORDING:
         how = ["--mode", f"reverse:http://127.0.0.1:{setup.upstream}", "--save-stream-file", f"{setup.directory}/flows"]
+    if setup.role is Role.INTERCEPTING:
+        how = interception.mitmproxy(setup)
     state = ["--set", f"confdir={setup.directory}"]
     return [path, "--listen-host", "127.0.0.1", "--listen-port", str(setup.port), *state, *how]
 
@@ -304,6 +306,8 @@ def _interpose_recording(path: str, setup: Setup, journal: str = "[journal]") ->
 def _interpose(path: str, setup: Setup) -> list[str]:
     if setup.role is Role.RECORDING:
         return _interpose_recording(path, setup)
+    if setup.role is Role.INTERCEPTING:
+        return interception.interpose(path, setup)
     if setup.role is Role.FIREWALL:
         config = setup.directory / "interpose.toml"
         values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}

@@ -46,7 +46,7 @@ class Bench:
             with started(peer, setup, again=True) as earlier:
                 before(earlier)
         with started(peer, setup) as answering:
-            if role not in (Role.TUNNEL, Role.DATAGRAMS):
+            if role not in (Role.TUNNEL, Role.DATAGRAMS, Role.INTERCEPTING):
                 _first_answer(setup.port, self._target(role, "/1k", upstream), f"127.0.0.1:{upstream}", role)
             yield answering
 

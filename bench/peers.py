@@ -31,6 +31,7 @@ class Role(Enum):
     DISK_CACHE = "gateway with a cache on disk"
     COMPRESSING = "gateway that compresses with gzip"
     RECORDING = "gateway that records"
+    INTERCEPTING = "forward proxy that looks into TLS"
     FIREWALL = "gateway with the Core Rule Set"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench import compressing, measure, recording
+from bench import compressing, handshakes, interception, measure, recording
 from bench.configurations import INTERPOSE, INTERPOSE_SILENT, INTERPOSE_TWO
 from bench.measure import Bench
 from bench.origin import KIB
@@ -41,6 +41,7 @@ class Workload:
 
 
 US_PER_REQUEST = Unit("µs CPU / request", 1e6, "requests/s")
+US_PER_HANDSHAKE = Unit("µs CPU / handshake", 1e6, "handshakes/s")
 US_PER_DATAGRAM = Unit("µs CPU / datagram", 1e6, "datagrams/s")
 MS_PER_BODY = Unit("ms CPU / body", 1e3, "bodies/s")
 MS_PER_MIB = Unit("ms CPU / MiB", 1e3, "MiB/s")
@@ -104,6 +105,13 @@ WORKLOADS: dict[str, Workload] = {
             "tls-1k", "gateway, TLS, 1 KiB", GATEWAYS, US_PER_REQUEST, partial(measure.requests, role=Role.TLS_GATEWAY)
         ),
         Workload(
+            "handshake",
+            "TLS 1.3 handshake in full, P-256, nothing resumed, no request",
+            GATEWAYS,
+            US_PER_HANDSHAKE,
+            handshakes.handshakes,
+        ),
+        Workload(
             "new-connection",
             "gateway, 1 KiB, a connection per request",
             GATEWAYS,
@@ -165,6 +173,13 @@ WORKLOADS: dict[str, Workload] = {
             ("mitmproxy", INTERPOSE_SILENT, INTERPOSE),
             US_PER_REQUEST,
             recording.recorded,
+        ),
+        Workload(
+            "intercepted-1k",
+            "forward, 1 KiB, keep-alive, TLS looked into, HTTP/1.1",
+            ("mitmproxy", INTERPOSE),
+            US_PER_REQUEST,
+            interception.intercepted,
         ),
         Workload("start", "script/run until its first answer", (INTERPOSE,), SECONDS, measure.start),
     )
