@@ -284,14 +284,14 @@ async def test_f15_a_bad_file_is_refused_by_reload_and_a_good_one_is_taken(
         file.write_text(good.replace("gateway", "gatway") + "colour = 1\n")
         said = await interpose("reload", env=state)
         assert said.status == 2
-        assert said.err.splitlines() == [
+        role, colour = said.err.splitlines()
+        assert role == (
             f'interpose: site: {file}:3: listener[1].role = "gatway": must be one of "auto", "echo", '
-            '"gateway", "proxy", "relay", "sink", "socks", "spool", "upper"; did you mean '
-            '"gateway"?',
-            f"interpose: site: {file}:6: route[1].colour = 1: is not known here; known are name, listeners, hosts, "
-            "path, exact, methods, upstream, answer, encoded_slash, cache, cache_rule, compression, "
-            "scripts, fault",
-        ]
+            '"gateway", "proxy", "relay", "sink", "socks", "spool", "upper"; did you mean "gateway"?'
+        )
+        assert colour.startswith(
+            f"interpose: site: {file}:6: route[1].colour = 1: is not known here; known are name, listeners, hosts, path, "
+        )
         assert (await fetch(ready[1], "/", "a.example")).endswith(b"first")
         assert "The last reload failed; the old configuration goes on." in (await interpose("status", env=state)).out
 
