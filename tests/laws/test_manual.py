@@ -67,6 +67,9 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         if field.required
     }
     assert required == {
+        "AccessRule.action",
+        "BlockList.format",
+        "BlockList.name",
         "HoldRule.when",
         "Tls.certificate",
         "Tls.key",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,18 +11,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, RawOrigin, answering
 from tests.support.raw_socks import HELLO, came, request
 
 from interpose import ConfigError, serve
-from interpose.config.load import config_of
+from interpose.config.load import config_of, load
 from interpose.config.office import Office
 from interpose.storage.desk.review import Review
 from interpose.storage.desk.store import Seen
 
 DEADLINE_S = 15
 NOT_ALLOWED = 2
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def tables(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -157,6 +160,31 @@ def test_a19_a_rule_does_not_open_a_proxy_to_others() -> None:
     listeners = [{"name": "proxy", "role": "proxy", "address": "0.0.0.0:0"}]
     with pytest.raises(ConfigError, match="allow_from"):
         config_of(tables({"when": "*", "action": "allow"}, listener=listeners))
+
+
+async def test_the_example_keeps_ben_from_games_and_adverts_and_lets_ann_through(tmp_path: Path) -> None:
+    example = load(EXAMPLES / "forward.toml")
+    (listener,) = example.listeners
+    process = replace(example.process, name="forward", state_dir=str(tmp_path), grace_s=0.0)
+    config = replace(
+        example,
+        process=process,
+        log=replace(example.log, access="off"),
+        journal=None,
+        listeners=(replace(listener, address="127.0.0.1:0"),),
+    )
+    async with RawOrigin(answering(OK)) as origin, serve(config) as running:
+        address, url = running.addresses["proxy"], f"http://{origin.address}/"
+        codes = (b64encode(f"{who}:example".encode()).decode() for who in ("ann", "ben"))
+        ann, ben = (f"Proxy-Authorization: Basic {code}" for code in codes)
+        assert (await ask(address, get(url))).status == 407
+        assert (await ask(address, get(url, ben))).status == 200
+        upload = f"POST {url} HTTP/1.1\r\nHost: {origin.address}\r\n{{}}\r\nContent-Length: 0\r\n\r\n"
+        assert (await ask(address, upload.format(ben).encode())).status == 403
+        assert (await ask(address, upload.format(ann).encode())).status == 200
+        answer = await ask(address, get("http://x.adverts.example/", ben, "Accept: text/html"))
+        assert answer.status == 403
+        assert b"Go there anyway" in answer.body
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from interpose.config.load import config_of
 from interpose.config.runtime import WorkerRuntime
 from interpose.console.exposition import exposition
 from interpose.core.tally import Tally
+from interpose.filters.meter import Counts
 
 STATUS: dict[str, Any] = {
     "name": "shop",
@@ -118,3 +119,13 @@ async def test_every_counter_of_a_worker_is_explained() -> None:
     guessed = [line for line in text.split("\n") if line.startswith("# HELP") and " (see the manual)" in line]
     assert guessed == []
     assert "interpose_cache_stored_total 0" in text
+
+
+def test_hits_of_rules_are_told_by_what_has_the_rule() -> None:
+    hits = Counts()
+    for _ in range(3):
+        hits.of(("rule", ("access", 'no "games"'))).hit()
+    hits.of(("rule", ("blocklist", "adverts")), shown=True)
+    told = samples(exposition(STATUS, hits.changed()))
+    assert told["interpose_rule_hits_total", (("of", "access"), ("rule", 'no "games"'))] == 3
+    assert told["interpose_rule_hits_total", (("of", "blocklist"), ("rule", "adverts"))] == 0
