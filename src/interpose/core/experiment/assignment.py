@@ -116,6 +116,10 @@ class Assignment:
                 self._known[unit] = known
         return known
 
+    def remembers(self, unit: bytes) -> bool:
+        """Whether the unit was placed lately."""
+        return unit in self._known
+
     def digest(self, unit: bytes) -> bytes:
         """What stands for the unit wherever it is written down."""
         return self._unit.digest(unit)

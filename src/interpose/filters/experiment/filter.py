@@ -51,9 +51,12 @@ class Experiments:
             return await posted([(trial, key) for trial, key in keys if key is not None], request)
         shown = [one for trial in self._trials if (one := self._shown(trial, exchange, request, units)) is not None]
         own = self._own
-        lines = [line for line in request.fields.lines if line[0] not in own]
+        lines = request.fields.lines
+        for line in lines:
+            if line[0] in own:
+                lines = request.fields.lines = [line for line in lines if line[0] not in own]
+                break
         if not shown:
-            request.fields.lines = lines
             response = await forward(exchange, request)
             self._mark(response, shown, units)
             return response
@@ -62,7 +65,7 @@ class Experiments:
             asked = Request(
                 request.method, request.target, Fields.of(lines), request.body, request.version, request.received
             )
-        request.fields.lines = [*lines]
+            request.fields.lines = [*lines]
         for one in shown:
             if one.is_given:
                 _give(exchange, request, one)

@@ -136,8 +136,8 @@ def goal_rules(options: Experiment, matchers: Sequence[Matcher | None]) -> list[
 
 def set_lines(message: Request | Response, lines: tuple[FieldLine, ...]) -> None:
     """Have these field lines in the place of others of the same names."""
-    keys = {line.key for line in lines}
-    message.fields.lines = [line for line in message.fields.lines if line.key not in keys] + [*lines]
+    keys = [line[0] for line in lines]
+    message.fields.lines = [line for line in message.fields.lines if line[0] not in keys] + [*lines]
 
 
 def _level(options: Experiment, factor: str, level: str) -> Level:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from secrets import token_urlsafe
 from typing import Final
 
@@ -16,6 +17,22 @@ from interpose.protocol.cache_key import cookie
 _OCTETS: Final = 16
 _COOKIE: Final = re.compile(rb"[A-Za-z0-9_-]{22}")
 """What 16 octets at random look like. Anything else was not made here, and is replaced."""
+
+
+def cookie_of(lines: Sequence[FieldLine], name: bytes) -> bytes | None:
+    """The value of a cookie: what `protocol.cache_key.cookie` gives, sooner where there is nothing odd about it."""
+    for line in lines:
+        if line[0] == b"cookie":
+            value = line[2]
+            at = value.find(name + b"=")
+            if at < 0:
+                continue
+            if at and value[at - 2 : at] != b"; ":
+                return cookie(lines, name)  # the end of a longer name, or written otherwise than browsers do
+            begin = at + len(name) + 1
+            end = value.find(b";", begin)
+            return value[begin:] if end < 0 else value[begin:end].rstrip(b" \t")
+    return None
 
 
 class Units:
@@ -36,8 +53,8 @@ class Units:
             return trial.unit(self._exchange)
         value = self._cookies.get(name)
         if value is None:
-            value = cookie(self._request.fields.lines, name)
-            if value is None or _COOKIE.fullmatch(value) is None:
+            value = cookie_of(self._request.fields.lines, name)
+            if value is None or not (trial.assignment.remembers(value) or _COOKIE.fullmatch(value)):
                 return None
             self._cookies[name] = value
         return value
