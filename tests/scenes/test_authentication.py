@@ -25,6 +25,7 @@ from tests.support.tokens import AUDIENCE, NAME, Issuer, by_hand, key_set
 from interpose.config.load import config_of
 from interpose.config.model import Config
 
+SCRIPTS = Path(__file__).parents[2] / "examples" / "scripts"
 SCRIPT = """
 import interpose
 
@@ -112,6 +113,19 @@ async def test_curl_shows_who_it_is_to_a_proxy(files: Path) -> None:
     assert b"Proxy-Authorization" not in origin.received
     assert origin.received.count(b"Authorization: for the origin\r\n") == 1
     assert [line.get("user") for line in running.log] == ["anna", "anna", "anna", None, None]
+
+
+async def test_the_example_knows_programs_by_their_keys(files: Path) -> None:
+    table = {**KEYS, "script": str(SCRIPTS / "know_keys.py")}
+    async with RawOrigin(answering(OK)) as origin:
+        config = configured(files, origin, listener={"authentication": ["keys"]}, authentication=[table])
+        async with product(config) as running:
+            statuses = [
+                (await get(running, "/", *lines)).status for lines in (["X-Api-Key: key"], ["X-Api-Key: x"], [])
+            ]
+    assert statuses == [200, 401, 401]
+    assert [line.get("user") for line in running.log] == ["backup", None, None]
+    assert b"Api-Key" not in origin.received
 
 
 async def test_socks_asks_for_the_passwords(files: Path) -> None:

@@ -174,6 +174,23 @@ async def test_a_key_that_comes_with_the_token_is_not_believed(tmp_path: Path) -
     assert place.exchange.notes["why"] == "The token's signature is wrong."
 
 
+async def test_of_several_issuers_the_one_that_the_token_names_decides(tmp_path: Path) -> None:
+    first, second = Issuer(kid="one"), Issuer(kid="one")
+    bearers = []
+    for number, issuer in enumerate((first, second)):
+        path = tmp_path / str(number)
+        path.write_bytes(issuer.jwks())
+        table = options(name=f"issuer {number}", jwks_file=str(path), issuer=f"https://{number}.example")
+        bearers.append(Bearer(table, FileKeys(table)))
+    place = place_of(tmp_path, first.jwks())
+    place.filter = Authentication(bearers, proxy=False)
+    assert (await place.ask(second.token(iss="https://1.example"))).status == 200
+    assert (await place.ask(second.token(iss="https://0.example"))).status == 401
+    assert place.exchange.notes["rule"] == "tokens of issuer 0"
+    assert (await place.ask(second.token(iss="https://2.example"))).status == 401
+    assert place.exchange.notes["rule"] == "tokens of issuer 0 or tokens of issuer 1"
+
+
 @pytest.mark.parametrize(
     ("table", "claims", "status"),
     [
