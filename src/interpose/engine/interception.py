@@ -20,6 +20,7 @@ client's pool, where the first inner request finds it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -37,6 +38,9 @@ from interpose.net.address import ip_address
 log = logging.getLogger("interpose")
 
 HTTPS = 443
+TURNS_TO_SPEAK = 3
+"""Turns of the loop after which a handshake that was begun has sent its first message."""
+
 ACCESS_DENIED = bytes((21, 3, 3, 0, 2, 2, 49))
 """A fatal alert, in a record of its own (RFC 8446, 6.2)."""
 
@@ -187,6 +191,19 @@ class Interception:
         exchange.attempts[-1].tls = upstream.info.tls
         return True
 
+    async def verified_meanwhile(self, exchange: Exchange, upstream: Stream, host: str) -> bool:
+        """See `verify`. The certificate for the client is made while the server thinks about its own: that is a
+        millisecond less for the first who asks for a host."""
+        verifying = asyncio.ensure_future(self.verify(exchange, upstream, host))
+        try:
+            for _ in range(TURNS_TO_SPEAK):
+                await asyncio.sleep(0)
+            with contextlib.suppress(ValueError):  # which is said when it is asked for
+                self._ways.context(host)
+            return await verifying
+        finally:
+            verifying.cancel()
+
     async def be(self, host: str, exchange: Exchange, client: Stream) -> bool:
         """TLS with the client, as `host`. False when the client does not want that; it may be let through next time."""
         try:
@@ -270,7 +287,7 @@ class _Tunnel:
             it.refuse(exchange, client, upstream, decision, tls=hello is not None)
             return
         host = verified_host(asked, hello)
-        is_verified = await it.verify(exchange, upstream, host)
+        is_verified = await it.verified_meanwhile(exchange, upstream, host)
         if await it.be(host, exchange, client):
             self._upstream = None
             it.serve_inside(exchange, client, upstream if is_verified else None, Authority(host, asked.port))
