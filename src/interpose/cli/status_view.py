@@ -50,7 +50,8 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
         ],
         numbers=_WORKER_NUMBERS,
     )
-    return Group(headline(status), *console_link(status), *failed_reload(status), Text(), listeners, Text(), workers)
+    top = (headline(status), *console_link(status), *looked_into(status), *failed_reload(status))
+    return Group(*top, Text(), listeners, Text(), workers)
 
 
 def upstreams_view(servers: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -153,6 +154,17 @@ def console_link(status: Mapping[str, Any]) -> list[Text]:
     """Where a browser is let in, when there is a console."""
     link = status.get("console")
     return [Text(f"console at {link}", "dim", no_wrap=True, overflow="ignore")] if isinstance(link, str) else []
+
+
+def looked_into(status: Mapping[str, Any]) -> list[Text]:
+    """What became of tunnels, where TLS is looked into."""
+    counters = status.get("counters")
+    if not isinstance(counters, dict) or "intercepted_tunnels_total" not in counters:
+        return []
+    words = ("intercepted_tunnels", "looked into"), ("passed_tunnels", "passed"), ("refused_tunnels", "refused")
+    parts = [f"{_text(counters, f'{name}_total')} {word}" for name, word in words]
+    learned, minted = (_text(counters, f"{name}_total") for name in ("learned_tunnels", "minted_certificates"))
+    return [Text(f"tunnels: {', '.join(parts)}; {minted} certificates made, {learned} times not believed", "dim")]
 
 
 def failed_reload(status: Mapping[str, Any]) -> list[Text]:

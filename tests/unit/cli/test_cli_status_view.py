@@ -65,6 +65,19 @@ def test_status_says_that_the_last_reload_failed_and_why() -> None:
     ) in shown({**STATUS, "reloads": reloads})
 
 
+def test_status_tells_what_became_of_tunnels_where_they_are_looked_into() -> None:
+    counters = {
+        "intercepted_tunnels_total": 12.0,
+        "passed_tunnels_total": 3.0,
+        "refused_tunnels_total": 1.0,
+        "learned_tunnels_total": 2.0,
+        "minted_certificates_total": 4.0,
+    }
+    text = "tunnels: 12 looked into, 3 passed, 1 refused; 4 certificates made, 2 times not believed"
+    assert text in shown({**STATUS, "counters": counters})
+    assert "tunnels" not in shown({**STATUS, "counters": {"requests_total": 1.0}})
+
+
 def test_status_says_that_an_instance_is_not_ready() -> None:
     assert "generation 3  not ready\n" in shown({**STATUS, "ready": False})
 
