@@ -32,6 +32,9 @@ from interpose.filters.authentication.tries import Brake, Tries
 from interpose.filters.authentication.verdict import Pass, Refusal, Verdict
 
 MOST_USER_CHARACTERS = 1024
+LAST_DAY = 1e12
+"""A date that no token can mean, in seconds; beyond it there are numbers that cannot be reckoned with."""
+
 WRONG = "The token's signature is wrong."
 UNKNOWN_KEY = "The token was signed with a key that is not known here."
 
@@ -154,7 +157,7 @@ class Bearer:
         user, expires = claim(claims, self._options.user_claim), claims["exp"]
         if not isinstance(user, str) or not 0 < len(user) <= MOST_USER_CHARACTERS:
             return self._invalid("The token names no user.")
-        if not isinstance(expires, int | float):
+        if not isinstance(expires, int | float) or expires > LAST_DAY:
             return self._invalid("The token does not say when it expires.")
         verdict: Verdict = self._lacking(claims)
         if verdict is None:
