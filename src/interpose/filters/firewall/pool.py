@@ -41,7 +41,7 @@ START_S = 20.0
 """How long a process may take to load its rules."""
 PATIENCE_S = 0.05
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-STEADY_S = 10.0
+STEADY_S = 1.0
 """A process that has served for so long and dies is replaced at once."""
 LOOKS = 5
 """How often in a deadline it is looked whether one has passed."""
