@@ -290,7 +290,7 @@ async def test_f15_a_bad_file_is_refused_by_reload_and_a_good_one_is_taken(
             '"gateway", "proxy", "relay", "sink", "socks", "spool", "upper"; did you mean "gateway"?'
         )
         assert colour.startswith(
-            f"interpose: site: {file}:6: route[1].colour = 1: is not known here; known are name, listeners, hosts, path, "
+            f"interpose: site: {file}:6: route[1].colour = 1: is not known here; known are name, listeners, hosts, "
         )
         assert (await fetch(ready[1], "/", "a.example")).endswith(b"first")
         assert "The last reload failed; the old configuration goes on." in (await interpose("status", env=state)).out

@@ -26,7 +26,7 @@ _ORIGIN = re.compile(r"https?://(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?::[0-9]{
 _ORIGIN_OF_ADDRESS = re.compile(r"https?://\[[0-9a-f:.]{2,45}\](?::[0-9]{1,5})?")
 _ENDING = re.compile(r"(\.[A-Za-z0-9_-]{1,32})=([a-z0-9.+-]+/[a-z0-9.+-]+(?:; ?[a-z0-9-]+=[A-Za-z0-9_-]+)?)")
 _IN_A_HOST = frozenset(("host", "port"))
-_NOT_OURS_TO_WRITE = HOP_BY_HOP | {b"host", b"trailer"}
+_NOT_OURS_TO_WRITE = HOP_BY_HOP | {b"expect", b"host", b"trailer"}
 
 
 def route_path(text: str) -> str:

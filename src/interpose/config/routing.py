@@ -83,7 +83,7 @@ def edit_steps(route: Route) -> list[Step]:
         changes = (f"{edit.action} {edit.name}" for edit in edits)
         steps.append(Step(Phase.EDIT, "fields", ", ".join(changes), lambda: FieldEdits(edits)))
     if (rewrite := route.rewrite) is not None:
-        keys = [key for key in rewrite.__struct_fields__ if getattr(rewrite, key)]
+        keys = [key for key in rewrite.__struct_fields__ if getattr(rewrite, key) and key != "restore"]
         detail = ", ".join(f"{key} {_shown(getattr(rewrite, key))}" for key in keys)
         paths = PathOptions(encoded_slash=route.encoded_slash)
         steps.append(Step(Phase.EDIT, "rewrite", detail or "nothing", lambda: Rewrite(rewrite)))

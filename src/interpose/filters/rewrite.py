@@ -17,18 +17,23 @@ from msgspec import Meta
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, bad_request
-from interpose.core.handler import Handler
+from interpose.core.fields import field_line
+from interpose.core.handler import Answered, Handler
 from interpose.core.message import Request, Response
 from interpose.core.path_pattern import is_below
 from interpose.core.substitution import Substitution, in_path, in_query
 from interpose.core.target import Target, without_parameters
 from interpose.protocol.fitness import check_request
+from interpose.protocol.restoring import Restoring
 from interpose.protocol.target import canonical_path, parse_authority
 
 FilledPath = Annotated[str, Meta(extra={"kind": "filled_path"})]
 FilledText = Annotated[str, Meta(extra={"kind": "filled"})]
 Parameter = Annotated[str, Meta(extra={"kind": "parameter"})]
 ParameterName = Annotated[str, Meta(extra={"kind": "label"})]
+
+
+_ADDRESSES = (b"location", b"content-location")
 
 
 class RewriteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +58,10 @@ class RewriteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     host: FilledText = ""
     """The host, and the port where there is one, that servers see in Host. Empty: as the client wrote it."""
 
+    restore: bool = True
+    """Whether addresses in answers (Location, Content-Location, the Path of cookies) are spelled for clients again, as
+    far as prefixes and host are what was changed."""
+
 
 class Rewrite:
     """The filter."""
@@ -67,17 +76,32 @@ class Rewrite:
         self._removed = frozenset(options.remove_query)
         self._beginnings = tuple(name[:-1] for name in options.remove_query if name.endswith("*"))
         self._changes_query = bool(self._set or self._removed)
+        self._restoring = _restoring(options) if options.restore else None
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`. `Failure` 400 when what comes out is no target that servers read alike."""
-        if request.target.path:  # OPTIONS * asks for nothing that could be called otherwise
-            before = request.target
-            request.target = self._rewritten(exchange, request)
-            try:
-                check_request(request)
-            except ValueError as error:
-                raise self._refused(exchange, before, str(error)) from None
-        return forward(exchange, request)
+        before = request.target
+        if not before.path:  # OPTIONS * asks for nothing that could be called otherwise
+            return forward(exchange, request)
+        request.target = after = self._rewritten(exchange, request)
+        try:
+            check_request(request)
+        except ValueError as error:
+            raise self._refused(exchange, before, str(error)) from None
+        answering = forward(exchange, request)
+        if self._restoring is None:
+            return answering
+        if type(answering) is Answered:
+            _restore(self._restoring, answering.response, before, after)
+            return answering
+        return self._awaited(self._restoring, answering, before, after)
+
+    async def _awaited(
+        self, restoring: Restoring, answering: Awaitable[Response], before: Target, after: Target
+    ) -> Response:
+        response = await answering
+        _restore(restoring, response, before, after)
+        return response
 
     def _rewritten(self, exchange: Exchange, request: Request) -> Target:
         target = request.target
@@ -128,6 +152,25 @@ class Rewrite:
     def _refused(exchange: Exchange, target: Target, why: str) -> Failure:
         exchange.refused_by("rewrite", "ambiguous target", f"{target}: {why}")
         return bad_request(f"The address cannot be rewritten: {why}.")
+
+
+def _restoring(options: RewriteOptions) -> Restoring | None:
+    """The way back, when there is one: not from a path that was made anew, or has a prefix that is filled in."""
+    outside, inside = options.strip_prefix.rstrip("/"), options.add_prefix.rstrip("/")
+    keeps_path = bool(options.path) or bool(Substitution(inside).names) or not (outside or inside)
+    return None if keeps_path and not options.host else Restoring(outside, inside, keeps_path=keeps_path)
+
+
+def _restore(restoring: Restoring, response: Response, before: Target, after: Target) -> None:
+    client = before.scheme, str(before.authority)
+    for place, line in enumerate(response.fields.lines):
+        if line.key in _ADDRESSES:
+            value = restoring.location(line.value.decode("latin-1"), str(after.authority), client)
+        elif line.key == b"set-cookie":
+            value = restoring.cookie(line.value.decode("latin-1"))
+        else:
+            continue
+        response.fields.lines[place] = field_line(line.name, value)
 
 
 def _pair(name: str, value: str) -> str:

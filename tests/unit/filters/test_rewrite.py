@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Awaitable
 from urllib.parse import unquote
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
+from interpose.core.handler import Answered
 from interpose.core.message import Request, Response
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
@@ -120,3 +122,37 @@ async def test_a13_what_is_rewritten_is_canonical_and_stays_below_its_prefix(
     # As a server reads it that decodes once, slashes that were encoded left alone: the path filter refuses those.
     once = unquote(re.sub("%2F|%5C", "_", found).replace("\\", "_"))
     assert posixpath.normpath(once).startswith("/p")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_addresses_in_answers_are_spelled_for_clients_again(at_once: bool) -> None:
+    said = [
+        ("Location", "http://app.internal/v2/x"),
+        ("Set-Cookie", "a=b; Path=/v2"),
+        ("Set-Cookie", "c=d"),
+        ("X", "/v2"),
+    ]
+
+    def answering(exchange: Exchange, request: Request) -> Answered | Awaitable[Response]:
+        answered = Answered(Response(302, Fields(said)))
+        return answered if at_once else later(answered)
+
+    async def later(answered: Answered) -> Response:
+        return answered.response
+
+    async def seen(options: RewriteOptions) -> list[tuple[str, str]]:
+        exchange = Exchange(1, 0, "web", Address("10.0.0.7", 1), 0.0)
+        target = Target(Form.ORIGIN, "http", Authority("a.example"), "/shop/y")
+        response = await Rewrite(options)(exchange, Request("GET", target, Fields()), answering)
+        return list(response.fields)
+
+    options = RewriteOptions(strip_prefix="/shop", add_prefix="/v2", host="app.internal")
+    assert await seen(options) == [
+        ("Location", "http://a.example/shop/x"), ("Set-Cookie", "a=b; Path=/shop"), ("Set-Cookie", "c=d"),
+        ("X", "/v2"),
+    ]  # fmt: skip
+    for other in (
+        RewriteOptions(path="/v2{path}"),
+        RewriteOptions(strip_prefix="/shop", add_prefix="/v2", restore=False),
+    ):
+        assert await seen(other) == said
