@@ -120,6 +120,28 @@ async def test_a_script_decides_and_may_take_its_time(tmp_path: Path) -> None:
         assert statuses == [200, 403, 403]
 
 
+async def test_a_reload_leaves_what_decides_and_a_changed_script_decides_anew(tmp_path: Path) -> None:
+    script = tmp_path / "decide.py"
+    source = "import interpose\n@interpose.decision\nasync def decide(exchange, request): return {}\n"
+    script.write_text(source.format("True"))
+    allow = b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"allow":true}'
+    async with RawOrigin(answering(OK)) as origin, RawOrigin(answering(allow)) as service:
+        ask_service = {"when": "path:/s", "action": "ask", "ask": {"service": f"http://{service.address}/"}}
+        ask_script = {"when": "path:/f", "action": "ask", "ask": {"script": str(script), "ttl_s": 0}}
+        config = config_of(tables(ask_service, ask_script))
+        async with serve(config) as running:
+            address, url = running.addresses["proxy"], f"http://{origin.address}"
+            assert [(await ask(address, get(url + path))).status for path in ("/s", "/f")] == [200, 200]
+            for _ in range(2):
+                await running.reload(config)
+            assert [(await ask(address, get(url + path))).status for path in ("/s", "/f")] == [200, 200]
+            assert len(service.requests()) == 1  # what it has said is still known
+            script.write_text(source.format("False   "))
+            async with asyncio.timeout(DEADLINE_S):
+                while (await ask(address, get(f"{url}/f"))).status != 403:  # noqa: ASYNC110 - a file is looked at
+                    await asyncio.sleep(0.05)
+
+
 async def test_what_a_rule_limits_goes_on_under_its_limit_and_nothing_else_does() -> None:
     limit = {"name": "slow", "only_by_rule": True, "requests_per_s": 0.01, "burst": 1}
     rule = {"when": "path:/big/*", "action": "limit", "limit": "slow"}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from tests.support.raw_client import RawClient, ask
@@ -56,7 +57,7 @@ class ListServer:
             asked = await connection.request()
             self.heads.append(connection.received)
             tag = b'"%d"' % hash(self.content)
-            if self.status == 200 and (b"if-none-match", tag) in [(k.lower(), v) for k, v in asked.fields]:
+            if self.status == 200 and ("if-none-match", tag.decode()) in [(k.lower(), v) for k, v in asked.fields]:
                 await connection.send(b"HTTP/1.1 304 Not Modified\r\nETag: %b\r\n\r\n" % tag)
                 continue
             head = b"HTTP/1.1 %d X\r\nETag: %b\r\nContent-Length: %d\r\n\r\n" % (self.status, tag, len(self.content))
@@ -117,6 +118,7 @@ async def test_a_list_is_fetched_kept_and_the_old_one_goes_on_when_the_new_one_i
         now += 600
         assert (await look())["fetched_at"] == now  # 304
         assert len(script.heads) == 2
+        assert b"\r\nIf-None-Match: " in script.heads[1]
         for content, status, problem in (
             (b"<!DOCTYPE html><p>Sorry", 200, "a web page"),
             (b"", 200, "no list"),
@@ -133,6 +135,26 @@ async def test_a_list_is_fetched_kept_and_the_old_one_goes_on_when_the_new_one_i
         script.content, script.status = b"||blocked.example^\n||more.example^\n", 200
         now += 600
         assert (await look())["rules"] == 2
+
+
+async def test_a_reload_brings_a_list_and_takes_it_away(tmp_path: Path) -> None:
+    (tmp_path / "l").write_text("127.0.0.1\n")
+    one = {"name": "l", "file": str(tmp_path / "l"), "format": "domains"}
+    without, with_list = configured(tmp_path), configured(tmp_path, one)
+    async with RawOrigin(answering(OK)) as origin, serve(without) as running:
+        for config, status in ((without, 200), (with_list, 403), (without, 200)):
+            await running.reload(config)
+            assert (await ask(running.addresses["proxy"], get(f"http://{origin.address}/"))).status == status
+
+
+async def test_large_lists_are_compiled_by_a_process_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "l").write_text("".join(f"host{number}.example\n" for number in range(60_000)))
+    config = configured(tmp_path, {"name": "l", "file": str(tmp_path / "l"), "format": "domains"})
+    keeper = BlockListKeeper(config)
+    with patch("interpose.config.blocklist_keeper.compile_lists") as here:
+        await keeper.open()
+    assert not here.called
+    assert keeper.rows()[0]["rules"] == 60_000
 
 
 async def test_without_an_office_what_is_in_files_holds_all_the_same(tmp_path: Path) -> None:
@@ -152,7 +174,7 @@ async def test_who_may_goes_there_anyway(tmp_path: Path) -> None:
         link = page.body.partition(b'"anyway":"')[2].partition(b'"')[0].decode()
         answer = await ask(address, get(link))
         assert answer.status == 303
-        cookie = {key.lower(): value for key, value in answer.fields}[b"set-cookie"].partition(b";")[0].decode()
+        cookie = {key.lower(): value for key, value in answer.fields}["set-cookie"].partition(";")[0]
         assert (await ask(address, get(f"http://{origin.address}/x", f"Cookie: {cookie}"))).status == 200
         assert cookie.encode() not in origin.received
 

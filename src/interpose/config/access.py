@@ -7,30 +7,29 @@ from functools import partial
 
 import msgspec
 
-from interpose.config.client import ReachOptions, own_exchange, requesting
 from interpose.config.model import Config, Listener
+from interpose.config.outgoing import service_at
 from interpose.config.parts import Parts
 from interpose.config.scripts import script_of
 from interpose.config.step import Step
-from interpose.config.urls import Page, page_of
-from interpose.core.body import Body
+from interpose.config.urls import page_of
 from interpose.core.decision import Decision, Question
 from interpose.core.exchange import Exchange
 from interpose.core.fields import Fields
 from interpose.core.handler import Phase
 from interpose.core.message import Request
 from interpose.core.version import __version__
+from interpose.engine.service_client import ServiceClient
 from interpose.filters.access.asking import Ask, Asker
 from interpose.filters.access.filter import Access
 from interpose.filters.access.options import AccessRule, AskOptions
 from interpose.filters.access.rules import AccessRules, Hit, Rule
 from interpose.filters.hold.holder import Holder
 from interpose.filters.meter import Counts
+from interpose.filters.script import Script
 
 COUNTED_AS, ON_TRIAL = "access", "access on trial"
 """What the hits of rules are counted as: those that decide, and those that would."""
-
-MOST_ANSWERED_BYTES = 65_536
 
 
 def rules_for(config: Config, listener: Listener) -> list[tuple[int, AccessRule]]:
@@ -63,13 +62,15 @@ def holds(config: Config) -> bool:
 def access_of(config: Config, listener: Listener, parts: Parts) -> Access:
     """What carries out the rules of `listener`. ValueError where a script cannot be loaded."""
     rules = rules_for(config, listener)
-    key = (listener.name, tuple(rules))
-    return parts.get(Access, key, partial(_access, rules, parts))
+    # Asked for with each configuration, or a reload would give up what the rules go on asking.
+    asked = [(number, rule.ask) for number, rule in rules if rule.action == "ask" and rule.ask is not None]
+    askers = tuple((number, _asker(config, options, parts)) for number, options in asked)
+    key = (listener.name, tuple(rules), askers)
+    return parts.get(Access, key, partial(_access, rules, dict(askers), parts))
 
 
-def _access(rules: list[tuple[int, AccessRule]], parts: Parts) -> Access:
+def _access(rules: list[tuple[int, AccessRule]], askers: dict[int, Asker], parts: Parts) -> Access:
     holders = parts.every(Holder)
-    askers = {number: _asker(rule.ask, parts) for number, rule in rules if rule.action == "ask" and rule.ask}
     asked = AccessRules([Rule(number, rule, _hit(rule, parts)) for number, rule in rules])
     return Access(asked, holders[0].for_script if holders else None, askers)
 
@@ -84,39 +85,33 @@ def _uncounted() -> None:
     """(where nothing serves: `check`, `explain`)"""
 
 
-def _asker(options: AskOptions, parts: Parts) -> Asker:
-    if options.script is not None:
-        script = script_of(options.script, parts)
-        if not script.decides:
-            raise ValueError(f"{options.script}: no function is marked with @interpose.decision")
-
-        async def ask(exchange: Exchange, request: Request, question: Question) -> Decision:
-            return await script.decision(exchange, request)
-
-        return parts.get(Asker, options, partial(Asker, options, ask))
-    return parts.get(Asker, options, partial(Asker, options, _service(options)))
+def _asker(config: Config, options: AskOptions, parts: Parts) -> Asker:
+    ask = _of_script(options.script, parts) if options.script is not None else _of_service(config, options, parts)
+    return parts.get(Asker, (options, ask[0]), partial(Asker, options, ask[1]))
 
 
-def _service(options: AskOptions) -> Ask:
-    page = page_of(options.service)
+def _of_script(file: str, parts: Parts) -> tuple[Script, Ask]:
+    script = script_of(file, parts)
+    if not script.decides:
+        raise ValueError(f"{file}: no function is marked with @interpose.decision")
 
     async def ask(exchange: Exchange, request: Request, question: Question) -> Decision:
-        return await posted(page, question, options.timeout_s)
+        return await script.decision(exchange, request)
 
-    return ask
+    return script, ask
 
 
-async def posted(page: Page, question: Question, timeout_s: float) -> Decision:
-    """What the service at `page` answers. `Failure` or ValueError when that is no decision."""
-    fields = Fields([("Content-Type", "application/json"), ("User-Agent", f"interpose/{__version__}")])
-    if page.login is not None:
-        fields.set("Authorization", b"Basic " + base64.b64encode(page.login))
-    request = Request("POST", page.target, fields, Body(msgspec.json.encode(question)))
-    reach = ReachOptions(connect_timeout_s=timeout_s)
-    async with requesting(reach, silence_s=timeout_s) as ask:
-        response = await ask(own_exchange(0.0), request)
-        content = await response.body.read(MOST_ANSWERED_BYTES)
-    if response.status != 200:
-        raise ValueError(f"it answered {response.status}")
-    decision: Decision = msgspec.json.decode(content, type=Decision)
-    return decision
+def _of_service(config: Config, options: AskOptions, parts: Parts) -> tuple[ServiceClient, Ask]:
+    service = service_at(config, parts, options.service, timeout_s=options.timeout_s)
+    fields = [("Content-Type", "application/json"), ("User-Agent", f"interpose/{__version__}")]
+    if (login := page_of(options.service).login) is not None:
+        fields.append(("Authorization", f"Basic {base64.b64encode(login).decode()}"))
+
+    async def ask(exchange: Exchange, request: Request, question: Question) -> Decision:
+        said = await service.ask(Fields(fields), msgspec.json.encode(question))
+        if said.status != 200:
+            raise ValueError(f"{options.service.partition('?')[0]} answered {said.status}")
+        decision: Decision = msgspec.json.decode(said.content, type=Decision)
+        return decision
+
+    return service, ask

@@ -11,6 +11,8 @@ import base64
 import contextlib
 import logging
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,8 +25,10 @@ from interpose.config.blocklists import (
     directory_of,
     kept_path,
     lists_for,
+    place_of,
     read_compiled,
     read_texts,
+    signature,
     write_file,
 )
 from interpose.config.client import ReachOptions, own_exchange, requesting
@@ -36,7 +40,7 @@ from interpose.core.message import Request
 from interpose.core.version import __version__
 from interpose.engine.follow import Follow
 from interpose.filters.blocklist.engine import rules_of
-from interpose.filters.blocklist.lists import ListFacts, compile_lists
+from interpose.filters.blocklist.lists import CompiledLists, ListFacts, compile_lists
 from interpose.filters.blocklist.names import read_names
 from interpose.filters.blocklist.options import BlockList
 from interpose.protocol.content_coding import Bounds, coding_of, decoded
@@ -50,6 +54,9 @@ CONNECT_S = 10.0
 SILENCE_S = 30.0
 MOST_REDIRECTS = 5
 FIRST_RETRY_S = 60.0
+LARGE = 1 << 20
+"""Characters of lists that are worth a process."""
+COMPILE_S = 60.0
 
 
 class Fetched(msgspec.Struct):
@@ -84,6 +91,7 @@ class BlockListKeeper:
         self._jitter = jitter
         self._due: dict[str, Due] = {}
         self._facts: dict[str, ListFacts] = {}
+        self._seen: dict[Path, tuple[object, ...]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -145,16 +153,36 @@ class BlockListKeeper:
         config = self._present()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for options in dict.fromkeys(lists_for(config, listener) for listener in config.listeners):
-            if not options:
-                continue
-            texts, sources = read_texts(self._directory, options)
-            path = compiled_path(self._directory, options)
-            compiled = read_compiled(path, options)
+            if options:
+                self._compile_set(options)
+
+    def _compile_set(self, options: tuple[BlockList, ...]) -> None:
+        path = compiled_path(self._directory, options)
+        files = [place_of(self._directory, one) for one in options]
+        seen = tuple(map(signature, [path, *files]))
+        if self._seen.get(path) == seen:
+            return
+        texts, sources = read_texts(self._directory, options)
+        compiled = read_compiled(path, options)
+        if compiled is None or compiled.sources != sources:
+            compiled = self._compiled(options, path) if sum(map(len, texts.values())) > LARGE else None
             if compiled is None or compiled.sources != sources:
                 compiled = compile_lists(options, texts, sources)
                 write_file(self._directory, path.name, msgspec.msgpack.encode(compiled))
-                log.info("block lists compiled: %s", in_words([one.facts for one in compiled.lists]))
-            self._facts.update({one.facts.name: one.facts for one in compiled.lists})
+            log.info("block lists compiled: %s", in_words([one.facts for one in compiled.lists]))
+        self._facts.update({one.facts.name: one.facts for one in compiled.lists})
+        self._seen[path] = (signature(path), *seen[1:])
+
+    def _compiled(self, options: tuple[BlockList, ...], path: Path) -> CompiledLists | None:
+        """Large lists, compiled by a process of its own: nothing else would run here meanwhile, and the memory that it
+        takes would stay. None when that comes to nothing."""
+        command = [sys.executable, "-P", "-m", "interpose.config.blocklist_compile", str(self._directory)]
+        try:
+            subprocess.run(command, input=msgspec.msgpack.encode(options), timeout=COMPILE_S, check=True)
+        except subprocess.SubprocessError as error:
+            log.warning("block lists were not compiled in a process of their own: %s", error)
+            return None
+        return read_compiled(path, options)
 
     async def _fetch_if_due(self, one: BlockList) -> None:
         now = self._wall()

@@ -94,7 +94,7 @@ class KeptLists:
         self._path = compiled_path(directory, options)
         self._options = options
         self._clock = clock
-        self._seen = _signature(self._path)
+        self._seen = signature(self._path)
         compiled = read_compiled(self._path, options)
         if compiled is None:
             compiled = compile_lists(options, *read_texts(directory, options))
@@ -112,7 +112,7 @@ class KeptLists:
         return self._lists
 
     def _look(self) -> None:
-        seen = _signature(self._path)
+        seen = signature(self._path)
         if seen == self._seen or (self._loading is not None and not self._loading.done()):
             return
         self._seen = seen
@@ -148,12 +148,16 @@ def read_texts(directory: Path, options: Sequence[BlockList]) -> tuple[Mapping[s
     texts: dict[str, str] = {}
     digest = hashlib.sha256()
     for one in options:
-        path = Path(one.file) if one.file is not None else kept_path(directory, one)
         with contextlib.suppress(OSError):
-            data = path.read_bytes()
+            data = place_of(directory, one).read_bytes()
             texts[one.name] = data.decode("utf-8", "replace")
             digest.update(f"{one.name} {one.format} {len(data)}\n".encode() + data)
     return texts, digest.digest()
+
+
+def place_of(directory: Path, one: BlockList) -> Path:
+    """The file that a list is in."""
+    return Path(one.file) if one.file is not None else kept_path(directory, one)
 
 
 def kept_path(directory: Path, one: BlockList) -> Path:
@@ -188,7 +192,8 @@ def key_in(directory: Path) -> bytes:
         raise ValueError(f"{path} cannot be used: {(error.strerror or str(error)).lower()}.") from None
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def signature(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced; None when it is not there."""
     try:
         status = path.stat()
     except OSError:

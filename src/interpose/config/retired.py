@@ -18,6 +18,7 @@ from interpose.engine.live_group import LiveGroup
 from interpose.engine.narration import Narration
 from interpose.engine.service_client import ServiceClient
 from interpose.engine.span_exporter import SpanExporter
+from interpose.filters.access.asking import Asker
 from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.experiment.notebook import Notebook
@@ -46,6 +47,7 @@ class Retired:
         self._writers: list[tuple[LineWriter, list[weakref.ref[AccessLog | Narration]]]] = []
         self._resolvers: list[Resolver | ServiceResolver] = []
         self._keepers: list[Keeper] = []
+        self._askers: list[Asker] = []
         self._couriers: list[Courier] = []
         self._pools: list[Pool] = []
         self._exporters: list[SpanExporter] = []
@@ -69,6 +71,8 @@ class Retired:
                 part.membership.end()
             elif isinstance(part, Resolver | ServiceResolver):
                 self._resolvers.append(part)
+            elif isinstance(part, Asker):
+                self._askers = [asker for asker in (*self._askers, part) if asker.is_asking]
             elif isinstance(part, Keeper):
                 self._keepers.append(part)
             elif isinstance(part, ServiceClient):
@@ -125,7 +129,7 @@ class Retired:
             await service.end()
         for client in list(self._clients):
             client.close()
-        await _close_all([*self._couriers, *self._keepers, *self._resolvers, *self._pools])
+        await _close_all([*self._couriers, *self._askers, *self._keepers, *self._resolvers, *self._pools])
         await _close_all([*self._notebooks, *self._limits])
         await asyncio.gather(*self._closing)
         writers = [writer for writer, _ in self._writers]

@@ -93,6 +93,11 @@ class Asker:
         chosen = tuple([_WORDS[word](exchange, request) for word in self._options.remember_by])
         return (*chosen, *[tuple(request.fields.get_all(name)) for name in self._fields])
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether an answer is still waited for."""
+        return bool(self._asking)
+
     async def close(self) -> None:
         """Ask nothing more."""
         for task in list(self._asking.values()):
