@@ -11,6 +11,9 @@ the log's writer included.
     memory   the same out of a cache in memory
     disk     1024 such answers, in turns, out of a cache on disk where another process stored them; there is memory for
              a sixth of them
+    rules    the first behind 1,000 access rules, none of which means it
+    names    the first behind a block list of 100,000 domains
+    filters  the first behind one of 100,000 filters, 1024 URLs in turns; a third of their words stand in filters
 """
 
 from __future__ import annotations
@@ -39,9 +42,10 @@ from interpose.config.runtime import Prepared, WorkerRuntime
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.net.stream import SocketStream
 
-CASES = ("answer", "recorded", "metered", "memory", "disk")
+CASES = ("answer", "recorded", "metered", "memory", "disk", "rules", "names", "filters")
 CACHED = ("memory", "disk")
-AMONG = {"disk": 1024}
+AMONG = {"disk": 1024, "filters": 1024}
+RULES, LISTED = 1000, 100_000
 HOST = "www.example.org"
 WARM_UP = 3000
 FILL_DEADLINE_S = 30
@@ -127,6 +131,8 @@ async def _fill(directory: Path) -> None:
 
 
 def _requests(case: str) -> list[bytes]:
+    if case == "filters":
+        return [head(f"/{_word(7 * n)}/unlisted{n}/page{n % 9}?{_word(n)}=1", HOST) for n in range(AMONG[case])]
     return [head(f"/1k?{number}", HOST) for number in range(AMONG.get(case, 1))]
 
 
@@ -175,12 +181,44 @@ def _tables(case: str, directory: Path) -> dict[str, Any]:
         tables["journal"] = {}
     if case == "metered":
         tables["metrics"] = {}
+    if case == "rules":
+        tables["access"] = [{"when": _rule(number), "action": "deny"} for number in range(RULES)]
+    if case in ("names", "filters"):
+        line = {"names": _name, "filters": _filter}[case]
+        file = directory / "list"
+        file.write_text("".join(f"{line(number)}\n" for number in range(LISTED)))
+        kind = "domains" if case == "names" else case
+        tables["process"] = {"state_dir": str(directory), "name": "micro"}
+        tables["blocklist"] = [{"name": "list", "file": str(file), "format": kind}]
     if case in CACHED:
         tables["listener"][0]["cache"] = "kept"
         on_disk = {"dir": str(directory / "kept"), "disk_bytes": 1 << 26, "memory_bytes": 1 << 20}
         where = on_disk if case == "disk" else {}
         tables["cache"] = [{"name": "kept", "ttl_s": 3600, **where}]
     return tables
+
+
+def _word(number: int) -> str:
+    """One of some thousand words."""
+    return f"w{number * 2654435761 % 6007:x}"
+
+
+def _rule(number: int) -> str:
+    hosts = (f"host:*.n{number}.example", f"from:10.{number % 250}.{number % 7}.0/24 port:443")
+    return (*hosts, f"user:u{number} method:POST", f"host:n{number}.example path:/admin/*")[number % 4]
+
+
+def _name(number: int) -> str:
+    return f"{_word(number)}-{number}.example"
+
+
+def _filter(number: int) -> str:
+    """As filter lists have them: domains in others' pages for the most part, then paths, parameters, exceptions."""
+    one, other = _word(number), _word(number // 7)
+    kinds = (f"||{one}-{number}.example^$third-party", f"/{one}/{other}.js", f"&{one}_{other}=")
+    return (*kinds, f"||{one}{other}.example/{other}/*$image,script", f"@@||{one}{number}.example^$document")[
+        (0, 0, 0, 0, 0, 1, 1, 2, 3, 4)[number % 10]
+    ]
 
 
 if __name__ == "__main__":
