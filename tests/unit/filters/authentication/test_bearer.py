@@ -11,6 +11,8 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.tokens import AUDIENCE, NAME, Issuer, by_hand, key_set, part, public_jwk, signed_with_secret
 
 from interpose.core.exchange import Exchange
@@ -23,6 +25,7 @@ from interpose.filters.authentication.bearer import Bearer
 from interpose.filters.authentication.filter import Authentication
 from interpose.filters.authentication.key_source import FetchedKeys, FileKeys, KeySource
 from interpose.filters.authentication.options import AuthenticationOptions, RequiredClaim
+from interpose.filters.authentication.verdict import Pass, Refusal
 
 INVALID = 'Bearer realm="Interpose", error="invalid_token", error_description='
 
@@ -242,8 +245,8 @@ async def test_who_may_not_is_told_what_is_missing(tmp_path: Path) -> None:
 async def test_words_and_lists_are_groups(tmp_path: Path) -> None:
     issuer = Issuer()
     place = place_of(tmp_path, issuer.jwks(), groups_claim="realm_access.roles")
-    for given, groups in (("a b", ("a", "b")), (["a", {}, "b c"], ("a", "b c")), (7, ()), ([], ())):
-        await place.ask(issuer.token(realm_access={"roles": given}))
+    for value, groups in (("a b", ("a", "b")), (["a", {}, "b c"], ("a", "b c")), (7, ()), ([], ())):
+        await place.ask(issuer.token(realm_access={"roles": value}))
         assert place.exchange.groups == groups
 
 
@@ -466,3 +469,40 @@ async def test_a_secret_at_a_url_is_none() -> None:
     place = Fetched(Open(), algorithms=("HS256", "RS256"))
     assert (await place.ask(signed_with_secret({"alg": "HS256"}, ISSUER.claims(), b"k" * 32))).status == 401
     assert (await place.ask(ISSUER.token())).status == 200
+
+
+# --- anything at all -------------------------------------------------------------------------------------------------
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+_HEADS = st.fixed_dictionaries(
+    {},
+    optional={name: _JSON | st.sampled_from(["RS256", "one", "JWT"]) for name in ("alg", "kid", "typ", "crit", "b64")},
+)
+_CLAIMS = st.fixed_dictionaries(
+    {}, optional={name: _JSON | st.just(NAME) for name in ("iss", "aud", "sub", "exp", "nbf", "iat", "jti", "groups")}
+)
+_PARTS = st.binary(max_size=40).map(part) | _HEADS.map(part) | _CLAIMS.map(part)
+_SIGNED = st.tuples(st.just("signed"), _HEADS, _CLAIMS)
+_ODD = st.lists(_PARTS, max_size=5).map(lambda parts: ("odd", ".".join(parts))) | st.tuples(st.just("odd"), st.text())
+
+
+@settings(max_examples=200, deadline=None)
+@given(_SIGNED | _ODD)
+def test_a2_whatever_comes_is_a_verdict(tmp_path_factory: pytest.TempPathFactory, drawn: tuple[Any, ...]) -> None:
+    """Also what the issuer itself has signed is let in or refused, and nothing else happens."""
+    secret = b"k" * 32
+    jwk = {"kty": "oct", "k": part(secret), "kid": "one"}
+    place = place_of(tmp_path_factory.getbasetemp(), key_set(jwk), algorithms=("HS256",), tries_per_minute=1000)
+    if drawn[0] == "signed":
+        _, head, claims = drawn
+        token = signed_with_secret({"alg": "HS256", **head}, {**ISSUER.claims(), **claims}, secret)
+    else:
+        token = drawn[1]
+    value = f"Bearer {token}".encode("latin-1", "replace")
+    request = Request("GET", Target(Form.ORIGIN, "http", Authority("a"), "/"), Fields())
+    verdict = asyncio.run(place.bearer.judge(place.exchange, request, value))
+    assert verdict is None or isinstance(verdict, Pass | Refusal)
