@@ -11,6 +11,9 @@ from interpose.config.model import Config
 ROOT = Path(__file__).resolve().parents[2]
 # Texts, choices, lists, and numbers that count things, have no unit.
 COUNTS = (
+    "burst",
+    "bytes_per_",
+    "expected_nodes",
     "workers",
     "port",
     "ports",
@@ -71,6 +74,8 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         "BlockList.format",
         "BlockList.name",
         "HoldRule.when",
+        "LimitRule.name",
+        "LimitRedis.url",
         "Tls.certificate",
         "Tls.key",
         "Listener.address",

@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class DayBytes(msgspec.Struct):
     """What is written down: the day (since 1970, UTC), and the bytes of each key of each limit."""
 
     day: int
-    limits: dict[str, dict[str, int]]
+    limits: Mapping[str, Mapping[str, int]]
 
 
 class LimitOffice:

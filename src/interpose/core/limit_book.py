@@ -11,7 +11,8 @@ goes first: it has recovered most of what it took.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Reason = Literal["", "requests", "exchanges", "bytes", "away"]
@@ -68,9 +69,9 @@ class LimitBook:
     def __init__(self, terms: Terms, max_keys: int) -> None:
         self.terms = terms
         self._max_keys = max_keys
-        self._until: dict[str, float] = {}
+        self._until: OrderedDict[str, float] = OrderedDict()
         self._running: dict[str, Counter[str]] = {}
-        self._bytes: dict[str, int] = {}
+        self._bytes: OrderedDict[str, int] = OrderedDict()
         self._day = -1
 
     def take(self, key: str, now: float, owner: str = "") -> Verdict:
@@ -83,8 +84,9 @@ class LimitBook:
             return Verdict("exchanges", 1.0)
         verdict = GO
         if terms.requests_per_s:
-            verdict, until = rate_verdict(terms, self._until.pop(key, 0.0), now)
+            verdict, until = rate_verdict(terms, self._until.get(key, 0.0), now)
             self._until[key] = until
+            self._until.move_to_end(key)
             self._forget_the_past(now)
             if verdict.refusal:
                 return verdict
@@ -116,9 +118,10 @@ class LimitBook:
 
     def spend(self, key: str, size: int) -> None:
         """So many bytes of `key` have passed."""
-        self._bytes[key] = self._bytes.pop(key, 0) + size
+        self._bytes[key] = self._bytes.get(key, 0) + size
+        self._bytes.move_to_end(key)
         if len(self._bytes) > self._max_keys:
-            del self._bytes[next(iter(self._bytes))]
+            self._bytes.popitem(last=False)
 
     def is_used_up(self, key: str) -> bool:
         """Whether the bytes of the day are."""
@@ -127,7 +130,7 @@ class LimitBook:
     def at(self, wall: float) -> bool:
         """It is `wall` now: a later day (UTC) begins anew, and True is returned; an earlier one is a clock that was put
         back, and changes nothing."""
-        day = int(wall // DAY_S)
+        day = math.floor(wall / DAY_S)
         if day <= self._day:
             return False
         is_new = self._day >= 0
@@ -137,14 +140,14 @@ class LimitBook:
         return is_new
 
     @property
-    def used(self) -> tuple[int, dict[str, int]]:
+    def used(self) -> tuple[int, Mapping[str, int]]:
         """The day, and the bytes of it."""
         return self._day, self._bytes
 
-    def restore(self, day: int, used: dict[str, int]) -> None:
+    def restore(self, day: int, used: Mapping[str, int]) -> None:
         """What an earlier run had counted, if that day is still going on."""
         if day == self._day:
-            self._bytes = dict(list(used.items())[-self._max_keys :])
+            self._bytes = OrderedDict(list(used.items())[-self._max_keys :])
 
     def __len__(self) -> int:
         return len(self._until) + len(self._running) + len(self._bytes)

@@ -7,6 +7,7 @@ while something waits. A lane alone, with its allowance unused, passes at once.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -78,7 +79,7 @@ class Pace:
         size = wanted
         if self._rate:
             self._refill()
-            size = min(wanted, LARGEST_PIECE, int(self._left))
+            size = min(wanted, LARGEST_PIECE, math.floor(self._left))
             if self._ring or size < min(wanted, max(1, self._rate * TICK_S / 4)):
                 return 0  # not before others, and a piece of a few bytes would cost more than it carries
             self._left -= size
@@ -93,10 +94,10 @@ class Pace:
     def serve(self) -> None:
         """(pacer) Give each lane its piece in turn, as far as it goes."""
         self._refill()
-        piece = max(1, min(LARGEST_PIECE, int(self._rate * TICK_S / max(1, len(self._ring)))))
+        piece = max(1, min(LARGEST_PIECE, math.floor(self._rate * TICK_S / max(1, len(self._ring)))))
         while self._ring and self._left >= 1:
             lane = self._ring.popleft()
-            size = lane.turn(min(piece, int(self._left)))
+            size = lane.turn(min(piece, math.floor(self._left)))
             self._left -= size
             self._passed(size)
             if lane.wants_more:

@@ -84,7 +84,7 @@ class Limit:
     def retry_s(self, verdict: Verdict) -> int:
         """When to come again, in whole seconds, one at least."""
         if verdict.refusal == "bytes":
-            return int(DAY_S - self._wall() % DAY_S) + 1
+            return math.floor(DAY_S - self._wall() % DAY_S) + 1
         return max(1, math.ceil(verdict.retry_s))
 
     def tell(self, response: Response, verdict: Verdict) -> None:

@@ -42,7 +42,7 @@ def client_key(host: str) -> str:
         return host
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
 
 
 def or_client(exchange: Exchange) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -64,5 +65,5 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def terms(self) -> Terms:
         """What is counted for each key."""
-        burst = self.burst or max(1, int(self.requests_per_s))
+        burst = self.burst or max(1, math.floor(self.requests_per_s))
         return Terms(self.requests_per_s, burst, self.max_exchanges, self.bytes_per_day)
