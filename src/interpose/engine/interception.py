@@ -188,6 +188,8 @@ class Interception:
             exchange.attempts[-1].failure = failure
             exchange.notes["why"] = failure.detail
             return False
+            if failure.kind == "tls_alert_received":  # up to TLS 1.2 that is how it asks for a certificate
+                let_through(self._learned, self._counts, exchange, host, self._clock())
         exchange.attempts[-1].tls = upstream.info.tls
         return True
 
@@ -316,6 +318,15 @@ class _Inside:
 
 
 def verified_host(asked: Authority, hello: Hello) -> str:
+        exchange.through = self._tunnel.through
+
+
+def let_through(learned: Learned, counts: Counts, exchange: Exchange, host: str, now: float) -> None:
+    """A server does not go on without something that only the client may have: let its next tunnel to there pass."""
+    if learned.learn(exchange.client.host, host, now, is_certain=True):
+        counts.learned += 1
+        words = "%s ended TLS with an alert, as for want of a certificate: tunnels of %s to there pass unread for %g s"
+        log.warning(words, host, exchange.client.host, learned.lasts_s)
     """Whom the server must prove to be: the name that the tunnel was opened for, since the rules of access were asked
     about it; where that is an address, the name that the client wants at it."""
     if hello.server_name is not None and ip_address(asked.host) is not None:
