@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +219,52 @@ async def test_an_origin_that_asks_for_a_certificate_is_shown_the_one_meant_for_
         assert (await client.answers("GET"))[0].status == 200
 
 
+async def test_a_server_that_wants_the_clients_own_certificate_is_let_through_from_then_on(
+    world: Intercepting,
+) -> None:
+    asking = world.origin("127.0.0.1")
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(world.origins.file)
+    own = world.origins.client()
+    own.load_cert_chain(*world.origins.issue("somebody", client=True))
+    with asking_origin(asking) as address:
+        request = f"GET / HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
+        async with product(world.config()) as running:
+            async with RawClient(running.address()) as client:
+                await client.tunnel(address, world.client())
+                client.send(request)
+                [answer] = await client.answers("GET")
+                assert (answer.status, b"certificate required" in answer.body) == (502, True), answer.body
+            async with RawClient(running.address()) as client:
+                await client.tunnel(address, own)
+                client.send(request)
+                assert (await client.answers("GET"))[0].status == 200
+            assert running.counters["learned_tunnels_total"] == 1
+
+
+@contextmanager
+def asking_origin(tls: ssl.SSLContext) -> Iterator[str]:
+    """An origin that says by an alert what it does not accept, as most servers do; the loops' own do not."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    accepted, _ = listening.accept()
+                except OSError:
+                    return
+                with accepted, suppress(OSError), tls.wrap_socket(accepted, server_side=True) as connection:
+                    while connection.recv(4096):
+                        connection.sendall(OK)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        assert not thread.is_alive()
+
+
 async def test_a_password_is_asked_for_the_tunnel_and_not_inside_it(world: Intercepting, tmp_path: Path) -> None:
     users = tmp_path / "users"
     users.write_bytes(b"alice:" + bcrypt.hashpw(b"password", bcrypt.gensalt(4)) + b"\n")
@@ -319,8 +369,6 @@ async def handshake(
 def _handshake(
     proxy: str, authority: str, context: ssl.SSLContext, session: ssl.SSLSession | None = None
 ) -> tuple[ssl.SSLSession, bool]:
-    import socket
-
     host, _, port = proxy.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=5) as plain:
         plain.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())

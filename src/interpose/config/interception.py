@@ -7,7 +7,8 @@ the certificates made for hosts, live on.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from interpose.config.interception_model import Interception as Table
 from interpose.config.live_interception import TOPIC as TOPIC
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
+from interpose.core.exchange import Exchange
 from interpose.core.query import compile_query, parse
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.engine.client import UpstreamClient
-from interpose.engine.interception import Counts, Hello, Interception
+from interpose.engine.interception import Counts, Hello, Interception, let_through
 from interpose.engine.interception_rules import Action, InterceptionRule, InterceptionRules
 from interpose.engine.learned import Learned
 from interpose.engine.tunnel import Tunnels
@@ -78,12 +80,28 @@ def interception_of(
         _Ways(*made_with, client, config.connections.connect_timeout_s),
         _rules(table),
         tunnels,
-        parts.get(Learned, table.learn_s, partial(Learned, table.learn_s)),
+        _learned(table, parts),
         parts.get(Counts, None, Counts),
         passes_not_tls=table.not_tls == "pass",
         handshake_timeout_s=handshake_s,
     )
     return parts.get(Interception, (*made_with, client, table, handshake_s), make)
+
+
+def wants_certificate(config: Config, parts: Parts) -> Callable[[Exchange, str], None]:
+    """See `filters.inside`."""
+    table = config.interception
+    assert table is not None
+    learned, counts = _learned(table, parts), parts.get(Counts, None, Counts)
+
+    def learn(exchange: Exchange, host: str) -> None:
+        let_through(learned, counts, exchange, host, time.monotonic())
+
+    return learn
+
+
+def _learned(table: Table, parts: Parts) -> Learned:
+    return parts.get(Learned, table.learn_s, partial(Learned, table.learn_s))
 
 
 def interception_in_words(table: Table) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from interpose.config.interception import interception_in_words, is_intercepted, leaves, origin_tls
+from interpose.config.interception import interception_in_words, is_intercepted, leaves, origin_tls, wants_certificate
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
 from interpose.config.step import Step
@@ -46,7 +46,7 @@ def with_certificate(config: Config, listener: Listener, parts: Parts, page: Han
 def _inside(config: Config, parts: Parts) -> Filter:
     leaves(config, parts)
     origin_tls(config, parts)
-    return Inside()
+    return Inside(wants_certificate(config, parts))
 
 
 def _outside(make: Callable[[], Filter]) -> Filter:

@@ -171,6 +171,8 @@ class UpstreamConnection:
         """The connection is gone."""
         self.is_lost = True
         self._on_gone(self)
+        if failure is not None and failure.kind == "tls_alert_received":  # such as that it wants a certificate of ours
+            self._fail(Failure(failure.kind, Side.UPSTREAM, failure.detail, sent=True))
         self._fail(self._broken_off())
 
     def _read_head(self, data: bytes) -> None:

@@ -6,7 +6,7 @@ in Host is refused (RFC 9110, 7.4). Where the server could not be verified, ever
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side, bad_request
@@ -18,13 +18,30 @@ HTTPS = DEFAULT_PORTS["https"]
 
 
 class Inside:
-    """The filter. What is not from inside a tunnel passes untouched."""
+    """The filter. What is not from inside a tunnel passes untouched.
+
+    `wants_certificate` is told of exchanges, and hosts, whose server ended TLS with an alert after the handshake: that
+    is how it says, from TLS 1.3 on, that it wants a certificate of the client, whose tunnel has to pass for that.
+    """
+
+    def __init__(self, wants_certificate: Callable[[Exchange, str], None] | None = None) -> None:
+        self._wants_certificate = wants_certificate
 
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
-        if exchange.authority is not None:
-            _settle(exchange, request, exchange.authority)
-        return forward(exchange, request)
+        if exchange.authority is None:
+            return forward(exchange, request)
+        _settle(exchange, request, exchange.authority)
+        return self._watched(exchange, request, forward)
+
+    async def _watched(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
+        host = request.target.authority.host
+        try:
+            return await forward(exchange, request)
+        except Failure as failure:
+            if failure.kind == "tls_alert_received" and self._wants_certificate is not None:
+                self._wants_certificate(exchange, host)
+            raise
 
 
 class OutsideOnly:
