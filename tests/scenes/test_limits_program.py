@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
-from tests.support.program import Program, children_of, wait_until
+from tests.support.program import NAME, Program, children_of, interpose, wait_until
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, Connection, RawOrigin
 
@@ -73,6 +73,9 @@ async def test_two_workers_count_as_one_and_one_that_dies_leaves_its_places(tmp_
             assert Counter(answer.status for answer in answers) == {200: 30, 429: 50}
             refused = {"burst": 50, "few": 0, "line": 0}
             await asyncio.to_thread(wait_until, lambda: hits(program) == refused, "refusals are counted")
+            said = await asyncio.to_thread(interpose, "status", "--name", NAME, "--state", str(program.state))
+            rows = [line.split() for line in said.stdout.splitlines()]
+            assert ["burst", "0.001", "requests/s", "(burst", "30)", "per", "client", "50"] in rows, said
             await places_of_the_dead(program, address, origin)
             await a_line_for_all(address)
         finally:

@@ -25,10 +25,10 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     servers = _listed(control, "/v1/upstreams", "servers")
     certificates = _listed(control, "/v1/certificates", "certificates")
     experiments = _listed(control, "/v1/experiments", "experiments")
-    rules, lists = (_listed(control, "/v1/access", key) for key in ("rules", "blocklists"))
+    rules, lists, limits = (_listed(control, "/v1/access", key) for key in ("rules", "blocklists", "limits"))
     if as_json:
         found = {"upstreams": servers, "certificates": certificates, "rules": rules, "blocklists": lists}
-        print_json({**answer, **found, "experiments": experiments})
+        print_json({**answer, **found, "limits": limits, "experiments": experiments})
         return
     from interpose.cli.status_view import blocklists_view, certificates_view, rules_view, status_view, upstreams_view
     from interpose.cli.table import console
@@ -51,6 +51,11 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     if lists:
         console().print()
         console().print(blocklists_view(lists))
+    if limits:
+        from interpose.cli.status_view import limits_view
+
+        console().print()
+        console().print(limits_view(limits))
 
 
 def _listed(control: Path, path: str, key: str) -> list[dict[str, Any]]:

@@ -124,6 +124,15 @@ def blocklists_view(lists: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
+def limits_view(limits: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The limits, and how often each refused something."""
+    return table(
+        ("Limit", "Allows", "Refused"),
+        [(_text(row, "name"), printable(_text(row, "allows").encode()), _text(row, "refused")) for row in limits],
+        numbers=("Refused",),
+    )
+
+
 def _state_of(row: Mapping[str, Any]) -> str:
     """The state, and in how many workers when they do not agree: each judges by its own requests."""
     workers = row.get("workers")

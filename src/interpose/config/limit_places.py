@@ -10,6 +10,9 @@ from interpose.filters.limiting.options import LimitRule
 SERVICE = "limits"
 """The first word of what workers ask about them."""
 
+COUNTED_AS = "limit"
+"""What refusals are counted as, beside the hits of access rules."""
+
 
 def limits_for(config: Config, listener: Listener) -> list[LimitRule]:
     """The limits of a listener."""
@@ -27,3 +30,16 @@ def needs_service(config: Config) -> bool:
     """Whether somebody has to count for all workers, or over restarts."""
     rules = config.limit_rules
     return any(rule.bytes_per_day for rule in rules) or (bool(rules) and workers_of(config) > 1)
+
+
+def in_words(rule: LimitRule) -> str:
+    """One limit, for people."""
+    burst = f" (burst {rule.terms.burst})"
+    allowed = (
+        (rule.requests_per_s, f"{rule.requests_per_s:g} requests/s{burst}"),
+        (rule.max_exchanges, f"{rule.max_exchanges} exchanges"),
+        (rule.bytes_per_s, f"{rule.bytes_per_s} bytes/s"),
+        (rule.bytes_per_day, f"{rule.bytes_per_day} bytes/day"),
+    )
+    whose = "in all" if rule.by == "rule" else f"per {rule.by}"
+    return f"{', '.join(words for value, words in allowed if value)} {whose}"

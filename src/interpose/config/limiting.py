@@ -10,7 +10,7 @@ from pathlib import Path
 
 from interpose.config.limit_means import LimitMeans
 from interpose.config.limit_office import LimitOffice
-from interpose.config.limit_places import limits_for, workers_of
+from interpose.config.limit_places import COUNTED_AS, in_words, limits_for, workers_of
 from interpose.config.load import state_dir
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
@@ -26,28 +26,13 @@ from interpose.filters.limiting.flows import Flows
 from interpose.filters.limiting.options import LimitRule
 from interpose.filters.meter import Counts
 
-COUNTED_AS = "limit"
-"""What refusals are counted as, beside the hits of access rules."""
-
 
 def steps_of(config: Config, listener: Listener, parts: Parts, render: Render) -> list[Step]:
     """The filter that keeps them, where there are any."""
     rules = limits_for(config, listener)
     make = partial(_filter, config, rules, parts, render)
-    return [Step(Phase.ADMIT, "limit", "; ".join(map(in_words, rules)), make)] if rules else []
-
-
-def in_words(rule: LimitRule) -> str:
-    """One limit, for people."""
-    burst = f" (burst {rule.terms.burst})"
-    allowed = (
-        (rule.requests_per_s, f"{rule.requests_per_s:g} requests/s{burst}"),
-        (rule.max_exchanges, f"{rule.max_exchanges} exchanges"),
-        (rule.bytes_per_s, f"{rule.bytes_per_s} bytes/s"),
-        (rule.bytes_per_day, f"{rule.bytes_per_day} bytes/day"),
-    )
-    whose = "in all" if rule.by == "rule" else f"per {rule.by}"
-    return f"{rule.name}: {', '.join(words for value, words in allowed if value)} {whose}"
+    detail = "; ".join(f"{rule.name}: {in_words(rule)}" for rule in rules)
+    return [Step(Phase.ADMIT, "limit", detail, make)] if rules else []
 
 
 def service_of(config: Config) -> LimitOffice:

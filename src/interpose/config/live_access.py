@@ -12,6 +12,8 @@ import msgspec
 from interpose.config.access import COUNTED_AS, ON_TRIAL
 from interpose.config.blocklists import COUNTED_AS as LISTS_COUNTED_AS
 from interpose.config.explaining import TOPIC
+from interpose.config.limit_places import COUNTED_AS as LIMITS_COUNTED_AS
+from interpose.config.limit_places import in_words
 from interpose.config.model import Config
 from interpose.core.query import parse
 from interpose.storage.journal.reader import Reader
@@ -53,7 +55,11 @@ class LiveAccess:
             for number, rule in enumerate(config.access, 1)
         ]
         lists = [{**row, "hits": hits.get((LISTS_COUNTED_AS, row["name"]), 0)} for row in self._lists()]
-        return {"rules": rules, "blocklists": lists}
+        limits = [
+            {"name": rule.name, "allows": in_words(rule), "refused": hits.get((LIMITS_COUNTED_AS, rule.name), 0)}
+            for rule in config.limit_rules
+        ]
+        return {"rules": rules, "blocklists": lists, "limits": limits}
 
     async def explained(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """See `console.services.Access`."""

@@ -42,7 +42,7 @@ def rules_group(access: Access) -> Group:
                 method="GET",
                 path="/access",
                 handler=listed,
-                about="The access rules and the block lists, and how often each decided.",
+                about="The access rules, the block lists and the limits, and how often each decided.",
             ),
             Resource(
                 method="GET",
