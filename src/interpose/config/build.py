@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from interpose.config import balancing, experiments, routing, steps
+from interpose.config import balancing, experiments, routing, steps, through
 from interpose.config.caches import redis_addresses
 from interpose.config.faults import in_words, of_connections
 from interpose.config.interception import interception_of, is_intercepted, origin_tls
 from interpose.config.load import name_of
+from interpose.config.means import Means as Means
 from interpose.config.model import (
     HTTP_ROLES,
     OPEN_ROLES,
@@ -31,17 +32,15 @@ from interpose.config.origins import origin_of
 from interpose.config.parts import Parts
 from interpose.config.steps import Step, listener_steps, route_steps, routes_of
 from interpose.core.handler import Handler, chain
-from interpose.engine.association import Judge
-from interpose.engine.client import Dial, OriginClient, UpstreamClient
+from interpose.engine.client import OriginClient, UpstreamClient
 from interpose.engine.failover import Failover
 from interpose.engine.group_client import GroupClient, ServerClient
 from interpose.engine.interception import Interception
 from interpose.engine.mirror import Mirror
 from interpose.engine.router import Match, Router
-from interpose.engine.tunnel import Tunnels
+from interpose.engine.upstream_proxies import Through
 from interpose.net.address import parse_address
 from interpose.net.policy import AddressPolicy
-from interpose.protocol.head import HeadParser
 
 GATEWAY_ANSWER_TIMEOUT_S = 60.0
 PROXY_ANSWER_TIMEOUT_S = 300.0
@@ -56,27 +55,6 @@ class RoutePlan(NamedTuple):
     route: str
     steps: list[tuple[str, str, str]]
     end: str
-
-
-class Means:
-    """What filters and clients are made with: long-lived parts, and how to reach origins.
-
-    `dial_for` makes a dialler for a listener's policy or an upstream's servers, `judge_for` what only tells addresses.
-    """
-
-    def __init__(
-        self,
-        parts: Parts,
-        dial_for: Callable[[Config, Listener | Upstream], Dial],
-        judge_for: Callable[[Config, Listener], Judge],
-        tunnels: Tunnels,
-        parser: HeadParser,
-    ) -> None:
-        self.parts = parts
-        self.dial_for = dial_for
-        self.judge_for = judge_for
-        self.tunnels = tunnels
-        self.parser = parser
 
 
 def plan(config: Config) -> list[RoutePlan]:
@@ -160,7 +138,10 @@ def handlers_of(config: Config, listener: Listener, means: Means) -> Handlers:
 def proxy_end(config: Config, listener: Listener, means: Means) -> Handler:
     """The end of a proxy: the origin or tunnel that the client names."""
     interception = looks_into(config, listener, means)
-    return OriginClient(proxy_client(config, listener, means), None if interception is None else interception.join)
+    join = None if interception is None else interception.join
+    direct = OriginClient(proxy_client(config, listener, means), join)
+    choice = through.choice_of(config, listener, means)
+    return direct if choice is None else Through(direct, choice, join)
 
 
 def looks_into(config: Config, listener: Listener, means: Means) -> Interception | None:

@@ -15,7 +15,7 @@ from interpose.config import experiment_texts, route_texts
 from interpose.config.convert import Kinds
 from interpose.config.firewall_text import rule_ids, rule_tag, rule_variable
 from interpose.config.redis_url import redis_url
-from interpose.config.urls import page_of
+from interpose.config.urls import page_of, proxy_of
 from interpose.core.query import QueryError, parse
 from interpose.core.target import DEFAULT_PORTS
 from interpose.net.address import SocketAddress, ip_address, is_name, parse_address
@@ -43,6 +43,7 @@ def kinds(base: Path) -> Kinds:
         "address": partial(listen_address, base),
         "server": partial(server, base),
         "service": service,
+        "proxy_url": proxy_url,
         "dns": dns_server,
         "host": host_pattern,
         "path": path_prefix,
@@ -231,6 +232,12 @@ def server(base: Path, text: str) -> str:
     if authority.startswith(":") or where.port == 0:
         raise ValueError(f"must name a host, and a port that is not 0; {form}")
     return f"{scheme}://{where if has_port else str(where).rpartition(':')[0]}"
+
+
+def proxy_url(text: str) -> str:
+    """The URL of a proxy, as it was written."""
+    proxy_of(text)
+    return text
 
 
 def service(text: str) -> str:

@@ -112,6 +112,10 @@ class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pac_exceptions: tuple[HostPattern, ...] = ()
     """(proxy) Hosts that `/proxy.pac` tells browsers to reach directly; `*.example` stands for every name below it."""
 
+    through: Name = ""
+    """(proxy, socks, auto) The `[[upstream_proxy]]` that requests go through about which no rule says otherwise. Empty:
+    none."""
+
     cache: Name = ""
     """(gateway, proxy, auto) The `[[cache]]` that answers are kept in. Empty: they are not kept."""
 

@@ -29,6 +29,7 @@ from interpose.config.route_model import Answer as Answer
 from interpose.config.route_model import Route as Route
 from interpose.config.texts import DnsServer, File, Folder, LogTarget, Name, Token
 from interpose.config.upstream_model import Upstream as Upstream
+from interpose.config.upstream_proxy_model import UpstreamProxy
 from interpose.core.units import Bytes, Seconds, Timeout
 from interpose.engine.connections import Connections
 from interpose.engine.datagram_table import DatagramOptions
@@ -139,6 +140,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     upstreams: tuple[Upstream, ...] = field(default=(), name="upstream")
     """Servers to which gateways send requests."""
+
+    upstream_proxies: tuple[UpstreamProxy, ...] = field(default=(), name="upstream_proxy")
+    """Other people's proxies, through which requests may go."""
 
     routes: tuple[Route, ...] = field(default=(), name="route")
     """Which request goes where."""

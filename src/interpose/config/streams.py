@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from interpose.config import balancing, desk, spools
+from interpose.config import balancing, desk, spools, through
 from interpose.config.admission import Admitted, admission_of
 from interpose.config.authentication_tables import of_listener
 from interpose.config.build import Means, looks_into
@@ -82,6 +82,7 @@ def socks_of(config: Config, listener: Listener, means: Means) -> Serve:
         authenticate=users_of(config, listener, means.parts).login if of_listener(config, listener) else None,
         associate=Associations(means.judge_for(config, listener), ports.demand, admit=admit),
         admit=admit,
+        through=through.choice_of(config, listener, means),
     )
 
 

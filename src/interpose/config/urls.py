@@ -16,7 +16,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 _UNSAFE = re.compile(r"[^\x21-\x7e]+")
 """What a person may write in a URL although it has to be percent-encoded: spaces and everything beyond ASCII."""
 
-_PROXY_PORTS = {"http": 8080, "https": 443, "socks5": 1080}
+_PROXY_PORTS = {"http": 8080, "https": 443, "socks5": 1080, "socks4": 1080, "socks4a": 1080}
 
 
 class Page(NamedTuple):
@@ -49,7 +49,8 @@ def page_of(text: str) -> Page:
 
 
 def proxy_of(text: str) -> ProxyServer:
-    """The proxy that `text` names: `http://`, `https://` or `socks5://`, perhaps `user:password@`, a host and a port.
+    """The proxy that `text` names: `http://`, `https://`, `socks5://`, `socks4a://` or `socks4://`, perhaps
+    `user:password@`, a host and a port.
 
     ValueError with one sentence for anything else.
     """
@@ -64,7 +65,7 @@ def proxy_of(text: str) -> ProxyServer:
     try:
         host, port, path = parse_address(authority if has_port else f"{authority}:{_PROXY_PORTS[scheme]}")
     except ValueError as error:
-        raise ValueError(f"--proxy: {error}") from None
+        raise ValueError(f"the proxy: {error}") from None
     if path or not authority.removesuffix(f":{port}") or port == 0:
         raise ValueError(f"'{_without_login(text)}' names no host and port of a proxy; write {scheme}://host:port.")
     return ProxyServer(scheme, host, port, login)

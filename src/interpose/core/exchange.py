@@ -87,7 +87,7 @@ class Exchange:
     __slots__ = (
         "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "captured", "client", "groups",
         "listener", "local", "message_filters", "named_limits", "number", "on_hold", "on_interim", "outcome", "parent",
-        "representation", "route", "scheme", "started", "tls", "upstream", "user", "watcher", "worker",
+        "representation", "route", "scheme", "started", "through", "tls", "upstream", "user", "watcher", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +116,8 @@ class Exchange:
         self.user: str | None = None
         self.groups: tuple[str, ...] | None = None
         """Of the user; None where users have none, or nobody has said yet."""
+        self.through: str | None = None
+        """The upstream proxy that it goes through, by name; `direct` for none, None where nobody has said."""
         self.captured: dict[str, str] | None = None
         """What the route's template found in the path, by name; None without one."""
         self.representation: tuple[tuple[str, str], ...] = ()

@@ -33,6 +33,7 @@ from interpose.core.target import Authority, Origin
 from interpose.engine.interception_rules import Action, Decision, InterceptionRules
 from interpose.engine.learned import Learned
 from interpose.engine.tunnel import Tunnels
+from interpose.engine.upstream_proxies import DIRECT
 from interpose.net.address import ip_address
 
 log = logging.getLogger("interpose")
@@ -187,9 +188,9 @@ class Interception:
         except Failure as failure:
             exchange.attempts[-1].failure = failure
             exchange.notes["why"] = failure.detail
-            return False
             if failure.kind == "tls_alert_received":  # up to TLS 1.2 that is how it asks for a certificate
                 let_through(self._learned, self._counts, exchange, host, self._clock())
+            return False
         exchange.attempts[-1].tls = upstream.info.tls
         return True
 
@@ -242,7 +243,9 @@ class Interception:
         exchange.notes["interception"] = "intercepted"
         authority = str(Authority(inside.host, None if inside.port == HTTPS else inside.port))
         client.info.on_exchange = _Inside(exchange, authority)
-        if upstream is not None:
+        if upstream is not None and exchange.through not in (None, "", DIRECT):
+            upstream.abort()  # it is a proxy's: the first request inside has one made for its own way
+        elif upstream is not None:
             self._ways.adopt(Origin("https", inside.host, inside.port or HTTPS), upstream)
         assert self.serve is not None
         self.serve(client)
@@ -315,9 +318,6 @@ class _Inside:
         exchange.authority = self._authority
         exchange.user = self._tunnel.user
         exchange.groups = self._tunnel.groups
-
-
-def verified_host(asked: Authority, hello: Hello) -> str:
         exchange.through = self._tunnel.through
 
 
@@ -327,6 +327,9 @@ def let_through(learned: Learned, counts: Counts, exchange: Exchange, host: str,
         counts.learned += 1
         words = "%s ended TLS with an alert, as for want of a certificate: tunnels of %s to there pass unread for %g s"
         log.warning(words, host, exchange.client.host, learned.lasts_s)
+
+
+def verified_host(asked: Authority, hello: Hello) -> str:
     """Whom the server must prove to be: the name that the tunnel was opened for, since the rules of access were asked
     about it; where that is an address, the name that the client wants at it."""
     if hello.server_name is not None and ip_address(asked.host) is not None:

@@ -117,7 +117,7 @@ class Membership:
             case Offered(service, scheme, limit) if self.services is not None:
                 offers = [Offer(*one) for one in await self.services(service)]
                 return [
-                    Member(Origin(scheme, one.host, one.port), float(max(one.weight, 1)), limit, one.priority)
+                    Member(Origin(scheme, one.host, one.port), 1.0 * max(one.weight, 1), limit, one.priority)
                     for one in offers
                 ]
         return _before(source)

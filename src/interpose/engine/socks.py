@@ -19,6 +19,7 @@ from interpose.core.target import Authority, Origin
 from interpose.engine.client import Dial, Join
 from interpose.engine.conversations import Conversation
 from interpose.engine.tunnel import Tunnels
+from interpose.engine.upstream_proxies import ProxyPool
 from interpose.protocol import socks
 from interpose.protocol.socks import Ask, Login
 from interpose.protocol.socks_grammar import NO_LOGIN, NO_METHOD, USERS, VERSION_4, Command, Reply, Unreadable
@@ -67,6 +68,7 @@ class Socks:
         authenticate: Authenticate | None = None,
         associate: Associate | None = None,
         admit: Admit | None = None,
+        through: Callable[[Exchange], ProxyPool | None] | None = None,
     ) -> None:
         self._dial = dial
         self._tunnels = tunnels
@@ -77,6 +79,7 @@ class Socks:
         self._authenticate = authenticate
         self._associate = associate
         self._admit = admit
+        self._through = through
 
     def __call__(self, conversation: Conversation) -> None:
         """Serve one conversation."""
@@ -119,7 +122,8 @@ class Socks:
         attempt = Attempt(origin, asyncio.get_running_loop().time())
         exchange.attempts.append(attempt)
         try:
-            upstream = await self._dial(origin, attempt)
+            pool = None if self._through is None else self._through(exchange)
+            upstream = await (self._dial(origin, attempt) if pool is None else pool.dial(exchange, origin, attempt))
         except Failure as failure:
             attempt.failure = failure
             if failure.kind in ("destination_ip_prohibited", "proxy_loop_detected"):

@@ -1,7 +1,8 @@
-"""A `Dial` that reaches origins through somebody else's proxy: CONNECT at an HTTP proxy, or SOCKS 5.
+"""A `Dial` that reaches origins through somebody else's proxy: CONNECT at an HTTP proxy, or SOCKS 4, 4a or 5.
 
 What the proxy refuses becomes the `Failure` that a direct connection would have had where the proxy says so clearly,
-else a refusal in the proxy's own words. Names of origins are never looked up here: the proxy does it.
+else a refusal in the proxy's own words. Names of origins are not looked up here: the proxy does it. Only SOCKS 4 knows
+no names.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from interpose.core.exchange import Attempt
@@ -19,6 +20,7 @@ from interpose.core.message import Request, Response
 from interpose.core.stream import Stream
 from interpose.core.target import Authority, Form, Origin, Target
 from interpose.engine.client import Dial
+from interpose.net.address import IPAddress, ip_address
 from interpose.protocol import writer
 from interpose.protocol.head import HeadParser
 from interpose.protocol.socks import Login
@@ -26,12 +28,14 @@ from interpose.protocol.socks_client import Dialogue
 from interpose.protocol.socks_grammar import Command
 
 MAX_INTERIM = 8
+Resolve = Callable[[str], Awaitable[Sequence[IPAddress]]]
 _SHOWN_STATUS = 200
 """How much of a proxy's own explanation is repeated."""
 
 
 class ProxyServer(NamedTuple):
-    """A proxy: `http`, `https` or `socks5`, where it is, and `user:password` when it asks for one."""
+    """A proxy: `http`, `https`, `socks4`, `socks4a` or `socks5`, where it is, and `user:password` when it asks for
+    one."""
 
     scheme: str
     host: str
@@ -44,6 +48,11 @@ class ProxyServer(NamedTuple):
         return Origin(self.scheme, self.host, self.port)
 
     @property
+    def is_socks(self) -> bool:
+        """Whether it knows nothing of HTTP."""
+        return self.scheme.startswith("socks")
+
+    @property
     def authorization(self) -> bytes | None:
         """The value of Proxy-Authorization, None without a login."""
         return None if self.login is None else b"Basic " + base64.b64encode(self.login)
@@ -53,16 +62,25 @@ class ProxyServer(NamedTuple):
 
 
 class ThroughProxy:
-    """See the module. `dial` reaches the proxy, `context(http)` is the TLS context for origins behind it."""
+    """See the module. `dial` reaches the proxy, `context(http)` is the TLS context for origins behind it. `resolve`
+    looks names up for SOCKS 4."""
 
     def __init__(
-        self, dial: Dial, proxy: ProxyServer, parser: HeadParser, context: Callable[[bool], Any], *, timeout_s: float
+        self,
+        dial: Dial,
+        proxy: ProxyServer,
+        parser: HeadParser,
+        context: Callable[[bool], Any],
+        *,
+        timeout_s: float,
+        resolve: Resolve | None = None,
     ) -> None:
         self._dial = dial
         self._proxy = proxy
         self._parser = parser
         self._context = context
         self._timeout_s = timeout_s
+        self._resolve = resolve
 
     async def __call__(
         self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
@@ -73,7 +91,7 @@ class ThroughProxy:
         stream = await self._dial(self._proxy.origin, attempt, configured=True)
         try:
             async with asyncio.timeout(self._timeout_s):
-                if self._proxy.scheme == "socks5":
+                if self._proxy.is_socks:
                     await self._ask_socks(stream, origin)
                 else:
                     await self._ask_http(stream, origin)
@@ -132,14 +150,26 @@ class ThroughProxy:
         if self._proxy.login is not None:
             user, _, password = self._proxy.login.partition(b":")
             login = Login(user, password)
+        host = origin.host
+        if self._proxy.scheme == "socks4" and ip_address(host) is None:
+            host = await self._looked_up(host)
         try:
-            dialogue = Dialogue(5, Command.CONNECT, origin.host, origin.port, login)
+            version = 5 if self._proxy.scheme == "socks5" else 4
+            dialogue = Dialogue(version, Command.CONNECT, host, origin.port, login)
         except ValueError as error:
             raise Failure("proxy_configuration_error", Side.INTERNAL, str(error)) from None
         stream.write(dialogue.begin())
         while dialogue.answer is None:  # byte by byte: what follows the answer is the origin's, and stays in the stream
             if said := dialogue.take(await stream.read(1)):
                 stream.write(said)
+
+    async def _looked_up(self, host: str) -> str:
+        """An address of `host` that SOCKS 4 can say."""
+        found = await self._resolve(host) if self._resolve is not None else ()
+        known = next((str(address) for address in found if address.version == 4), None)
+        if known is None:
+            raise Failure("dns_error", Side.UPSTREAM, f"The name '{host}' has no IPv4 address, which SOCKS 4 asks for.")
+        return known
 
     def _broken_off(self) -> Failure:
         detail = f"The proxy {self._proxy} closed the connection before it answered."

@@ -41,7 +41,7 @@ class Spans:
         wall: Callable[[], int] = time.time_ns,
     ) -> None:
         self._tell = tell
-        self._limit = int(share * _SHARES)
+        self._limit = share * _SHARES
         self._random = random
         self._wall = wall
         self._clock = asyncio.get_running_loop().time
@@ -54,7 +54,7 @@ class Spans:
         if parent is None:
             fields.remove("tracestate")  # it belongs to a trace that could not be read (Trace Context, 3.3.1)
             parent = begun(self._random)
-            if int(parent.trace[-14:], 16) >= self._limit:
+            if int.from_bytes(bytes.fromhex(parent.trace[-14:]), "big") >= self._limit:
                 parent = parent._replace(is_sampled=False)
                 fields.set("traceparent", parent.field())
         notes = exchange.notes
@@ -73,7 +73,7 @@ class Spans:
     def _ended(self, exchange: Exchange, asked: Asked, parent: Parent, here: str, there: str, outcome: Outcome) -> None:
         now_ns = self._wall()
         # Attempts and exchanges are timed by the monotonic clock: what it says of their ends is set against the wall's.
-        offset_ns = now_ns - int(self._clock() * 1e9)
+        offset_ns = now_ns - nanoseconds(self._clock())
         spans = [self._of_exchange(exchange, asked, parent, here, outcome, offset_ns)]
         for number, attempt in enumerate(exchange.attempts):
             is_last = number == len(exchange.attempts) - 1
@@ -103,8 +103,8 @@ class Spans:
             parent.span,
             f"{asked.method} {exchange.route}" if exchange.route else asked.method,
             SERVER,
-            int(exchange.started * 1e9) + offset_ns,
-            int(outcome.ended * 1e9) + offset_ns,
+            nanoseconds(exchange.started) + offset_ns,
+            nanoseconds(outcome.ended) + offset_ns,
             attributes,
             is_error=outcome.status >= 500 or (failure is not None and not outcome.status),
             state=asked.state,
@@ -136,6 +136,11 @@ class Asked:
         return said
 
 
+def nanoseconds(seconds: float) -> int:
+    """The same time, in whole nanoseconds."""
+    return round(seconds * 1e9)
+
+
 def _of_attempt(
     attempt: Attempt, number: int, asked: Asked, trace: str, name: str, parent: str, ended: float, offset_ns: int
 ) -> Span:
@@ -161,8 +166,8 @@ def _of_attempt(
         parent,
         asked.method,
         CLIENT,
-        int(attempt.started * 1e9) + offset_ns,
-        int(ended * 1e9) + offset_ns,
+        nanoseconds(attempt.started) + offset_ns,
+        nanoseconds(ended) + offset_ns,
         attributes,
         is_error=is_error,
         state=asked.state,

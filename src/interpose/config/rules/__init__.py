@@ -29,6 +29,7 @@ from interpose.config.rules import (
     routes,
     spools,
     tls,
+    upstream_proxies,
     upstreams,
 )
 from interpose.config.rules.breach import Breach, Rule
@@ -65,6 +66,7 @@ _RULES: tuple[Rule, ...] = (
     *routes.RULES,
     *error_pages.RULES,
     *upstreams.RULES,
+    *upstream_proxies.RULES,
     *spools.RULES,
     *authentication.RULES,
     *faults.RULES,

@@ -27,6 +27,7 @@ ROLES_OF = {
     "trusted": ("gateway", "proxy", "auto"),
     "allow_upstream": OPEN_ROLES,
     "connect_ports": OPEN_ROLES,
+    "through": OPEN_ROLES,
     "pac_exceptions": ("proxy", "auto"),
     "cache": ("gateway", "proxy", "auto"),
     "compression": ("gateway", "proxy", "auto"),

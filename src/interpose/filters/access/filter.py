@@ -32,6 +32,8 @@ class Access:
     def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
         """See `core.handler.Filter`."""
         rule = self.rules.first(exchange, request)
+        if rule is not None and rule.options.through:
+            exchange.through = rule.options.through
         if rule is None or rule.options.action == "allow":
             return forward(exchange, request)
         if rule.options.action == "limit":
@@ -52,6 +54,8 @@ class Access:
         """
         request = Request("CONNECT", Target(Form.AUTHORITY, "", authority, ""), Fields())
         rule = self.rules.first(exchange, request, kind)
+        if rule is not None and rule.options.through:
+            exchange.through = rule.options.through
         if rule is None or rule.options.action in ("allow", "limit"):  # limits are of requests, and there is none here
             return authority
         if rule.options.action == "deny":

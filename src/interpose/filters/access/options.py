@@ -75,5 +75,9 @@ class AccessRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     limit: Name = ""
     """(limit) The name of a `[[limit]]` with `only_by_rule`."""
 
+    through: Name = ""
+    """The `[[upstream_proxy]]` for what this rule lets go on; `direct` for none. Empty: what the listener
+    says."""
+
     listeners: tuple[Name, ...] = ()
     """The listeners it applies to, by name. Empty: all that people connect to with TCP."""
