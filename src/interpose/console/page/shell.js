@@ -20,6 +20,7 @@ export function Shell() {
   const [dialog, setDialog] = useState('');
   const view = VIEWS.find((one) => one.name === place.view) || VIEWS[0];
   useEffect(() => entitle(waiting, name), [waiting, name]);
+  useEffect(() => document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [view]);
   useKeys([
     { keys: ['?'], about: 'These keys', run: () => setDialog('keys') },
     ...VIEWS.map((one, index) => ({ keys: [String(index + 1)], about: one.label, run: () => go(one.name) })),

@@ -18,6 +18,7 @@ from interpose.core.experiment.sequential import always_valid_p, difference_sequ
 
 Standing = Literal["control", "too few", "undecided", "better", "worse"]
 
+NO_VERDICT = "No verdict: the variants do not have the units that they should have."
 MOST_EFFECTS = 200
 """Variants beyond which factors are not taken apart."""
 
@@ -113,7 +114,7 @@ def report(design: Design, goals: Sequence[Goal], policy: Decision, books: Books
     ratio = sample_ratio([[epoch[name] for name in epoch if name in known] for epoch in books.epochs])
     return Report(
         variants=rows,
-        goals=[_goal(design, variants, counted, goal, policy) for goal in goals],
+        goals=[_goal(design, variants, counted, goal, policy, is_sound=not ratio.is_suspicious) for goal in goals],
         ratio=RatioRow(ratio.chi_square, ratio.p, ratio.is_suspicious, _ratio_in_words(ratio.p, ratio.is_suspicious)),
         units=sum(row.units for row in rows),
         held_out=books.held_out,
@@ -136,7 +137,13 @@ def _row(variant: Variant, counted: Counted) -> VariantRow:
 
 
 def _goal(
-    design: Design, variants: Sequence[Variant], counted: dict[Levels, Counted], goal: Goal, policy: Decision
+    design: Design,
+    variants: Sequence[Variant],
+    counted: dict[Levels, Counted],
+    goal: Goal,
+    policy: Decision,
+    *,
+    is_sound: bool,
 ) -> GoalReport:
     samples = {levels: sample_of(one, goal.name, goal.kind) for levels, one in counted.items()}
     control = samples[variants[0].levels]
@@ -161,7 +168,7 @@ def _goal(
             _compare(estimate, sample, control, goal, level, policy)
         estimates.append(estimate)
     better = [estimate for estimate in estimates if estimate.standing == "better"]
-    winner = max(better, key=lambda estimate: estimate.best).variant if better else ""
+    winner = max(better, key=lambda estimate: estimate.best).variant if better and is_sound else ""
     parted = len(design.factors) > 1 and len(variants) <= MOST_EFFECTS
     return GoalReport(
         goal=goal.name,
@@ -169,7 +176,7 @@ def _goal(
         better=goal.better,
         estimates=estimates,
         winner=winner,
-        verdict=_verdict(estimates, winner, policy.alpha),
+        verdict=_verdict(estimates, winner, policy.alpha) if is_sound else NO_VERDICT,
         effects=[
             EffectRow(" with ".join(f"{factor}={level}" for factor, level in one.of), one.estimate, one.error, one.p)
             for one in (effects(design.factors, samples) if parted else ())

@@ -11,7 +11,7 @@ from interpose.core.experiment.deciding import State, begun, by_hand, next_state
 from interpose.core.experiment.design import Design, Factor, Level
 from interpose.core.experiment.guarding import broken
 from interpose.core.experiment.policy import Decision, Guard
-from interpose.core.experiment.report import Goal, Report, report
+from interpose.core.experiment.report import NO_VERDICT, Goal, Report, report
 from interpose.core.tally import BOUNDS_S
 
 DESIGN = Design("e", "e", (Factor("button", (Level("blue"), Level("green"))),))
@@ -97,7 +97,8 @@ def test_without_a_ramp_the_share_is_the_configured_one() -> None:
 def test_a_wrong_ratio_keeps_the_ramp_and_the_winner_waiting() -> None:
     wrong = told((5_000, 500), (4_000, 700))
     assert wrong.ratio.is_suspicious
-    assert wrong.goals[0].winner == GREEN
+    assert wrong.goals[0].estimates[1].standing == "better"
+    assert (wrong.goals[0].winner, wrong.goals[0].verdict) == ("", NO_VERDICT)
     assert next_state(RAMP, begun(RAMP, 0.0), wrong, [], 1e6) is None
     assert next_state(PROMOTING, begun(PROMOTING, 0.0), wrong, [], 1e6) is None
 
