@@ -6,13 +6,14 @@ import time
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.support.experiment_views import long_experiment, some
 from tests.support.fake_console import FakeConsole, row
 
 pytest_plugins = ["tests.support.page"]
 
 LONG = "http://shop.example/" + "long-" * 60
 VIEWS = ("#/flows", "#/flows/7", "#/flows/compare/6/7", "#/desk", "#/desk/abc23456", "#/desk/audit", "#/desk/rules",
-         "#/spool/aaaaaaaaaaaaaaaa", "#/overview", "#/cache")  # fmt: skip
+         "#/spool/aaaaaaaaaaaaaaaa", "#/overview", "#/cache", "#/experiments")  # fmt: skip
 FACES = (
     "<script>hacked=1</script>",
     "<img src=x onerror=hacked=1>",
@@ -62,6 +63,7 @@ def full(console: FakeConsole) -> None:
     console.problems = [{"text": "Something is wrong with " + "x" * 300, "link": "#/flows?q=status:502"}]
     console.hold("abc23456", url=LONG, fields=[["X-" + "n" * 200, "v" * 2000]], deadline=now + 90, reviewers=["r" * 80])
     console.edit("abc23456", {"text": "t" * 3000}, "somebody" * 20)
+    console.experiments = [*some(), long_experiment()]
     console.rules = [{"id": "r", "query": "host:" + "q" * 300, "until": now + 1000, "who": "ann"}]
     item = {"id": "aaaaaaaaaaaaaaaa", "state": "held", "name": "n" * 255, "client": "127.0.0.1:1", "received_at": now}
     console.spool["aaaaaaaaaaaaaaaa"] = (item, b"x" * 5000)

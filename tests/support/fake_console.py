@@ -146,6 +146,7 @@ class FakeConsole:
         self.audit: list[Row] = []
         self.spool: dict[str, tuple[Row, bytes]] = {}
         self.stored: list[Row] | None = []
+        self.experiments: list[Row] | None = []
         self.preview: Row = {
             "kind": "json",
             "text": '{\n  "total": 12.5\n}',
@@ -308,6 +309,8 @@ class FakeConsole:
             ("/spool", ["GET"], lambda r: {"items": [item for item, _ in self.spool.values()]}),
             ("/spool/{id}/content", ["GET", "PUT"], self._file),
             ("/spool/{id}/{action}", ["POST"], self._spool_act),
+            ("/experiments", ["GET"], self._experiments),
+            ("/experiments/{name}/decide", ["POST"], lambda r: {"generation": 2, "errors": []}),
             ("/cache", ["GET"], self._cache),
             (
                 "/cache/show",
@@ -483,6 +486,11 @@ class FakeConsole:
         state = "approved" if request.path_params["action"] == "release" else "dropped"
         self.spool[item["id"]] = ({**item, "state": state}, content)
         return self.spool[item["id"]][0]
+
+    def _experiments(self, request: Request) -> Any:
+        if self.experiments is None:
+            return JSONResponse({"errors": ["This instance has no experiments."]}, 404)
+        return {"experiments": self.experiments}
 
     def _cache(self, request: Request) -> Any:
         if self.stored is None:
