@@ -84,5 +84,5 @@ def welch_degrees(one: Sample, other: Sample) -> float:
     """The degrees of freedom of the difference of two means whose variances differ (Welch and Satterthwaite)."""
     a, b = one.variance_of_mean, other.variance_of_mean
     if a + b == 0:
-        return float(one.units + other.units - 2)
+        return one.units + other.units - 2.0
     return (a + b) ** 2 / (a * a / (one.units - 1) + b * b / (other.units - 1))
