@@ -116,6 +116,9 @@ class Front:
         services = self.services(instance)
         if self._console is not None:
             served = application(services, self._access)
+        interception: Any = self._office.services.get("interception")
+        if interception is not None:
+            interception.publish = self._events.publish
             self._serve(ControlServer(served, self._console.socket, services.events))
             say_ready("console", "console", self._console.address, self._links()["admin"], self._log_format, at="at")
         if (place := self._metrics) is not None:

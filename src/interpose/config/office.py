@@ -223,6 +223,10 @@ def services_of(config: Config) -> dict[str, Service]:
         from interpose.config.limiting import service_of
 
         services[LIMITS] = service_of(config)
+    if config.interception is not None:
+        from interpose.config.interception_service import InterceptionService
+
+        services["interception"] = InterceptionService()
     if config.acme is not None:
         from interpose.config.acme import AcmeService
 

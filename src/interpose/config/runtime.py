@@ -124,6 +124,7 @@ class WorkerRuntime:
             holder_of(config, self._parts, self._calls)
         experiments.notebook_of(config, self._parts, self._calls)
         limiting.prepare(config, self._parts, self._calls)
+        interception.share_what_is_learned(config, self._parts, self._calls)
         self._records = self._parts.get(Records, None, lambda: Records(self._calls))
         self._counts = self._parts.get(Counts, None, Counts)
         means = build.Means(
