@@ -46,7 +46,7 @@ def test_chromium_and_curl_are_looked_into_and_see_no_difference(tmp_path: Path)
     with (
         Nginx(tmp_path / "nginx", root, certificate=identity) as site,
         in_background(lambda: RawOrigin(talk, tls=served_with(identity))) as sockets,
-        Program(tmp_path / "proxy", "proxy", "--intercept", "*", env=believes) as program,
+        Program(tmp_path / "proxy", "proxy", "--intercept", "*", "--workers", "2", env=believes) as program,
         sync_playwright() as playwright,
     ):
         flags = [*FLAGS, f"--proxy-server={program.url}"]
@@ -79,13 +79,13 @@ def test_chromium_and_curl_are_looked_into_and_see_no_difference(tmp_path: Path)
             rows: list[dict[str, object]] = json.loads(interpose("ca", "learned", "--json", *at).stdout)["learned"]
             return rows
 
-        wait_until(lambda: bool(learned()), "what curl refused is learned")
+        wait_until(lambda: [row["workers"] for row in learned()] == [2], "both workers know what curl refused")
         assert [(row["client"], row["host"]) for row in learned()] == [("127.0.0.1", "127.0.0.1")]
         assert run(*curl, "--cacert", origins.file, "-o", "/dev/null", "-w", "%{http_code}", url) == "200"
         assert interpose("ca", "forget", "127.0.0.1", *at).stdout.startswith("1 forgotten")
         assert learned() == []
         wait_until(lambda: counted(at)["passed_tunnels_total"] == 1, "the tunnel that passed is counted")
-        assert counted(at)["minted_certificates_total"] == 1
+        assert 1 <= counted(at)["minted_certificates_total"] <= 2  # in each worker at most one
     log = program.log()
     inner = [line for line in log if line["method"] != "CONNECT"]
     seen = [

@@ -17,6 +17,7 @@ import msgspec
 from interpose.config.interception_files import authority, authority_directory
 from interpose.config.interception_model import INTERCEPTED_ROLES
 from interpose.config.interception_model import Interception as Table
+from interpose.config.interception_service import Spread, take
 from interpose.config.live_interception import TOPIC as TOPIC
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
@@ -24,6 +25,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.query import compile_query, parse
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
+from interpose.engine.calls import Calls
 from interpose.engine.client import UpstreamClient
 from interpose.engine.interception import Counts, Hello, Interception, let_through
 from interpose.engine.interception_rules import Action, InterceptionRule, InterceptionRules
@@ -100,6 +102,12 @@ def wants_certificate(config: Config, parts: Parts) -> Callable[[Exchange, str],
     return learn
 
 
+def share_what_is_learned(config: Config, parts: Parts, calls: Calls) -> None:
+    """Have what this process learns told to the others."""
+    if config.interception is not None:
+        _learned(config.interception, parts).tell = Spread(calls)
+
+
 def _learned(table: Table, parts: Parts) -> Learned:
     return parts.get(Learned, table.learn_s, partial(Learned, table.learn_s))
 
@@ -128,11 +136,13 @@ def interception_counters(parts: Parts) -> Mapping[str, float]:
 
 
 def answered(parts: Parts, question: bytes, now: float) -> bytes:
-    """(in a worker) Which clients are let through: `list`, or `forget HOST` (nothing: all)."""
-    word, _, host = question.decode().partition(" ")
+    """(in a worker) Which clients are let through: `list`, `forget HOST` (nothing: all), or `learn` and a refusal."""
+    word, _, rest = question.partition(b" ")
     learned = parts.every(Learned)
-    if word == "forget":
-        return msgspec.json.encode({"forgotten": sum(one.forget(host) for one in learned)})
+    if word == b"forget":
+        return msgspec.json.encode({"forgotten": sum(one.forget(rest.decode()) for one in learned)})
+    if word == b"learn":
+        take(learned, rest, now)
     rows = [row._asdict() for one in learned for row in one.rows(now)]
     return msgspec.json.encode({"learned": rows})
 

@@ -17,18 +17,20 @@ class LiveInterception:
         self._ask = ask
 
     async def rows(self) -> list[dict[str, Any]]:
-        """Each client and host once, with the longest time that a worker has for it."""
-        longest: dict[tuple[str, str], dict[str, Any]] = {}
+        """Each client and host once, with the longest time that a worker has for it, and how many workers know it."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
         for answer in await self._answers("list"):
             for row in answer["learned"]:
-                key = (row["client"], row["host"])
-                if key not in longest or row["left_s"] > longest[key]["left_s"]:
-                    longest[key] = row
-        return [longest[key] for key in sorted(longest)]
+                known = found.setdefault((row["client"], row["host"]), {**row, "workers": 0})
+                known["left_s"] = max(known["left_s"], row["left_s"])
+                known["workers"] += 1
+        return [found[key] for key in sorted(found)]
 
     async def forget(self, host: str) -> int:
-        """The number of entries that were there, of all workers together."""
-        return sum([answer["forgotten"] for answer in await self._answers(f"forget {host}")])
+        """How many clients and hosts were known and are no more."""
+        known = await self.rows()
+        await self._answers(f"forget {host}")
+        return sum([not host or row["host"] == host for row in known])
 
     async def _answers(self, question: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(answer) for answer in await self._ask(TOPIC + b" " + question.encode())]

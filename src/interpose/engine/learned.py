@@ -9,6 +9,7 @@ through when it has done so twice in a row.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 MOST_KEPT = 4096
@@ -24,10 +25,14 @@ class Row(NamedTuple):
 
 
 class Learned:
-    """See the module. `lasts_s` 0: nothing is learned. Times are monotonic."""
+    """See the module. `lasts_s` 0: nothing is learned. Times are monotonic.
+
+    `tell` hears of what is learned here, so that others can `take` it.
+    """
 
     def __init__(self, lasts_s: float, *, most: int = MOST_KEPT) -> None:
         self.lasts_s = lasts_s
+        self.tell: Callable[[str, str], None] | None = None
         self._most = most
         self._until: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._left: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -52,8 +57,15 @@ class Learned:
             if before is None or now - before > LEFT_TWICE_WITHIN_S:
                 _keep(self._left, key, now, self._most)
                 return False
-        _keep(self._until, key, now + self.lasts_s, self._most)
+        self.take(client, host, now)
+        if self.tell is not None:
+            self.tell(client, host)
         return True
+
+    def take(self, client: str, host: str, now: float) -> None:
+        """Let a client through of which somebody has learned."""
+        if self.lasts_s:
+            _keep(self._until, (client, host), now + self.lasts_s, self._most)
 
     def trusts(self, client: str, host: str) -> None:
         """A handshake went well."""

@@ -35,6 +35,22 @@ def test_nothing_is_learned_for_no_time() -> None:
     assert learned.lets_through(A, "x.example", 0.0) is None
 
 
+def test_what_is_learned_is_told_once_and_what_others_tell_is_not_told_again() -> None:
+    learned, other = Learned(100.0), Learned(100.0)
+    told: list[tuple[str, str]] = []
+    learned.tell = lambda client, host: told.append((client, host))
+    learned.learn(A, "x.example", 0.0, is_certain=True)
+    learned.learn(B, "x.example", 0.0, is_certain=False)
+    assert told == [(A, "x.example")]
+    other.tell = learned.tell
+    other.take(A, "x.example", 0.0)
+    assert other.lets_through(A, "x.example", 0.0) == 100.0
+    assert told == [(A, "x.example")]
+    nothing = Learned(0.0)
+    nothing.take(A, "x.example", 0.0)
+    assert nothing.rows(0.0) == []
+
+
 def test_it_can_be_forgotten_for_one_host_or_for_all() -> None:
     learned = Learned(100.0)
     for client, host in ((A, "x.example"), (B, "x.example"), (A, "y.example")):
