@@ -81,6 +81,24 @@ async def test_a24_a_protocol_that_the_client_does_not_offer_is_not_chosen_for_i
         assert client.tls.version() == "TLSv1.3"
 
 
+async def test_a_client_that_speaks_another_protocol_in_tls_passes_or_is_refused_like_one_without_tls(
+    world: Intercepting,
+) -> None:
+    only_h2 = world.origins.client("h2")
+    tls = world.origin("127.0.0.1")
+    tls.set_alpn_protocols(["h2"])
+    async with RawOrigin(answering(OK), tls=tls) as origin:
+        async with product(world.config()) as running:
+            async with RawClient(running.address()) as client:
+                await client.tunnel(origin.address, only_h2)
+                assert client.tls is not None
+                assert client.tls.selected_alpn_protocol() == "h2"
+            assert await tunnel_note(running) == "passed: its client speaks h2, and no HTTP/1"
+        async with product(world.config(not_tls="refuse")) as running, RawClient(running.address()) as client:
+            with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
+                await client.tunnel(origin.address, only_h2)
+
+
 async def test_a21_what_is_no_tls_passes_or_is_refused_as_the_configuration_says(world: Intercepting) -> None:
     async def greets(connection: Connection) -> None:
         await connection.send(b"220 ready\r\n")

@@ -51,7 +51,7 @@ class Interception(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Certificates of servers that were revoked, as lists of their authorities, in PEM."""
 
     not_tls: Literal["pass", "refuse"] = "pass"
-    """What becomes of tunnels in which no TLS is spoken."""
+    """What becomes of tunnels in which no TLS is spoken, or in TLS no HTTP/1 by what the client offers."""
 
     learn_s: Annotated[float, Meta(ge=0, le=30 * 86400)] = 3600.0
     """For how long a client that does not believe our certificate is let through, to the host that it refused it for.

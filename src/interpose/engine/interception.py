@@ -2,8 +2,8 @@
 
 A tunnel is joined in one of four ways, and its exchange has a note that says in which:
 
-    passed        the bytes go through unread: a rule says so, nothing in it is TLS, or the client has refused our
-                  certificate for this host before
+    passed        the bytes go through unread: a rule says so, what is spoken in it is not TLS or no HTTP/1, or the
+                  client has refused our certificate for this host before
     refused       it is closed; a client that speaks TLS is told by an alert
     intercepted   what is inside is served as HTTP, by the server of the listener, through all of its filters
 
@@ -39,6 +39,9 @@ from interpose.net.address import ip_address
 log = logging.getLogger("interpose")
 
 HTTPS = 443
+SPOKEN = frozenset(("http/1.1", "http/1.0"))
+"""Protocols by their names in ALPN (RFC 7301)."""
+
 TURNS_TO_SPEAK = 3
 """Turns of the loop after which a handshake that was begun has sent its first message."""
 
@@ -55,6 +58,10 @@ class Hello(Protocol):
     @property
     def server_name(self) -> str | None:
         """The host the client wants, lower case."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What the client offers to speak inside (ALPN), empty when it does not say."""
 
 
 class Counts:
@@ -149,6 +156,10 @@ class Interception:
         decision = self._rules.decide(exchange, request, asked, hello.server_name or asked.host)
         if decision.action is not Action.INTERCEPT:
             return decision
+        if hello.protocols and not SPOKEN.intersection(hello.protocols):
+            return self._of_something_else(
+                "alpn", f"its client speaks {', '.join(hello.protocols)[:80]}, and no HTTP/1"
+            )
         if not self._ways.permits(host):
             return Decision(Action.PASS, "", f"our authority may not sign for {host}")
         left_s = self._learned.lets_through(exchange.client.host, host, self._clock())
@@ -159,9 +170,10 @@ class Interception:
 
     def of_not_tls(self) -> Decision:
         """What becomes of a tunnel in which no TLS is spoken."""
-        if self._passes_not_tls:
-            return Decision(Action.PASS, "not_tls", "it does not begin with TLS")
-        return Decision(Action.REFUSE, "not_tls", "It does not begin with TLS, and only that passes here.")
+        return self._of_something_else("not_tls", "it does not begin with TLS")
+
+    def _of_something_else(self, rule: str, why: str) -> Decision:
+        return Decision(Action.PASS if self._passes_not_tls else Action.REFUSE, rule, why)
 
     def pass_on(self, exchange: Exchange, client: Stream, upstream: Stream, decision: Decision) -> None:
         """Join both sides, unread."""
