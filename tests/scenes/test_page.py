@@ -13,7 +13,7 @@ pytest_plugins = ["tests.support.page"]
 
 LONG = "http://shop.example/" + "long-" * 60
 VIEWS = ("#/flows", "#/flows/7", "#/flows/compare/6/7", "#/desk", "#/desk/abc23456", "#/desk/audit", "#/desk/rules",
-         "#/spool/aaaaaaaaaaaaaaaa", "#/overview", "#/cache", "#/experiments")  # fmt: skip
+         "#/spool/aaaaaaaaaaaaaaaa", "#/overview", "#/cache", "#/experiments", "#/access?q=0-1f")  # fmt: skip
 FACES = (
     "<script>hacked=1</script>",
     "<img src=x onerror=hacked=1>",
@@ -54,6 +54,32 @@ NAMELESS = """() => [...document.querySelectorAll('button, a[href], input, texta
   .map(e => e.outerHTML.slice(0, 100))"""
 
 
+def access_of(console: FakeConsole, text: str) -> None:
+    """Rules, a list and an explanation that are called, and say, this."""
+    rule = {"number": 1, "name": text, "when": f"host:{text}", "action": "deny", "dry_run": True, "listeners": []}
+    reasons = [{"part": text, "found": text}, {"part": text, "found": None}]
+    listed = {"name": text, "rules": 100_000, "fetched_at": 1.0, "problem": text, "hits": 1}
+    console.access = {"rules": [{**rule, "hits": 12_345}], "blocklists": [listed]}
+    decision = {"action": "deny", "rule": 2, "name": text, "status": 403, "message": text}
+    console.explained = {
+        "listener": "proxy", "method": "GET", "url": text, "client": "10.0.0.1", "user": text, "groups": None,
+        "rules": [
+            {**rule, "matched": False, "reasons": reasons},
+            {**rule, "number": 2, "matched": True, "reasons": []},
+        ],
+        "decision": decision,
+        "others": [{"by": "addresses", "why": text, "refuses": True}],
+    }  # fmt: skip
+    notes = {"filter": "access", "rule": text, "why": text}
+    console.refused = {
+        "reference": "0-1f",
+        "record": 1,
+        "status": 403,
+        "failure": "http_request_denied",
+        "notes": notes,
+    }
+
+
 def full(console: FakeConsole) -> None:
     """Something in every view, with values that are too long for any of them."""
     now = time.time()
@@ -64,6 +90,7 @@ def full(console: FakeConsole) -> None:
     console.hold("abc23456", url=LONG, fields=[["X-" + "n" * 200, "v" * 2000]], deadline=now + 90, reviewers=["r" * 80])
     console.edit("abc23456", {"text": "t" * 3000}, "somebody" * 20)
     console.experiments = [*some(), long_experiment()]
+    access_of(console, "r" * 200)
     console.rules = [{"id": "r", "query": "host:" + "q" * 300, "until": now + 1000, "who": "ann"}]
     item = {"id": "aaaaaaaaaaaaaaaa", "state": "held", "name": "n" * 255, "client": "127.0.0.1:1", "received_at": now}
     console.spool["aaaaaaaaaaaaaaaa"] = (item, b"x" * 5000)
@@ -164,6 +191,12 @@ def test_a35_hostile_names_at_desk_spool_and_cache_are_shown_as_text(page: Page)
         for text in FACES:
             page.get_by_role("button", name=f"http://x/{text}", exact=True).click()
         expect(page.locator(".story")).to_have_count(len(FACES))
+        for text in FACES[:5]:
+            access_of(console, text)
+            page.goto("about:blank")
+            page.goto(f"{console.url}#/access?q=0-1f")
+            expect(page.locator(".why")).to_contain_text(f"rule {text}: {text}")
+            expect(page.locator(".stored").last).to_contain_text(text)
         page.goto(f"{console.url}#/overview")
         expect(page.locator(".problems")).to_have_text(FACES[0])
         expect(page.locator(".problems a")).to_have_count(0)
@@ -225,6 +258,25 @@ def test_what_is_cached_is_searched_explained_and_purged(page: Page) -> None:
         page.get_by_role("button", name="Forget").click()
         expect(page.get_by_role("status").filter(has_text="2 answers forgotten")).to_be_visible()
         assert console.asked == [("POST", "/api/v1/cache/purge", {"pattern": "http://x/*", "soft": False})]
+
+
+def test_rules_are_listed_and_say_why(page: Page) -> None:
+    with FakeConsole() as console:
+        access_of(console, "no games")
+        page.goto(f"{console.url}#/access")
+        expect(page.locator(".stored").first).to_contain_text("1. no games")
+        expect(page.get_by_text("12,345 hits")).to_be_visible()
+        page.keyboard.press("/")
+        page.keyboard.type("http://play.games.example/")
+        page.keyboard.press("Enter")
+        why = page.get_by_label("Why", exact=True)
+        expect(why).to_contain_text("It is refused with 403, by rule 2.")
+        expect(why).to_contain_text("no games, but of that nothing is known")
+        page.get_by_label("What is asked for").fill("0-1f")
+        page.get_by_role("button", name="Why?").click()
+        expect(why).to_contain_text("Exchange 0-1f ended with 403. Refused by access, rule no games: no games")
+        page.go_back()
+        expect(why).not_to_contain_text("Exchange")
 
 
 def test_the_look_and_the_name_are_chosen_and_kept(page: Page) -> None:

@@ -145,6 +145,9 @@ class FakeConsole:
         self.rules: list[Row] = []
         self.audit: list[Row] = []
         self.spool: dict[str, tuple[Row, bytes]] = {}
+        self.access: Row = {"rules": [], "blocklists": []}
+        self.explained: Row = {}
+        self.refused: Row = {}
         self.stored: list[Row] | None = []
         self.experiments: list[Row] | None = []
         self.preview: Row = {
@@ -311,6 +314,9 @@ class FakeConsole:
             ("/spool/{id}/{action}", ["POST"], self._spool_act),
             ("/experiments", ["GET"], self._experiments),
             ("/experiments/{name}/decide", ["POST"], lambda r: {"generation": 2, "errors": []}),
+            ("/access", ["GET"], lambda r: self.access),
+            ("/access/explain", ["GET"], lambda r: self.explained),
+            ("/access/explain/{reference}", ["GET"], lambda r: {**self.refused, "now": self.explained}),
             ("/cache", ["GET"], self._cache),
             (
                 "/cache/show",
