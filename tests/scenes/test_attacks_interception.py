@@ -16,6 +16,8 @@ from tests.support.product import product
 from tests.support.raw_client import RawClient
 from tests.support.raw_origin import OK, RawOrigin, answering
 
+from interpose.config.load import config_of
+
 HOST = "127.0.0.1"
 
 
@@ -131,6 +133,32 @@ async def test_a24_a_connection_that_is_made_later_is_verified_as_the_first_was(
         [answer] = await client.answers("GET")
         assert (answer.status, b"expired" in answer.body) == (502, True)
     assert [request.target for request in origin.requests()] == ["/1"]
+
+
+async def test_a24_an_origin_behind_another_proxy_is_verified_by_the_same_authorities(tmp_path: Path) -> None:
+    world = Intercepting(tmp_path)
+    tables = {"connections": {"max_idle": 0}}
+    parent_config = config_of(
+        {"process": {"pseudonym": "theirs"}, **tables, "listener": [{"address": "127.0.0.1:0", "role": "proxy"}]}
+    )
+    async with (
+        RawOrigin(answering(OK), tls=world.origin(HOST)) as good,
+        RawOrigin(answering(OK), tls=served_with(world.origins.expired(HOST))) as bad,
+        product(parent_config) as parent,
+    ):
+        theirs = {"name": "theirs", "servers": [f"http://{parent.address()}"]}
+        config = world.config(tables={**tables, "upstream_proxy": [theirs]}, listener={"through": "theirs"})
+        async with product(config) as running:
+            found = []
+            for origin in (good, bad):
+                async with RawClient(running.address()) as client:
+                    await client.tunnel(origin.address, world.client())
+                    client.send(f"GET / HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode())
+                    [answer] = await client.answers("GET")
+                    found.append((answer.status, b"expired" in answer.body))
+    assert found == [(200, False), (502, True)]
+    assert {line["method"] for line in parent.log} == {"CONNECT"}
+    assert bad.received == b""
 
 
 def inside(wire: bytes, origin: str) -> bytes:

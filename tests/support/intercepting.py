@@ -41,10 +41,17 @@ class Intercepting:
         return context
 
     def config(
-        self, *, tables: dict[str, Any] | None = None, socks: bool = False, auth: str | None = None, **interception: Any
+        self,
+        *,
+        tables: dict[str, Any] | None = None,
+        listener: dict[str, Any] | None = None,
+        socks: bool = False,
+        auth: str | None = None,
+        **interception: Any,
     ) -> Config:
-        """The proxy: `interception` are keys of that table, `tables` whole ones."""
+        """The proxy: `interception` are keys of that table, `listener` of that one, `tables` whole ones."""
         made = proxy_tables(["127.0.0.1:0"], socks=socks, auth=auth)
+        made["listener"][0].update(listener or {})
         found = {"dir": str(self.directory), "ca_file": self.origins.file, **interception}
         return config_of({**made, "interception": found, **(tables or {})}, name="proxy")
 

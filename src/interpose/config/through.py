@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from interpose.config.interception import origin_tls
 from interpose.config.means import Means
 from interpose.config.model import Config, Listener, Upstream
 from interpose.config.names import resolver_of
@@ -70,6 +71,7 @@ def _way(
     config: Config, table: UpstreamProxy, server: ProxyServer, before: ProxyPool | None, dial: Dial, means: Means
 ) -> ProxyWay:
     contexts = ClientContexts()
+    verifier = None if config.interception is None else origin_tls(config, means.parts)
     behind = ThroughProxy(
         dial,
         server,
@@ -77,11 +79,12 @@ def _way(
         lambda http: contexts(None, True, http=http),
         timeout_s=table.timeout_s,
         resolve=resolver_of(config, means.parts),
+        secure=None if verifier is None else verifier.secure,
     )
 
     def client(kind: str, dial: Dial) -> UpstreamClient:
         # A chain's pools are made anew with each configuration, and what leads through them with them.
-        key = (kind, replace(table, through=""), server, before, config.connections, config.dns)
+        key = (kind, replace(table, through=""), server, before, config.connections, config.dns, verifier)
         return means.parts.get(
             UpstreamClient,
             key,

@@ -21,6 +21,7 @@ from interpose.core.stream import Stream
 from interpose.core.target import Authority, Form, Origin, Target
 from interpose.engine.client import Dial
 from interpose.net.address import IPAddress, ip_address
+from interpose.net.dial import Secure
 from interpose.protocol import writer
 from interpose.protocol.head import HeadParser
 from interpose.protocol.socks import Login
@@ -63,7 +64,7 @@ class ProxyServer(NamedTuple):
 
 class ThroughProxy:
     """See the module. `dial` reaches the proxy, `context(http)` is the TLS context for origins behind it. `resolve`
-    looks names up for SOCKS 4."""
+    looks names up for SOCKS 4. `secure` speaks TLS with https origins instead, where they are looked into."""
 
     def __init__(
         self,
@@ -74,7 +75,9 @@ class ThroughProxy:
         *,
         timeout_s: float,
         resolve: Resolve | None = None,
+        secure: Secure | None = None,
     ) -> None:
+        self._secure = secure
         self._dial = dial
         self._proxy = proxy
         self._parser = parser
@@ -97,7 +100,9 @@ class ThroughProxy:
                     await self._ask_http(stream, origin)
                 if opening:
                     stream.write(opening)
-                if origin.scheme in ("https", "tls"):
+                if origin.scheme == "https" and self._secure is not None:
+                    await self._secure(stream, origin.host, self._timeout_s)
+                elif origin.scheme in ("https", "tls"):
                     await stream.start_tls(self._context(origin.scheme == "https"), server_name=origin.host)
         except TimeoutError:
             stream.abort()
