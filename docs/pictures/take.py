@@ -17,6 +17,8 @@ from unittest.mock import patch
 
 from playwright.sync_api import Page, sync_playwright
 from tests.support.background import in_background
+from tests.support.experiment_views import some
+from tests.support.fake_console import FakeConsole
 from tests.support.name_server import NXDOMAIN, NameServer, Reply
 from tests.support.page import CHROMIUM, FLAGS
 from tests.support.program import Program
@@ -189,7 +191,16 @@ def main() -> None:
             page.get_by_role("button", name="Release", exact=True).click()
         for order in orders:
             order.wait(20)
+        take_experiments(page)
         browser.close()
+
+
+def take_experiments(page: Page) -> None:
+    """Experiments take weeks: these are made up, and judged by the real statistics."""
+    with FakeConsole() as console:
+        console.experiments = some()[:2]
+        page.goto(f"{console.url}#/experiments")
+        take(page, "experiments")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ pytest_plugins = ["tests.support.page"]
 FACE = "<img src=x onerror=hacked=1>"
 
 
-def test_what_is_known_is_said_drawn_and_decided_upon(page: Page) -> None:
+def test_a35_what_is_known_is_said_drawn_and_decided_upon_and_names_are_text(page: Page) -> None:
     with FakeConsole() as console:
         hostile = experiment(
             "hostile", {"f": ("a", FACE)}, {"f=a": (200, 20), f"f={FACE}": (200, 30)}, goal=FACE, why=FACE

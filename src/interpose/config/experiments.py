@@ -79,7 +79,9 @@ def steps_of(config: Config, route: Route, parts: Parts) -> list[Step]:
 def _in_words(options: Experiment) -> str:
     if options.promoted:
         return f"{options.name}: {options.promoted} for all"
-    part = f"{100 * options.share:g} % of {options.unit}s"
+    ramp = options.decision.ramp if options.decision is not None else ()
+    share = f"{100 * ramp[0]:g} % to {100 * ramp[-1]:g} %" if ramp else f"{100 * options.share:g} %"
+    part = f"{share} of {options.unit}s"
     return f"{options.name}: {', '.join(factor.name for factor in options.factors)}, {part}"
 
 

@@ -150,7 +150,7 @@ async def test_a_cookie_that_was_not_made_here_is_replaced(value: str) -> None:
     cookie_of(await world.asks("/cart", ("Cookie", f"interpose-unit={value}")))
 
 
-async def test_what_a_client_says_of_its_variant_does_not_go_on() -> None:
+async def test_a11_what_a_client_says_of_its_variant_does_not_go_on() -> None:
     world = World(exposes=False)
     await world.asks("/cart", ("experiment-CHECKOUT", "button=green"), ("Experiment-Other", "x"), ("X", "y"))
     assert list(world.sent[-1].fields) == [("Experiment-Other", "x"), ("X", "y")]
@@ -392,7 +392,7 @@ async def test_without_testers_nobody_chooses() -> None:
 # --- on the way to the books -----------------------------------------------------------------------------------------
 
 
-async def test_what_cannot_be_written_is_kept_and_sent_again_once() -> None:
+async def test_f6_what_cannot_be_written_is_kept_and_sent_again_once() -> None:
     world = World(goals=(BOUGHT,))
     (green,) = await units_of(world, "green")
     world.failing = True

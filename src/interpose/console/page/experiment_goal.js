@@ -16,7 +16,8 @@ export const percent = (share) => {
 
 export function Goal({ goal, alpha }) {
   const shown = goal.kind === 'conversion' ? percent : (value) => value.toLocaleString('en', { maximumSignificantDigits: 4 });
-  const differing = goal.kind === 'conversion' ? (value) => `${(value * 100).toFixed(2)} points` : shown;
+  const bare = goal.kind === 'conversion' ? (value) => (value * 100).toFixed(2) : shown;
+  const differing = (value) => `${bare(value)}${goal.kind === 'conversion' ? ' points' : ''}`;
   const scale = scaleOf(goal.estimates, goal.kind === 'conversion');
   const control = goal.estimates[0];
   return html`
@@ -28,7 +29,7 @@ export function Goal({ goal, alpha }) {
         <${Interval} one=${one} control=${control} scale=${scale} shown=${shown} />
         <p class="variant-facts"><b>${shown(one.mean)}</b> <span class="dim">${shown(one.low)} to ${shown(one.high)}</span><br />
           <span class="dim">${one.reached.toLocaleString('en')} of ${one.units.toLocaleString('en')} units · best with ${percent(one.best)}</span>
-          ${one.difference_low === null || one.difference_low === undefined ? null : html`<br /><span class="dim">${sign(one.difference, differing)} to the control, surely ${sign(one.difference_low, differing)} to ${sign(one.difference_high, differing)}</span>`}</p>
+          ${one.difference_low === null || one.difference_low === undefined ? null : html`<br /><span class="dim">${sign(one.difference, differing)} to the control, surely ${sign(one.difference_low, bare)} to ${sign(one.difference_high, differing)}</span>`}</p>
       </li>`)}</ul>
       ${goal.effects.length ? html`<${Effects} effects=${goal.effects} shown=${differing} alpha=${alpha} />` : null}
     </section>
