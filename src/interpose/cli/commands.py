@@ -17,6 +17,7 @@ from interpose.cli import (
     experiments,
     explain_request,
     faults,
+    firewall,
     flows,
     get,
     instance,
@@ -76,6 +77,7 @@ app.add_typer(flows.app, name="flows", rich_help_panel=ASK)
 app.add_typer(desk.app, name="desk", rich_help_panel=ASK)
 app.add_typer(faults.app, name="faults", rich_help_panel=ASK)
 app.add_typer(cache.app, name="cache", rich_help_panel=ASK)
+app.add_typer(firewall.app, name="firewall", rich_help_panel=ASK)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=ASK)
 app.add_typer(ca.app, name="ca", rich_help_panel=ASK)
 app.add_typer(lab.lab, name="lab", rich_help_panel=LEARN)

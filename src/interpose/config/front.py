@@ -14,6 +14,7 @@ from interpose.config.deliveries import Delivered, Order
 from interpose.config.live_access import LiveAccess
 from interpose.config.live_certificates import LiveCertificates
 from interpose.config.live_faults import LiveFaults
+from interpose.config.live_firewall import LiveFirewall
 from interpose.config.live_interception import LiveInterception
 from interpose.config.live_upstreams import LiveUpstreams
 from interpose.config.metrics_place import MetricsPlace
@@ -91,6 +92,7 @@ class Front:
                 replay=self._replay,
                 review=None if office.desk is None else Review(office.desk),
                 experiments=self._experiments(),
+                firewall=LiveFirewall(instance, office.readers[1] if office.journal is not None else None),
                 spools=[Spool(one.spool.dir) for one in office.config.listeners if one.spool is not None],
                 overview=self._overview,
                 events=self._events,

@@ -50,6 +50,7 @@ def supervise(
     set_up_logging(config)
     raise_descriptor_limit()
     try:
+        checked(config)
         console = ConsolePlace.bound(config.console) if config.console is not None else None
         metrics = MetricsPlace(config.metrics) if config.metrics is not None else None
     except ValueError as error:

@@ -43,6 +43,7 @@ _OFF: Final = {
     "upstreams": "The upstreams of this instance cannot be asked about.",
     "interception": "This instance cannot be asked about interception.",
     "experiments": "This instance has no experiments. Give it an `[[experiment]]` table, and start it anew.",
+    "firewall": "The firewall of this instance cannot be asked about. Start it with a console, or a `[journal]` table.",
     "faults": "The faults of this instance cannot be changed while it runs.",
 }
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
@@ -93,6 +94,10 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
         from interpose.console.experiments import experiments_group
 
         groups.append(experiments_group(services.experiments))
+    if services.firewall is not None:
+        from interpose.console.firewall import firewall_group
+
+        groups.append(firewall_group(services.firewall))
     if services.upstreams is not None:
         groups.append(upstreams_group(services.upstreams))
     if services.certificates is not None:

@@ -122,6 +122,19 @@ class Upstreams(Protocol):
         """Let one get no new requests, or get them again."""
 
 
+class Firewall(Protocol):
+    """What the firewall has matched. LookupError for what is not there, ValueError for what cannot be: sentences."""
+
+    async def listed(self, query: str, limit: int) -> dict[str, Any]:
+        """The latest matches, the rules that match most often, and how it is set."""
+
+    async def shown(self, id: int) -> dict[str, Any]:
+        """One exchange."""
+
+    async def tried(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """What changed rules would make of recorded exchanges."""
+
+
 class Experiments(Protocol):
     """The books of experiments. LookupError for what is not there, ValueError for what cannot be: sentences."""
 
@@ -190,6 +203,7 @@ class Services:
     replay: Replay | None = None
     review: Review | None = None
     experiments: Experiments | None = None
+    firewall: Firewall | None = None
     spools: Sequence[Spool] | None = None
     overview: Overview | None = None
     events: Events = field(default_factory=Events)

@@ -40,6 +40,7 @@ LEFT_OUT = (
 """What of the rule set has no effect here, in words."""
 
 _ID = re.compile(r"""["',\s]id:'?([0-9]{1,10})""")
+_ID_OR_LEVEL = re.compile(_ID.pattern + r"|paranoia-level/([1-4])")
 _LEVELS = range(1, 5)
 
 _BASE = """
@@ -92,7 +93,7 @@ class Text(NamedTuple):
 
 def rule_text(options: Firewall) -> Text:
     """See the module. ValueError when there is no rule set."""
-    rules = os.path.join(options.rule_set or DEBIAN_RULE_SET, "rules")
+    rules = rules_of(options)
     if not _files(rules, ".conf"):
         where = f"there are no rules in {rules}"
         raise ValueError(f"{where}; install modsecurity-crs, name a rule set in firewall.rule_set, or set core_rules")
@@ -119,10 +120,29 @@ def ids_in(directory: str) -> set[int]:
     return found
 
 
+def levels_in(directory: str) -> dict[int, int]:
+    """The level of paranoia of each rule of a directory that says one."""
+    found: dict[int, int] = {}
+    for name in _files(directory, ".conf"):
+        with open(os.path.join(directory, name), encoding="utf-8", errors="replace") as file:
+            text = "".join(line for line in file if not line.startswith("#"))
+        number = 0
+        for rule, level in _ID_OR_LEVEL.findall(text):
+            number = _number(rule) if rule else number
+            if level:
+                found[number] = _number(level)
+    return found
+
+
 def expanded(rules: str, known: set[int]) -> list[int]:
     """The numbers that `942100` or `942100-942199` means."""
     first, _, last = rules.partition("-")
     return sorted(one for one in known if _number(first) <= one <= _number(last or first))
+
+
+def rules_of(options: Firewall) -> str:
+    """The directory of the rule set's files."""
+    return os.path.join(options.rule_set or DEBIAN_RULE_SET, "rules")
 
 
 def flags_for(exchange: str, *, detects: bool, exclusions: list[int]) -> str:
