@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from tests.support.program import INTERPOSE, children_of, interpose
+from tests.support.tshark import complaints, fields
 
-from interpose.lab.catalogue import EXPERIMENTS
+from interpose.lab.capture import capture_of
+from interpose.lab.catalogue import EXPERIMENTS, named
 from interpose.lab.experiment import Experiment, perform
 from interpose.lab.page import page
 from interpose.lab.source import line_of
+from interpose.net.blocking import Moment
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "lab"
 
@@ -52,6 +55,34 @@ def test_all_are_listed_and_run() -> None:
         assert f"{experiment.name} " in listed.stdout
         assert f"ok       {experiment.name} " in ran.stdout
     assert (listed.returncode, ran.returncode, ran.stderr) == (0, 0, "")
+
+
+def test_wireshark_reads_what_went_over_the_sockets_on_both_sides_of_the_proxy(tmp_path: Path) -> None:
+    file = tmp_path / "lab.pcapng"
+    ran = interpose("lab", "run", "proxied-request", "--pcapng", str(file))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert complaints(file) == []
+    asked = fields(file, "http.request", "frame.interface_name", "http.request.method")
+    assert set(asked) == {("clients", "GET"), ("origins", "GET")}
+    ran = interpose("lab", "run", "udp-sessions", "--pcapng", str(file))
+    assert complaints(file) == []
+    assert {row[0] for row in fields(file, "udp", "frame.interface_name")} == {"clients", "origins"}
+
+
+def test_a_capture_shows_a_side_that_has_ended_and_still_hears(tmp_path: Path) -> None:
+    file = tmp_path / "half.pcapng"
+    experiment, moments = named("half-close"), list[Moment]()
+    assert experiment is not None
+    report = perform(experiment, moments.append)
+    file.write_bytes(capture_of(moments, frozenset(report.scene.product_ports)))
+    assert complaints(file) == []
+    [client] = {
+        row[0] for row in fields(file, "tcp.stream == 1 && tcp.flags.syn == 1 && tcp.flags.ack == 0", "tcp.srcport")
+    }
+    flow = fields(file, "tcp.stream == 1 && (tcp.len > 0 || tcp.flags.fin == 1)", "tcp.srcport", "tcp.flags.fin")
+    assert [(port == client, fin) for port, fin in flow] == [
+        (True, "0"), (True, "1"), (False, "0"), (False, "1"),
+    ]  # fmt: skip
 
 
 def test_a_report_has_a_diagram_the_answer_and_the_code() -> None:

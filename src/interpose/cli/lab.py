@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from interpose.lab.experiment import Experiment, Report
+    from interpose.net.blocking import Moment
 
 Markdown = Annotated[
     Path | None,
     typer.Option("--markdown", metavar="FOLDER", help="Write what is shown as a page, NAME.md, into this folder too."),
+]
+
+Pcapng = Annotated[
+    Path | None,
+    typer.Option("--pcapng", metavar="FILE", help="Write what went over the sockets as a capture for Wireshark."),
 ]
 
 lab = typer.Typer(
@@ -39,6 +45,7 @@ def list_() -> None:
 def run(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As `interpose lab list` has it.")],
     markdown: Markdown = None,
+    pcapng: Pcapng = None,
 ) -> None:
     """Run one experiment: what happened as a sequence diagram, the answer in words, the code to read."""
     from interpose.lab.experiment import perform
@@ -46,13 +53,15 @@ def run(
 
     experiment = wanted(name)
     prepare(markdown)
-    report = perform(experiment)
+    moments: list[Moment] = []
+    report = perform(experiment, moments.append if pcapng else None)
     print_report(report, paper())
+    capture(pcapng, moments, [report])
     finish([report], markdown)
 
 
 @lab.command("all")
-def all_(markdown: Markdown = None) -> None:
+def all_(markdown: Markdown = None, pcapng: Pcapng = None) -> None:
     """Run every experiment and say whether its outcome is the one that it states; exit status 1 when one differs."""
     from interpose.lab.catalogue import EXPERIMENTS
     from interpose.lab.diagram import elapsed
@@ -62,11 +71,13 @@ def all_(markdown: Markdown = None) -> None:
     out = paper()
     widest = max(len(experiment.name) for experiment in EXPERIMENTS)
     reports = []
+    moments: list[Moment] = []
     for experiment in EXPERIMENTS:
-        report = perform(experiment)
+        report = perform(experiment, moments.append if pcapng else None)
         reports.append(report)
         verdict = "differs" if report.failure else "ok"
         out.print(f"{verdict:<7}  {experiment.name:<{widest}}  {elapsed(report.took_s):>8}  {experiment.question}")
+    capture(pcapng, moments, reports)
     finish(reports, markdown)
     out.print(f"\nAll {len(reports)} outcomes are the stated ones. `interpose lab run NAME` shows one.")
 
@@ -103,6 +114,20 @@ def finish(reports: list[Report], folder: Path | None) -> None:
     if differing := [report for report in reports if report.failure]:
         sentences = [f"{report.experiment.name}: {report.failure}" for report in differing]
         raise Refused(*sentences, status=1)
+
+
+def capture(file: Path | None, moments: list[Moment], reports: list[Report]) -> None:
+    """Write what the sockets did, when somebody wants it; Refused when it cannot be written."""
+    if file is None:
+        return
+    from interpose.lab.capture import capture_of
+
+    try:
+        file.write_bytes(
+            capture_of(moments, frozenset(port for report in reports for port in report.scene.product_ports))
+        )
+    except OSError as error:
+        raise Refused(f"'{file}' cannot be written: {(error.strerror or str(error)).lower()}.", status=1) from error
 
 
 def write(file: Path, text: str) -> None:

@@ -227,17 +227,17 @@ class Actor:
         """A new TCP socket; `name` tells it from others of the same part."""
         if not silently:
             self.did(f"{name + ' = ' if name else ''}socket(SOCK_STREAM)")
-        return ActorSocket(self._scene, self._who, tcp_socket(), other=self._other, name=name)
+        return ActorSocket(self._scene, self._who, tcp_socket(self._scene.watch), other=self._other, name=name)
 
     def udp(self, name: str = "", *, silently: bool = False) -> ActorSocket:
         """A new UDP socket."""
         if not silently:
             self.did(f"{name + ' = ' if name else ''}socket(SOCK_DGRAM)")
-        return ActorSocket(self._scene, self._who, udp_socket(), other=self._other, name=name)
+        return ActorSocket(self._scene, self._who, udp_socket(self._scene.watch), other=self._other, name=name)
 
     def server(self, *, stand_in: int) -> ActorSocket:
         """A TCP socket that listens, drawn as one event where how it came to be is not the question."""
-        made = ActorSocket(self._scene, self._who, tcp_socket(), other=self._other)
+        made = ActorSocket(self._scene, self._who, tcp_socket(self._scene.watch), other=self._other)
         made.plain.reuse_address()
         made.plain.bind()
         made.plain.listen()
@@ -253,7 +253,7 @@ class Actor:
 
     def bound_udp(self, *, stand_in: int) -> ActorSocket:
         """A UDP socket with an address."""
-        made = ActorSocket(self._scene, self._who, udp_socket(), other=self._other)
+        made = ActorSocket(self._scene, self._who, udp_socket(self._scene.watch), other=self._other)
         made.plain.bind()
         made.own(stand_in)
         self.did(f"UDP on port {made.port}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from interpose.core.failure import Failure
 from interpose.lab.scene import Differs, Scene
+from interpose.net.blocking import Watch
 
 Run = Callable[[Scene], None]
 """Every wait inside has a deadline."""
@@ -42,9 +43,10 @@ class Report(NamedTuple):
     took_s: float
 
 
-def perform(experiment: Experiment) -> Report:
-    """Run it and close everything that it opened."""
+def perform(experiment: Experiment, watch: Watch | None = None) -> Report:
+    """Run it and close everything that it opened. `watch` is told what the sockets of its actors do."""
     scene = Scene()
+    scene.watch = watch
     began = time.monotonic()
     failure = ""
     try:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from interpose.core.printable import printable
+from interpose.net.blocking import Watch
 
 SHOWN_BYTES = 40
 """Of what was sent, so much is quoted; of more, the size."""
@@ -71,6 +72,8 @@ class Scene:
         """The parts that are Interpose itself: what they do is drawn by whoever is on the other side."""
         self.cleanup = ExitStack()
         """Closes what the actors opened, when the experiment is over."""
+        self.watch: Watch | None = None
+        """Is told what the sockets of actors do."""
         self._owners: dict[int, str] = {}
         self._stand_ins: dict[int, int] = {}
         self._begin = time.monotonic()
@@ -120,6 +123,11 @@ class Scene:
     def owner_of(self, port: int, otherwise: str) -> str:
         """Whose port it is."""
         return self._owners.get(port, otherwise)
+
+    @property
+    def product_ports(self) -> list[int]:
+        """The ports on which Interpose listened."""
+        return [port for port, owner in self._owners.items() if owner in self.products]
 
     def knows(self, port: int) -> bool:
         """Whether somebody owns `port`."""

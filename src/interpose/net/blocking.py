@@ -12,8 +12,10 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from interpose.core.stream import Address
 from interpose.net.address import LOOPBACK
@@ -26,11 +28,26 @@ _TCP_STATES = (
 )  # fmt: skip
 
 
-class BlockingSocket:
-    """One socket. Addresses are on loopback; port 0 takes any free one."""
+class Moment(NamedTuple):
+    """What a socket did: `connects`, `accepts`, `is refused`, `says`, `hears`, `ends`, `breaks off`, or, of datagrams,
+    `sends`, `gets`. `at` is the wall clock's."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    what: str
+    local: Address
+    other: Address
+    data: bytes
+    at: float
+
+
+Watch = Callable[[Moment], object]
+
+
+class BlockingSocket:
+    """One socket. Addresses are on loopback; port 0 takes any free one. `watch` is told what it does."""
+
+    def __init__(self, sock: socket.socket, watch: Watch | None = None) -> None:
         self._socket = sock
+        self._watch = watch
         sock.setblocking(True)
         deadline = struct.pack("ll", DEADLINE_S, 0)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, deadline)
@@ -68,43 +85,64 @@ class BlockingSocket:
 
     def accept(self) -> BlockingSocket:
         """The next client's connection, as a socket of its own."""
-        return BlockingSocket(self._socket.accept()[0])
+        accepted = BlockingSocket(self._socket.accept()[0], self._watch)
+        accepted._tell("accepts")
+        return accepted
 
     def connect(self, port: int) -> None:
         """Connect; for UDP, only remember whom to speak to."""
-        self._socket.connect((LOOPBACK, port))
+        try:
+            self._socket.connect((LOOPBACK, port))
+        except ConnectionRefusedError:
+            self._tell("is refused", other=Address(LOOPBACK, port))
+            raise
+        if self._socket.type == socket.SOCK_STREAM:
+            self._tell("connects")
 
     def send(self, data: bytes) -> int:
         """Give `data` to the kernel, which may take less of it."""
-        return self._socket.send(data)
+        count = self._socket.send(data)
+        self._tell("says", data[:count])
+        return count
 
     def send_all(self, data: bytes) -> None:
         """Give all of `data` to the kernel, however long that takes within the deadline."""
+        self._tell("says", data)
         self._socket.sendall(data)
 
     def send_what_fits(self, data: bytes) -> int:
         """Give the kernel what it takes at once: 0 when it takes nothing now."""
         try:
-            return self._socket.send(data, socket.MSG_DONTWAIT)
+            count = self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0
+        self._tell("says", data[:count])
+        return count
 
     def send_to(self, data: bytes, port: int) -> int:
         """Send one datagram."""
-        return self._socket.sendto(data, (LOOPBACK, port))
+        count = self._socket.sendto(data, (LOOPBACK, port))
+        self._tell("sends", data, Address(LOOPBACK, port))
+        return count
 
     def receive(self, limit: int = 65536) -> bytes:
         """Up to `limit` bytes, or one datagram cut to them; b"" when a stream has ended."""
-        return self._socket.recv(limit)
+        data = self._socket.recv(limit)
+        self._tell("hears", data)
+        return data
 
     def receive_from(self, limit: int = 65536) -> tuple[bytes, Address]:
         """One datagram and who sent it."""
         data, address = self._socket.recvfrom(limit)
-        return data, Address(*address[:2])
+        sender = Address(*address[:2])
+        self._tell("gets", data, sender)
+        return data, sender
 
     def receive_now(self, limit: int = 65536) -> bytes:
         """What is there now; BlockingIOError when there is nothing."""
-        return self._socket.recv(limit, socket.MSG_DONTWAIT)
+        data = self._socket.recv(limit, socket.MSG_DONTWAIT)
+        self._tell("hears", data)
+        return data
 
     def has_something(self, within_s: float) -> bool:
         """Whether bytes, the end or an error are there to be received, now or within so many seconds."""
@@ -132,26 +170,39 @@ class BlockingSocket:
     def end_sending(self) -> None:
         """Send no more, and tell the other side (SHUT_WR)."""
         self._socket.shutdown(socket.SHUT_WR)
+        self._tell("ends")
 
     def close(self) -> None:
         """Give the socket back."""
+        if self._watch is not None and self._socket.fileno() >= 0:
+            self._tell("ends")
         self._socket.close()
 
     def reset(self) -> None:
         """Break the connection off: the other side sees a reset and no orderly end."""
+        self._tell("breaks off")
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
+    def _tell(self, what: str, data: bytes = b"", other: Address | None = None) -> None:
+        if self._watch is None:
+            return
+        with contextlib.suppress(OSError):  # who is not connected has nobody to tell of
+            is_datagram = self._socket.type == socket.SOCK_DGRAM
+            if is_datagram:
+                what = {"says": "sends", "hears": "gets"}.get(what, what)
+            self._watch(Moment(what, self.local, other or self.peer, data, time.time()))
 
-def tcp_socket() -> BlockingSocket:
+
+def tcp_socket(watch: Watch | None = None) -> BlockingSocket:
     """A new TCP socket, without an address."""
-    return BlockingSocket(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    return BlockingSocket(socket.socket(socket.AF_INET, socket.SOCK_STREAM), watch)
 
 
-def udp_socket() -> BlockingSocket:
+def udp_socket(watch: Watch | None = None) -> BlockingSocket:
     """A new UDP socket, without an address."""
-    return BlockingSocket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    return BlockingSocket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), watch)
 
 
 @contextmanager

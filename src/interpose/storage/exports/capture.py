@@ -105,9 +105,10 @@ class Capture:
         stream.used_us = at_us
         self._streams.move_to_end(wire)
         packets = _PACKETS[verb](stream, inbound, data)
-        if verb in (Verb.END, Verb.RESET):
+        written = before + _blocks(wire.side, at_us, packets, comment)
+        if verb in (Verb.END, Verb.RESET) or stream.is_over:
             del self._streams[wire]
-        return before + _blocks(wire.side, at_us, packets, comment)
+        return written
 
     def _idle(self, now_us: int) -> Iterator[bytes]:
         """The ends of connections on which nothing has passed for long."""
@@ -132,6 +133,7 @@ _PACKETS: Final = {
     Verb.ASK: lambda stream, inbound, data: stream.ask(),
     Verb.OPEN: lambda stream, inbound, data: stream.open(),
     Verb.SAY: lambda stream, inbound, data: stream.say(inbound, data),
+    Verb.FIN: lambda stream, inbound, data: stream.fin(inbound),
     Verb.END: lambda stream, inbound, data: stream.end(inbound),
     Verb.RESET: lambda stream, inbound, data: stream.reset(inbound),
 }

@@ -12,6 +12,8 @@ class Verb(Enum):
     ASK = auto()
     OPEN = auto()
     SAY = auto()
+    FIN = auto()
+    """One side ends, and may go on hearing."""
     END = auto()
     RESET = auto()
     SEND = auto()

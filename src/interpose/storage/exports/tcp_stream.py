@@ -25,7 +25,7 @@ _GOLDEN = 2654435761
 class TcpStream:
     """See the module. `number` makes its first sequence numbers; `used_us` is when somebody last used it."""
 
-    __slots__ = ("_acknowledged", "_is_opening", "_next", "_ways", "is_open", "used_us")
+    __slots__ = ("_acknowledged", "_has_ended", "_is_opening", "_next", "_ways", "is_open", "used_us")
 
     def __init__(self, inbound: Way, outbound: Way, number: int) -> None:
         self._ways = (outbound, inbound)
@@ -33,6 +33,7 @@ class TcpStream:
         self._next = [first ^ 0x5BD1E995, first]
         self._acknowledged = [0, 0]
         self._is_opening = False
+        self._has_ended = [False, False]
         self.is_open = False
         self.used_us = 0
 
@@ -69,10 +70,23 @@ class TcpStream:
     def end(self, inbound: bool) -> Iterator[bytes]:
         """Both sides end, that which speaks `inbound` (the client) or not (the server) first."""
         yield from self.open()
-        for side in (inbound, not inbound):
-            yield self._segment(side, FIN | ACK)
-            self._next[side] = self._next[side] + 1 & _SEQUENCE
-        yield self._segment(inbound, ACK)
+        ending = [side for side in (inbound, not inbound) if not self._has_ended[side]]
+        for side in ending:
+            yield self._fin(side)
+        if ending:
+            yield self._segment(not ending[-1], ACK)
+
+    def fin(self, inbound: bool) -> Iterator[bytes]:
+        """One side ends, and the other acknowledges that."""
+        yield from self.open()
+        if not self._has_ended[inbound]:
+            yield self._fin(inbound)
+            yield self._segment(not inbound, ACK)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether both sides have ended."""
+        return all(self._has_ended)
 
     def reset(self, inbound: bool) -> Iterator[bytes]:
         """One side breaks off, or refuses the connection that was asked for."""
@@ -81,6 +95,12 @@ class TcpStream:
         else:
             yield from self.ask()
             yield self._ways[False].tcp(0, self._next[True], RST | ACK)
+
+    def _fin(self, side: bool) -> bytes:
+        segment = self._segment(side, FIN | ACK)
+        self._has_ended[side] = True
+        self._next[side] = self._next[side] + 1 & _SEQUENCE
+        return segment
 
     def _segment(self, inbound: bool, flags: int, data: bytes = b"") -> bytes:
         sequence, acknowledged = self._next[inbound], self._next[not inbound]
