@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from interpose.core.experiment.design import Levels
+from interpose.core.experiment.value_place import FIELD, JSON, TOOK, pointer_of
 from interpose.core.fields import HOP_BY_HOP, field_line
-from interpose.filters.experiment.value import FIELD, JSON, TOOK, pointer_of
 
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _PATH: Final = re.compile(r"/[\x21-\x7e]*")

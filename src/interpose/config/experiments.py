@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Final
 
 from interpose.config.experiment_texts import levels_of
 from interpose.config.model import Config, Route
@@ -15,17 +11,9 @@ from interpose.config.parts import Parts
 from interpose.config.step import Step
 from interpose.core.experiment.design import Design, Factor, Level, Levels, Rival, named
 from interpose.core.handler import Filter, Handler, Phase
-from interpose.core.query import Matcher, compile_query, parse
 from interpose.engine.calls import Calls
-from interpose.engine.switch import Switch
-from interpose.filters.experiment.choosing import Choosing
-from interpose.filters.experiment.filter import Experiments
 from interpose.filters.experiment.notebook import Notebook
 from interpose.filters.experiment.options import Experiment
-from interpose.filters.experiment.trial import Trial, goal_rules
-
-LEAST_SECRET: Final = 16
-_SECRET: Final = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def design_of(options: Experiment, every: tuple[Experiment, ...]) -> Design:
@@ -76,6 +64,13 @@ def steps_of(config: Config, route: Route, parts: Parts) -> list[Step]:
     return [Step(Phase.EDIT, "experiments", detail, partial(_filter, config, route, parts))]
 
 
+def _filter(config: Config, route: Route, parts: Parts) -> Filter:
+    """The filter; who tries nothing need not have what it is made of in memory."""
+    from interpose.config.experiment_filter import experiment_filter
+
+    return experiment_filter(config, route, parts)
+
+
 def _in_words(options: Experiment) -> str:
     if options.promoted:
         return f"{options.name}: {options.promoted} for all"
@@ -83,49 +78,6 @@ def _in_words(options: Experiment) -> str:
     share = f"{100 * ramp[0]:g} % to {100 * ramp[-1]:g} %" if ramp else f"{100 * options.share:g} %"
     part = f"{share} of {options.unit}s"
     return f"{options.name}: {', '.join(factor.name for factor in options.factors)}, {part}"
-
-
-def _filter(config: Config, route: Route, parts: Parts) -> Filter:
-    trials = []
-    for options in config.experiments:
-        exposes = is_on(options, route)
-        if options.paused or not (exposes or options.goals or options.post_path):
-            continue
-        design = design_of(options, config.experiments)
-        page = _notebook(parts).page(options.name, design.salt)
-        page.begin({variant.name: variant.share for variant in design.variants}, options.max_units)
-        goals = goal_rules(options, [_matcher(goal.when) for goal in options.goals])
-        audience, choosing = _matcher(options.when), _choosing(options)
-        trials.append(Trial(options, design, page, exposes=exposes, audience=audience, goals=goals, choosing=choosing))
-    return Experiments(trials, [one.name for one in config.experiments], asyncio.get_running_loop())
-
-
-def _notebook(parts: Parts) -> Notebook:
-    (notebook,) = parts.every(Notebook)
-    return notebook
-
-
-def _matcher(when: str) -> Matcher | None:
-    return compile_query(parse(when)) if when else None
-
-
-def _choosing(options: Experiment) -> Choosing | None:
-    if not options.testers_from and options.testers_key_file is None:
-        return None
-    return Choosing(options.name, options.testers_from, _secret(options.testers_key_file))
-
-
-def _secret(file: str | None) -> bytes:
-    """The secret of testers. ValueError, a sentence, when the file has none that will do."""
-    if file is None:
-        return b""
-    try:
-        secret = Path(file).read_text("ascii").strip()
-    except (OSError, UnicodeError) as error:
-        raise ValueError(f"{file} cannot be read as a secret: {error}.") from None
-    if len(secret) < LEAST_SECRET or _SECRET.fullmatch(secret) is None:
-        raise ValueError(f"{file} must hold {LEAST_SECRET} letters, digits, '.', '_', '~' and '-' at least.")
-    return secret.encode()
 
 
 # --- what workers have besides ----------------------------------------------------------------------------------------
@@ -157,7 +109,11 @@ def upstreams_of(config: Config, route: Route) -> set[str]:
 
 def switched(end: Handler, others: Mapping[str, Handler]) -> Handler:
     """The end of a route, with others that a variant may choose instead."""
-    return Switch(end, others) if others else end
+    if not others:
+        return end
+    from interpose.engine.switch import Switch
+
+    return Switch(end, others)
 
 
 def choose_answers(config: Config, route: Route | None) -> bool:

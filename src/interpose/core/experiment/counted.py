@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
+from interpose.core.experiment.requests import Kind as Kind
+from interpose.core.experiment.requests import Requests as Requests
 from interpose.core.experiment.sample import Sample
 from interpose.core.tally import BOUNDS_S
-
-Kind = Literal["conversion", "sum", "mean"]
 
 
 class Reached(msgspec.Struct):
@@ -19,20 +18,6 @@ class Reached(msgspec.Struct):
     units: int = 0
     total: float = 0.0
     squares: float = 0.0
-
-
-class Requests(msgspec.Struct, array_like=True):
-    """Exchanges of one variant. `times` has one number for each of `tally.BOUNDS_S` and one more."""
-
-    count: int = 0
-    errors: int = 0
-    times: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
-
-    def add(self, more: Requests) -> None:
-        """Count these too."""
-        self.count += more.count
-        self.errors += more.errors
-        self.times = [a + b for a, b in zip(self.times, more.times, strict=True)]
 
 
 class Counted(msgspec.Struct):

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from interpose.core.experiment.counted import Kind, Requests
+from interpose.core.experiment.requests import Kind, Requests
 
 HOLDOUT: Final = "holdout"
 """In the place of a variant's name: those that are kept out for good. (Names of variants have an equals sign.)"""

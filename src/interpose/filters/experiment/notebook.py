@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from interpose.core.experiment.assignment import HELD_OUT
-from interpose.core.experiment.counted import Kind, Requests
 from interpose.core.experiment.notes import HOLDOUT, MOST, Event, Notes, encode_notes
+from interpose.core.experiment.requests import Kind, Requests
 from interpose.core.failure import Failure
 
 log = logging.getLogger("interpose")

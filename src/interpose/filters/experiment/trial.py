@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 from interpose.core.exchange import VARIANT, Exchange
 from interpose.core.experiment.assignment import Assignment
-from interpose.core.experiment.counted import Kind
 from interpose.core.experiment.design import Design, Levels
+from interpose.core.experiment.requests import Kind
+from interpose.core.experiment.value_place import FIELD, JSON, TOOK, pointer_of
 from interpose.core.fields import FieldLine, field_line
 from interpose.core.message import Request, Response
 from interpose.core.query import Matcher, Subject
 from interpose.filters.experiment.choosing import Choosing
 from interpose.filters.experiment.notebook import Page
 from interpose.filters.experiment.options import Experiment, Level
-from interpose.filters.experiment.value import FIELD, JSON, TOOK, pointer_of
 
 
 class Change(NamedTuple):

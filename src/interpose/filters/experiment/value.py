@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -11,17 +11,6 @@ from interpose.core.message import Response
 from interpose.core.tapped_body import Clock, Tap
 from interpose.protocol.content_coding import Bounds, CodingError, coding_of, decoded
 from interpose.protocol.number import decimal, fraction
-
-FIELD: Final = "field:"
-JSON: Final = "json:"
-TOOK: Final = "took"
-
-
-def pointer_of(text: str) -> list[str]:
-    """The names that a JSON pointer leads along (RFC 6901). ValueError when it is none."""
-    if text and not text.startswith("/"):
-        raise ValueError('a JSON pointer begins with "/"')
-    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 
 def value_in_field(response: Response, name: str) -> float | None:
