@@ -13,20 +13,20 @@ const DONE = {
 };
 const TAGS = { allow: 'fresh', deny: 'blocked', hold: 'held', ask: 'looks', limit: 'stale' };
 
-/** #/access?q=URL&from=IP&user=NAME. */
+/** #/access?q=URL&client=IP&user=NAME. */
 export default function Access({ place }) {
-  const { q = '', from = '', user = '' } = place.query;
-  const [asked, setAsked] = useState({ q, from, user });
+  const { q = '', client = '', user = '' } = place.query;
+  const [asked, setAsked] = useState({ q, client, user });
   const field = useRef(null);
   const { value, problem, reload } = useLoaded((signal) => get('access', {}, signal), []);
-  useEffect(() => setAsked({ q, from, user }), [q, from, user]);
+  useEffect(() => setAsked({ q, client, user }), [q, client, user]);
   useKeys([{ keys: ['/'], about: 'Ask why', run: () => field.current?.focus() }]);
   if (problem?.status === 404) return html`<section class="page"><${NoRules} /></section>`;
   const write = (name) => (event) => setAsked((before) => ({ ...before, [name]: event.target.value }));
   const ask = (event) => {
     event.preventDefault();
     reload();
-    go('access', [], { q: asked.q.trim(), from: asked.from.trim(), user: asked.user.trim() });
+    go('access', [], { q: asked.q.trim(), client: asked.client.trim(), user: asked.user.trim() });
   };
   const rules = value?.rules || [];
   const lists = value?.blocklists || [];
@@ -36,12 +36,12 @@ export default function Access({ place }) {
       <form class="query-line" role="search" onSubmit=${ask}>
         <input ref=${field} class="code" value=${asked.q} spellcheck=${false} aria-label="What is asked for" onInput=${write('q')}
           placeholder="A URL, host:port, or the reference of an error page" />
-        <input class="code" value=${asked.from} spellcheck=${false} aria-label="Who asks, by address" placeholder="from 127.0.0.1" onInput=${write('from')} />
+        <input class="code" value=${asked.client} spellcheck=${false} aria-label="Who asks, by address" placeholder="from 127.0.0.1" onInput=${write('client')} />
         <input value=${asked.user} spellcheck=${false} aria-label="Who asks, by name" placeholder="user" onInput=${write('user')} />
         <button>Why?</button>
       </form>
       ${problem ? html`<p class="banner" role="alert">${problem.message}</p>` : null}
-      ${q ? html`<${Why} key=${`${q} ${from} ${user}`} q=${q} from=${from} user=${user} />` : null}
+      ${q ? html`<${Why} key=${`${q} ${client} ${user}`} q=${q} client=${client} user=${user} />` : null}
       ${rules.length ? html`<h2>Rules</h2><ol class="stored">${rules.map((rule) => html`<${Rule} key=${rule.number} rule=${rule} />`)}</ol>` : null}
       ${lists.length ? html`<h2>Block lists</h2><ul class="stored">${lists.map((list) => html`<${List} key=${list.name} list=${list} />`)}</ul>` : null}
       ${value && !rules.length && !lists.length ? html`<${NoRules} />` : null}
@@ -79,9 +79,9 @@ function List({ list }) {
   `;
 }
 
-function Why({ q, from, user }) {
+function Why({ q, client, user }) {
   const parts = REFERENCE.test(q) ? ['access', 'explain', q] : ['access', 'explain'];
-  const query = REFERENCE.test(q) ? {} : { url: q, client: from, user };
+  const query = REFERENCE.test(q) ? {} : { url: q, client, user };
   const { value, problem } = useLoaded((signal) => get(parts, query, signal), []);
   if (problem) return html`<p class="banner" role="alert">${problem.message}</p>`;
   if (!value) return null;
