@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 ALPN = ["http/1.1"]
@@ -64,6 +65,7 @@ def server_context(certificate: str, key: str, clients: ClientTrust | None = Non
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.set_alpn_protocols(ALPN)
+    context.num_tickets = 1  # each connection brings a new one, so that two would be one too many
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     for path, what in ((certificate, "certificate"), (key, "key")):
         try:
@@ -136,40 +138,61 @@ def _content(path: str) -> bytes:
         return file.read(65536)
 
 
-async def upgrade(
-    transport: asyncio.Transport,
-    protocol: asyncio.BaseProtocol,
-    context: ssl.SSLContext,
-    received: bytes,
-    *,
-    server_name: str | None,
-    handshake_timeout_s: float = 3600.0,
-) -> asyncio.Transport:
-    """The transport that continues `transport` in TLS, as the client of `server_name`, else as the server.
+class upgrade:
+    """(awaited) The transport that continues `transport` in TLS, as the client of `server_name`, else as the server.
 
     `received` are bytes of the handshake that were read already. The event loop's own `start_tls` takes none, so they
-    are fed to the TLS protocol that it installs, after its `connection_made` and before the loop polls for more:
-    `start_tls` schedules that in its first step, and what is scheduled next runs in the same round. Raises OSError.
+    are fed to the TLS protocol that it installs: after its `connection_made` and before the loop polls for more, both
+    of which `start_tls` schedules before it first waits, and what is scheduled then runs in the same round. For that
+    its coroutine is stepped by hand up to there; a task of its own would do it too, and cost more. Raises OSError.
 
     How long it may take is the caller's to say; `handshake_timeout_s` is there because the loop's default is short.
     """
-    loop = asyncio.get_running_loop()
-    starting = loop.create_task(
-        loop.start_tls(
-            transport, protocol, context,
-            server_side=server_name is None,
-            server_hostname=server_name,
-            ssl_handshake_timeout=handshake_timeout_s,
-            ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-        )
-    )  # fmt: skip
-    if received:
-        loop.call_soon(loop.call_soon, _feed, transport, transport.get_protocol(), received)
-    upgraded = await starting
-    # uvloop reports a connection that was closed in the middle of the handshake as a success.
-    if upgraded is None or upgraded.is_closing():
-        raise ConnectionResetError("closed during the TLS handshake")
-    return upgraded
+
+    __slots__ = ("_arguments", "_options", "_received")
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        protocol: asyncio.BaseProtocol,
+        context: ssl.SSLContext,
+        received: bytes,
+        *,
+        server_name: str | None,
+        handshake_timeout_s: float = 3600.0,
+    ) -> None:
+        self._arguments = (transport, protocol, context)
+        self._received = received
+        self._options = {
+            "server_side": server_name is None,
+            "server_hostname": server_name,
+            "ssl_handshake_timeout": handshake_timeout_s,
+            "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT_S,
+        }
+
+    def __await__(self) -> Generator[Any, Any, asyncio.Transport]:
+        loop = asyncio.get_running_loop()
+        transport = self._arguments[0]
+        before = transport.get_protocol()
+        starting: Any = loop.start_tls(*self._arguments, **self._options)  # type: ignore[arg-type]
+        upgraded: asyncio.Transport | None
+        try:
+            waiting = starting.send(None)
+            if self._received:
+                loop.call_soon(_feed, transport, before, self._received)
+            while True:
+                try:
+                    answer = yield waiting
+                except BaseException as error:
+                    waiting = starting.throw(error)
+                else:
+                    waiting = starting.send(answer)
+        except StopIteration as end:
+            upgraded = end.value
+        # uvloop reports a connection that was closed in the middle of the handshake as a success.
+        if upgraded is None or upgraded.is_closing():
+            raise ConnectionResetError("closed during the TLS handshake")
+        return upgraded
 
 
 def ended_in_order(transport: asyncio.Transport) -> bool:

@@ -44,20 +44,22 @@ def read_client_hello(data: bytes) -> ClientHello | None:
         if len(data) >= MAX_BYTES:
             raise _malformed(f"its ClientHello is longer than {MAX_BYTES} bytes")
         return None
-    reader = _Reader(message)
-    reader.take(2 + 32)  # legacy_version, random
-    if len(reader.vector(1)) > 32:
+    # Each of these steps over what it has looked at. Plain arithmetic, because it is done for every handshake.
+    session_id = _after(message, 2 + 32, 1)  # legacy_version, random
+    if session_id > 2 + 32 + 1 + 32:
         raise _malformed("its session id is longer than 32 bytes")
-    suites = reader.vector(2)
-    if not suites or len(suites) % 2:
+    suites = _after(message, session_id, 2)
+    if suites == session_id + 2 or (suites - session_id) % 2:
         raise _malformed("its list of cipher suites is empty or cut off")
-    if not reader.vector(1):
+    methods = _after(message, suites, 1)
+    if methods == suites + 1:
         raise _malformed("it offers no compression method")
-    if reader.is_at_end:
+    if methods == len(message):
         return ClientHello(None, ())
-    extensions = _extensions(_Reader(reader.vector(2)))
-    reader.finish()
-    return ClientHello(_server_name(extensions.get(_SERVER_NAME)), tuple(_protocols(extensions.get(_PROTOCOLS))))
+    if _after(message, methods, 2) != len(message):
+        raise _malformed("its ClientHello has bytes left over")
+    server_name, protocols = _extensions(message, methods + 2)
+    return ClientHello(_server_name(server_name), tuple(_protocols(protocols)))
 
 
 def _message(data: bytes) -> bytes | None:
@@ -130,15 +132,37 @@ class _Reader:
             raise _malformed("its ClientHello has bytes left over")
 
 
-def _extensions(reader: _Reader) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    while not reader.is_at_end:
-        kind = reader.number(2)
-        content = reader.vector(2)
-        if kind in found:
+def _after(message: bytes, place: int, size: int) -> int:
+    """Where the vector ends whose length stands at `place`, in `size` bytes."""
+    start = place + size
+    end = start + int.from_bytes(message[place:start], "big")
+    if end > len(message) or start > len(message):
+        raise _malformed("its ClientHello is cut off inside")
+    return end
+
+
+def _extensions(message: bytes, place: int) -> tuple[bytes | None, bytes | None]:
+    """The extensions that are of interest, server name and protocols; all that stand from `place` to the end are
+    looked at."""
+    server_name = protocols = None
+    seen = set()
+    end = len(message)
+    while place < end:
+        start = place + 4
+        if start > end:
+            raise _malformed("its ClientHello is cut off inside")
+        kind = message[place] << 8 | message[place + 1]
+        place = start + (message[place + 2] << 8 | message[place + 3])
+        if place > end:
+            raise _malformed("its ClientHello is cut off inside")
+        if kind in seen:
             raise _malformed("an extension of its ClientHello comes twice")
-        found[kind] = content
-    return found
+        seen.add(kind)
+        if kind == _SERVER_NAME:
+            server_name = message[start:place]
+        elif kind == _PROTOCOLS:
+            protocols = message[start:place]
+    return server_name, protocols
 
 
 def _server_name(content: bytes | None) -> str | None:
