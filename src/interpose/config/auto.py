@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from interpose.config.running import ConversationChain, Entry, HttpChain, Server
+from interpose.config.running import Chain, ConversationChain, Entry, HttpChain, Server
+from interpose.core.handler import Handler
 from interpose.engine.memory_ladder import MemoryLevel
 from interpose.engine.openings import AutoServer, Openings
 from interpose.net.terminate import TlsTermination
@@ -41,3 +43,9 @@ class AutoChain(NamedTuple):
                 identities.choose, inside, read_client_hello, handshake_timeout_s=timeouts.handshake_timeout_s
             )
             server.entry = Openings(server.http, server.socks, timeout_s=timeouts.head_timeout_s, tls=tls)
+
+
+def own_handlers(chains: Mapping[str, Chain]) -> dict[str, Handler]:
+    """What answers requests of the instance's own, for each listener that speaks HTTP."""
+    speaking = {name: chain.http if isinstance(chain, AutoChain) else chain for name, chain in chains.items()}
+    return {name: chain.own_handler for name, chain in speaking.items() if isinstance(chain, HttpChain)}

@@ -28,7 +28,7 @@ from interpose.config import (
     steps,
     streams,
 )
-from interpose.config.auto import AutoChain
+from interpose.config.auto import AutoChain, own_handlers
 from interpose.config.cache_questions import answered
 from interpose.config.caches import cache_counters
 from interpose.config.datagrams import Ways, datagram_chain_of
@@ -393,9 +393,3 @@ class WorkerRuntime:
         await self._retired.close()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-
-
-def own_handlers(chains: Mapping[str, Chain]) -> dict[str, Handler]:
-    """What answers requests of the instance's own, for each listener that speaks HTTP."""
-    speaking = {name: chain.http if isinstance(chain, AutoChain) else chain for name, chain in chains.items()}
-    return {name: chain.own_handler for name, chain in speaking.items() if isinstance(chain, HttpChain)}
