@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from interpose.config.experiments import design_of, is_on
+from interpose.config.experiment_designs import design_of, is_on
 from interpose.config.model import Config, Route
 from interpose.config.parts import Parts
 from interpose.core.handler import Filter

@@ -18,8 +18,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from interpose.config.advice import no_such
+from interpose.config.experiment_designs import design_of, ordered, salt_of
 from interpose.config.experiment_texts import levels_of
-from interpose.config.experiments import design_of, ordered, salt_of
 from interpose.config.live_experiments import books_directory
 from interpose.config.model import Config
 from interpose.core.experiment.assignment import Assignment

@@ -5,52 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from interpose.config.experiment_texts import levels_of
+from interpose.config.experiment_designs import is_on
 from interpose.config.model import Config, Route
 from interpose.config.parts import Parts
 from interpose.config.step import Step
-from interpose.core.experiment.design import Design, Factor, Level, Levels, Rival, named
 from interpose.core.handler import Filter, Handler, Phase
 from interpose.engine.calls import Calls
 from interpose.filters.experiment.notebook import Notebook
 from interpose.filters.experiment.options import Experiment
-
-
-def design_of(options: Experiment, every: tuple[Experiment, ...]) -> Design:
-    """What decides who gets which variant of one of the experiments."""
-    layer = None
-    if options.layer:
-        layer = options.layer, tuple(Rival(one.name, one.layer_weight) for one in every if one.layer == options.layer)
-    factors = tuple(
-        Factor(factor.name, tuple(Level(level.name, level.weight) for level in factor.levels))
-        for factor in options.factors
-    )
-    return Design(
-        name=options.name,
-        salt=salt_of(options),
-        factors=factors,
-        listed=tuple((ordered(levels_of(one.levels), factors), one.weight) for one in options.variants),
-        share=options.share,
-        holdout=options.holdout,
-        layer=layer,
-        promoted=ordered(levels_of(options.promoted), factors) if options.promoted else (),
-    )
-
-
-def ordered(levels: Levels, factors: tuple[Factor, ...]) -> Levels:
-    """The levels in the order of the factors."""
-    level_of = dict(levels)
-    return tuple((factor.name, level_of.get(factor.name, "")) for factor in factors)
-
-
-def salt_of(options: Experiment) -> str:
-    """The salt, which is the name where none is given."""
-    return options.salt or options.name
-
-
-def is_on(options: Experiment, route: Route) -> bool:
-    """Whether clients get variants on the route."""
-    return not options.paused and (not options.routes or route.name in options.routes)
 
 
 def steps_of(config: Config, route: Route, parts: Parts) -> list[Step]:
@@ -119,8 +81,3 @@ def switched(end: Handler, others: Mapping[str, Handler]) -> Handler:
 def choose_answers(config: Config, route: Route | None) -> bool:
     """Whether the answers of a route depend on variants, as far as a cache is concerned."""
     return route is not None and any(is_on(options, route) for options in config.experiments)
-
-
-def variants_in_words(options: Experiment, every: tuple[Experiment, ...]) -> list[str]:
-    """The names of the variants."""
-    return [named(variant.levels) for variant in design_of(options, every).variants]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from interpose.config.experiments import salt_of
+from interpose.config.experiment_designs import salt_of
 from interpose.config.load import state_dir
 from interpose.config.model import Config
 from interpose.core.experiment.deciding import State, share_of

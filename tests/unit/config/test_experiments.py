@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from interpose.config.experiment_designs import design_of
 from interpose.config.experiment_service import ExperimentService
-from interpose.config.experiments import design_of
 from interpose.config.launch import plan_of
 from interpose.config.live_experiments import LiveExperiments, books_directory
 from interpose.config.load import config_of

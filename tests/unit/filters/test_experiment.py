@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from interpose.config.experiments import design_of
+from interpose.config.experiment_designs import design_of
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.experiment.notes import HOLDOUT, Notes, decode_notes
