@@ -67,6 +67,7 @@ async def test_requests_in_a_tunnel_pass_through_the_filters_and_share_one_verif
     assert (tunnel["method"], tunnel["notes"]["interception"]) == ("CONNECT", "intercepted")
     assert len({line["id"] for line in running.log}) == 4
     assert (counted["intercepted_tunnels_total"], counted["minted_certificates_total"]) == (1, 1)
+    assert 28 * 86400 < counted["certificate_lifetime_s"] < 30 * 86400  # that of the authority
 
 
 async def test_a24_a_protocol_that_the_client_does_not_offer_is_not_chosen_for_it(world: Intercepting) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from interpose.config.acme import acme_pairs, acme_steps
 from interpose.config.acme_hosts import hosts_of
 from interpose.config.development import development_pair
+from interpose.config.interception import authorities
 from interpose.config.model import HTTP_ROLES, Config, Listener, Tls
 from interpose.config.parts import Parts
 from interpose.config.step import Step
@@ -129,12 +130,14 @@ def told(config: Config, parts: Parts) -> bytes:
         if (found := identities_of(config, listener, parts)) is not None
         for condition in found.conditions
     ]
+    rows += [CertificateRow("interception", *condition) for condition in authorities(parts)]
     return msgspec.json.encode(rows)
 
 
 def counters(parts: Parts) -> dict[str, float]:
     """(worker) Seconds until the first of its certificates ends, and how many cannot be used as they are."""
     conditions = [one for identities in parts.every(Identities) for one in identities.conditions]
+    conditions += authorities(parts)
     if not conditions:
         return {}
     ends = [one.expires for one in conditions if one.expires]

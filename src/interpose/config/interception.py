@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from interpose.engine.interception import Counts, Hello, Interception, let_throu
 from interpose.engine.interception_rules import Action, InterceptionRule, InterceptionRules
 from interpose.engine.learned import Learned
 from interpose.engine.tunnel import Tunnels
+from interpose.net.certificate import Condition
 from interpose.protocol.client_hello import read_client_hello
 
 if TYPE_CHECKING:  # making certificates takes a library that is slow to load
@@ -133,6 +135,17 @@ def interception_counters(parts: Parts) -> Mapping[str, float]:
         "learned_tunnels_total": float(counts.learned),
         "minted_certificates_total": float(sum(one.minted for one in parts.every(Leaves))),
     }
+
+
+def authorities(parts: Parts) -> list[Condition]:
+    """How the authority stands that certificates are made with; none where nothing is looked into."""
+    if not parts.every(Counts):
+        return []
+    from interpose.net.leaves import Leaves
+
+    now = datetime.now(UTC)
+    found = [one.authority for one in parts.every(Leaves)]
+    return [Condition(one.name, one.permitted, one.expires.timestamp(), one.warning(now) or "") for one in found]
 
 
 def answered(parts: Parts, question: bytes, now: float) -> bytes:
