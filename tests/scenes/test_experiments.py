@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from interpose.config.load import config_of
 from interpose.config.office import Office
 from interpose.core.query import parse
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "experiment.toml"
 UNIT = re.compile(r"interpose-unit=([A-Za-z0-9_-]{22})")
 
 
@@ -109,6 +111,58 @@ async def test_a14_variants_have_cached_answers_and_servers_of_their_own(tmp_pat
         found = again.readers[0].find(parse("variant.button:red")).rows
         assert len(found) == seen.count(b"beta") + 2
         await again.end()
+
+
+async def orders(connection: Connection) -> None:
+    """The shop of the example: an order of 12.5 for whoever posts one."""
+    while True:
+        request = await connection.request(None)
+        body = b'{"total": 12.5}' if request.method == "POST" else b"page"
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+async def test_the_example_does_what_it_says(tmp_path: Path) -> None:
+    async with RawOrigin(orders) as shop, RawOrigin(orders) as newer:
+        raw = tomllib.loads(EXAMPLE.read_text())
+        raw["process"] = {"name": "example", "state_dir": str(tmp_path), "grace_s": 0.0}
+        raw["listener"][0]["address"] = raw["console"]["address"] = "127.0.0.1:0"
+        for upstream, origin in zip(raw["upstream"], (shop, newer), strict=True):
+            upstream["servers"] = [origin.address]
+        [experiment] = raw["experiment"]
+        assert experiment["decision"].pop("ramp") == [0.01, 0.1, 0.5, 1.0]  # here everybody takes part at once
+        config = config_of(raw)
+        office = Office(config)
+        async with serve(config, office=office) as running, RawClient(running.addresses["web"]) as client:
+
+            async def ask(head: bytes) -> Response:
+                client.send(head + b"\r\n")
+                [answer] = await client.answers(head.partition(b" ")[0].decode())
+                return answer
+
+            chosen = await ask(b"GET /cart?experiment-checkout=button=green+layout=new HTTP/1.1\r\nHost: a\r\n")
+            assert "experiment-checkout=button=green+layout=new" in fields_of(chosen, "set-cookie")[0]
+            robot = await ask(b"GET /cart HTTP/1.1\r\nHost: a\r\nUser-Agent: a-bot/1\r\n")
+            assert fields_of(robot, "set-cookie") == []
+            for _ in range(30):
+                answer = await ask(b"GET /cart HTTP/1.1\r\nHost: a\r\n")
+                cookie = fields_of(answer, "set-cookie")[0].partition(";")[0].encode()
+                post = b"POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nCookie: %b\r\n" % cookie
+                assert (await ask(post)).body == b'{"total": 12.5}'
+        assert newer.requests()[0].target == "/cart"
+        told = {name: value for name, value in newer.requests()[0].fields if name == "Experiment-checkout"}
+        assert told == {"Experiment-checkout": "button=green, layout=new"}
+        again = Office(config)
+        await again.open()
+        service = again.services["experiments"]
+        assert isinstance(service, ExperimentService)
+        (order, spent), row = (await service.shown("checkout")).report.goals, await service.shown("checkout")
+        await again.end()
+        units = sum(one.units for one in order.estimates)
+        assert units + row.report.held_out == 30
+        assert units > 20
+        assert [one.reached for one in order.estimates] == [one.units for one in order.estimates]
+        assert {one.mean for one in spent.estimates if one.units} == {12.5}
+        assert len(newer.requests()) > 5
 
 
 # --- the real program ------------------------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ _NAMES: Final = {
     "log_lines_dropped_total": ("log_lines_dropped_total", "Lines of the access log that could not be written."),
     "records_total": ("records_total", "Exchanges given to the journal."),
     "records_dropped_total": ("records_dropped_total", "Exchanges that the journal was too slow for."),
+    "experiment_notes_dropped_total": (
+        "experiment_notes_dropped_total",
+        "What was seen of experiments and could not be kept until it was written.",
+    ),
     "script_errors_total": ("script_errors_total", "Errors of users' scripts."),
     "link_dropped_total": ("link_dropped_total", "Messages of workers that the supervisor was too slow for."),
     "stalls_total": ("stalls_total", "Times that the loop of a worker stood still."),
