@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from tests.support.asgi import Asgi
 
+from interpose.config.live_firewall import LiveFirewall
 from interpose.console.access import Access
 from interpose.console.application import CONSOLE, CONTROL, application
 from interpose.console.events import Events
@@ -45,6 +46,8 @@ class ToldInstance:
         self.ended = 0
         self.counters: dict[str, float] = {"requests_total": 0.0, "failures_total": 0.0, "connections": 3.0}
         self.told: dict[str, Any] = {}
+        self.tables: dict[str, Any] = {"process": {"name": "web"}}
+        """Of its configuration."""
 
     def status(self) -> dict[str, Any]:
         worker = {"number": 0, "pid": 7, "state": "serving", "restarts": 0, "counters": {"connections": 3.0}}
@@ -55,7 +58,7 @@ class ToldInstance:
         }  # fmt: skip
 
     def config(self) -> bytes:
-        return msgspec.msgpack.encode({"process": {"name": "web"}})
+        return msgspec.msgpack.encode(self.tables)
 
     async def reload(self) -> Result:
         return self.result
@@ -95,6 +98,7 @@ class Console:
             review=Review(desk),
             spools=[self.spool],
             overview=self.overview,
+            firewall=LiveFirewall(self.instance, self.reader),
             events=events,
             links=lambda: self.access.links(HOST),
         )

@@ -113,7 +113,7 @@ def _print_trial(answer: dict[str, Any]) -> None:
 
     out = console()
     before, after = answer["blocked_before"], answer["blocked_after"]
-    print(f"{answer['tried']} exchanges tried: {before} are blocked by the rules as they are, {after} by these.")
+    print(f"{answer['tried']} exchanges tried. Blocked by the rules as they are: {before}; by these: {after}.")
     for key, title in (("newly_blocked", "Newly blocked"), ("newly_freed", "Newly free")):
         if answer[key]:
             out.print()

@@ -120,8 +120,10 @@ def _changed(now: Firewall | None, wanted: Mapping[str, Any]) -> Firewall:
 def _exclusion(text: str) -> dict[str, Any]:
     """`942100`, or `942100:ARGS:content`."""
     rules, colon, variable = text.partition(":")
-    rule_ids(rules)
-    return {"rules": [rules], "variables": [rule_variable(variable)] if colon else []}
+    try:
+        return {"rules": [rule_ids(rules)], "variables": [rule_variable(variable)] if colon else []}
+    except ValueError as error:
+        raise ValueError(f"{text!r} {error}") from None
 
 
 def _in_short(options: Firewall) -> dict[str, Any]:

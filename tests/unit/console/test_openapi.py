@@ -73,7 +73,7 @@ async def test_what_is_answered_is_what_is_described(console: Console) -> None:
     paths = [
         "/flows", "/flows/count", "/flows/complete?text=h", "/flows/compare?a=1&b=2", "/flows/1", "/overview", "/desk",
         "/flows/1/preview/response", "/flows/1/messages", "/desk/abcdefgh", "/desk/audit", "/desk/rules", "/spool",
-        f"/spool/{id}", "/session", "/console",
+        f"/spool/{id}", "/session", "/console", "/firewall",
     ]  # fmt: skip
     page = await console.page()
     kinds = {

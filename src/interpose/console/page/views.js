@@ -6,6 +6,7 @@ export const VIEWS = [
   { name: 'spool', label: 'Spool', about: 'files on their way', load: () => import('./spool.js') },
   { name: 'overview', label: 'Overview', about: 'how it goes', load: () => import('./overview.js') },
   { name: 'cache', label: 'Cache', about: 'what is stored of answers', load: () => import('./cache.js') },
+  { name: 'firewall', label: 'Firewall', about: 'what rules matched, and what others would', load: () => import('./firewall.js') },
   { name: 'access', label: 'Access', about: 'who may go where, and why', load: () => import('./access.js') },
   { name: 'experiments', label: 'Experiments', about: 'which variant is better', load: () => import('./experiments.js') },
 ];
