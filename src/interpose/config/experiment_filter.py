@@ -31,8 +31,8 @@ def experiment_filter(config: Config, route: Route, parts: Parts) -> Filter:
         if options.paused or not (exposes or options.goals or options.post_path):
             continue
         design = design_of(options, config.experiments)
-        page = notebook.page(options.name, design.salt)
-        page.begin({variant.name: variant.share for variant in design.variants}, options.max_units)
+        shares = {variant.name: variant.share for variant in design.variants}
+        page = notebook.page(options.name, design.salt, shares, options.max_units)
         goals = goal_rules(options, [_matcher(goal.when) for goal in options.goals])
         audience, choosing = _matcher(options.when), _choosing(options)
         trials.append(Trial(options, design, page, exposes=exposes, audience=audience, goals=goals, choosing=choosing))

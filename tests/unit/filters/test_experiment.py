@@ -62,8 +62,8 @@ class World:
     def trial(self, *, exposes: bool, choosing: Choosing | None, **options: Any) -> Trial:
         table = Experiment(**{"name": "checkout", "factors": (BUTTON,), **options})
         design = design_of(table, (table,))
-        page = self.notebook.page(table.name, design.salt)
-        page.begin({variant.name: variant.share for variant in design.variants}, table.max_units)
+        shares = {variant.name: variant.share for variant in design.variants}
+        page = self.notebook.page(table.name, design.salt, shares, table.max_units)
         goals = goal_rules(table, [compile_query(parse(goal.when)) if goal.when else None for goal in table.goals])
         audience = compile_query(parse(table.when)) if table.when else None
         return Trial(table, design, page, exposes=exposes, audience=audience, goals=goals, choosing=choosing)
@@ -419,6 +419,17 @@ async def test_units_are_sent_once_and_before_what_they_came_to(monkeypatch: pyt
         assert not known & {unit for unit, _ in notes.exposures}
         known |= {unit for unit, _ in notes.exposures}
         assert {event.unit for event in notes.events} <= known
+
+
+async def test_what_began_before_a_change_is_noted_as_it_was() -> None:
+    world = World()
+    (green,) = await units_of(world, "green")
+    red = Factor(name="button", levels=(Level(name="red"), Level(name="pink")))
+    world.trial(exposes=True, choosing=None, factors=(red,))  # a reload has made a chain that does not serve yet
+    await world.asks("/cart", green)
+    noted = await world.noted()
+    assert set(noted["units"]) <= {"button=blue", "button=green"}
+    assert set(noted["requests"]) <= {"button=blue", "button=green"}
 
 
 async def test_notes_that_nobody_takes_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

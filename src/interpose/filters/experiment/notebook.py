@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Final
 
 from interpose.core.experiment.assignment import HELD_OUT
@@ -31,7 +31,7 @@ MOST_SEEN: Final = 50_000
 
 
 class Page:
-    """One experiment. `names` are those of its variants, by their index."""
+    """One experiment as it is set up: `shares` of its variants by their names, in the order of their indexes."""
 
     __slots__ = (
         "_notebook",
@@ -46,21 +46,17 @@ class Page:
         "shares",
     )
 
-    def __init__(self, notebook: Notebook, name: str, salt: str) -> None:
+    def __init__(self, notebook: Notebook, name: str, salt: str, shares: Mapping[str, float], most_units: int) -> None:
         self.name = name
         self.salt = salt
-        self.names: list[str] = []
-        self.shares: dict[str, float] = {}
-        self.most_units = 0
+        self.names = list(shares)
+        self.shares = dict(shares)
+        self.most_units = most_units
         self.exposures: list[tuple[bytes, str]] = []
         self.events: list[Event] = []
         self.requests: dict[str, Requests] = {}
         self._seen: set[bytes] = set()
         self._notebook = notebook
-
-    def begin(self, shares: Mapping[str, float], most_units: int) -> None:
-        """From now on these are its variants."""
-        self.names, self.shares, self.most_units = list(shares), dict(shares), most_units
 
     def expose(self, unit: bytes, variant: int) -> None:
         """A unit gets its variant, or is HELD_OUT."""
@@ -126,17 +122,18 @@ class Notebook:
     def __init__(self, ask: Callable[[str, bytes], Awaitable[bytes]]) -> None:
         self.dropped = 0
         self._ask = ask
-        self._pages: dict[tuple[str, str], Page] = {}
+        self._pages: dict[Hashable, Page] = {}
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
         self._is_failing = False
 
-    def page(self, name: str, salt: str) -> Page:
-        """The page of an experiment; the same across reloads."""
-        key = (name, salt)
+    def page(self, name: str, salt: str, shares: Mapping[str, float], most_units: int) -> Page:
+        """The page of an experiment; the same across reloads that leave it as it is. Exchanges that began before one
+        that does not go on with theirs."""
+        key = (name, salt, *shares.items(), most_units)
         if key not in self._pages:
-            self._pages[key] = Page(self, name, salt)
+            self._pages[key] = Page(self, name, salt, shares, most_units)
         return self._pages[key]
 
     def has_room(self) -> bool:
@@ -164,13 +161,13 @@ class Notebook:
             self.wake()
 
     async def _send(self) -> None:
-        while batch := [notes for page in self._pages.values() if (notes := page.collected()) is not None]:
-            sent = sum(len(notes.exposures) + len(notes.events) for notes in batch)
+        while batch := [(page, notes) for page in self._pages.values() if (notes := page.collected()) is not None]:
+            sent = sum(len(notes.exposures) + len(notes.events) for _, notes in batch)
             try:
-                await self._ask(TOPIC, encode_notes(batch))
+                await self._ask(TOPIC, encode_notes([notes for _, notes in batch]))
             except BaseException as error:
-                for notes in batch:
-                    self._pages[notes.name, notes.salt].put_back(notes)
+                for page, notes in batch:
+                    page.put_back(notes)
                 if not isinstance(error, Failure):
                     raise
                 if not self._is_failing:
