@@ -70,6 +70,58 @@ async def test_requests_in_a_tunnel_pass_through_the_filters_and_share_one_verif
     assert 28 * 86400 < counted["certificate_lifetime_s"] < 30 * 86400  # that of the authority
 
 
+async def test_a_connection_with_faults_is_looked_into_as_well(world: Intercepting) -> None:
+    slow = {"fault": [{"kind": "latency", "latency_s": 0.01}]}
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(listener=slow)) as running,
+        RawClient(running.address()) as client,
+    ):
+        await client.tunnel(origin.address, world.client())
+        client.send(get(origin))
+        assert (await client.answers("GET"))[0].status == 200
+
+
+SCRIPT = """
+import interpose
+
+@interpose.filter
+async def tell(exchange, request, forward):
+    response = await forward(exchange, request)
+    if exchange.parent is not None:
+        response.fields.set("X-Seen", f"{exchange.parent.id} {exchange.authority} {request.target}")
+    return response
+"""
+
+
+async def test_rules_scripts_and_the_cache_see_what_is_inside_as_any_request(
+    world: Intercepting, tmp_path: Path
+) -> None:
+    (tmp_path / "tell.py").write_text(SCRIPT)
+    kept = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok"
+    tables = {
+        "script": [{"file": str(tmp_path / "tell.py")}],
+        "access": [{"when": "path:/secret", "action": "deny"}],
+        "cache": [{"name": "kept"}],
+    }
+    async with (
+        RawOrigin(answering(kept), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(tables=tables, listener={"cache": "kept"})) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            await client.tunnel(origin.address, world.client())
+            answers = []
+            for path in ("/a", "/a", "/secret"):
+                client.send(get(origin, path))
+                answers += await client.answers("GET")
+        assert [answer.status for answer in answers] == [200, 200, 403]
+        log = await running.logged(4)
+        tunnel = next(line["id"] for line in log if line["method"] == "CONNECT")
+        assert answers[0].values("x-seen") == [f"{tunnel} {origin.address} https://{origin.address}/a"]
+        assert "hit" in answers[1].values("cache-status")[0]
+    assert [request.target for request in origin.requests()] == ["/a"]
+
+
 async def test_a24_a_protocol_that_the_client_does_not_offer_is_not_chosen_for_it(world: Intercepting) -> None:
     async with (
         RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,

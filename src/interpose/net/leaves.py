@@ -26,7 +26,8 @@ LIVES = timedelta(days=5)
 """From now; with what they begin before now, less than seven days."""
 
 RENEWED_BEFORE = timedelta(days=1)
-MOST_KEPT = 1024
+MOST_KEPT = 512
+"""Contexts, of about 20 KiB each."""
 
 
 class Leaf(NamedTuple):
