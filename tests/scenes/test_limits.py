@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +13,7 @@ from tests.scenes import judge
 from tests.support.product import Product, product
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering, silent
+from tests.support.raw_socks import HELLO, came, code_of, request
 
 from interpose import Config, serve
 from interpose.config.load import config_of
@@ -209,3 +211,59 @@ async def test_without_who_counts_it_is_as_the_limit_says(on_failure: str, statu
         config = daily(origin, tmp_path, requests_per_s=0.1, on_failure=on_failure)
         async with serve(config) as running:  # nobody there
             assert [(await ask(running.addresses["web"], GET)).status for _ in range(3)] == statuses
+
+
+async def test_socks_on_the_same_port_is_no_way_around() -> None:
+    async def script(connection: Connection) -> None:
+        await connection.until(b"please")
+        await connection.send(bytes(15_000))
+
+    async with RawOrigin(script) as origin:
+        limit = {"name": "both", "requests_per_s": 0.01, "burst": 2, "bytes_per_s": 20_000}
+        listener = {"name": "web", "role": "auto", "address": "127.0.0.1:0"}
+        async with product(config_of({"listener": [listener], "limit": [limit]})) as served:
+            assert (await ask(served.address(), b"GET http://127.0.0.1:1/ HTTP/1.1\r\nHost: a\r\n\r\n")).status == 502
+            async with RawClient(served.address()) as client:
+                client.send(HELLO)
+                assert await came(client, 2) == b"\x05\x00"
+                client.send(request("127.0.0.1", origin.port))
+                assert (await came(client, 12))[3] == 0
+                began = asyncio.get_running_loop().time()
+                client.send(b"please")
+                assert (await client.rest())[-15_000:] == bytes(15_000)
+                assert asyncio.get_running_loop().time() - began > 0.5
+            assert await code_of(served.address(), request("127.0.0.1", origin.port)) != 0
+            lines = await served.logged(3)
+        assert lines[-1]["notes"]["rule"] == "both: requests_per_s = 0.01"
+        assert len(origin.connections) == 1
+
+
+async def test_a_relay_is_limited_where_a_limit_names_it() -> None:
+    async with RawOrigin(answering(large(15_000))) as origin:
+        config = config_of(
+            {
+                "listener": [{"name": "line", "role": "relay", "address": "127.0.0.1:0", "upstream": "o"}],
+                "upstream": [{"name": "o", "servers": [origin.address]}],
+                "limit": [
+                    {"name": "others", "max_exchanges": 1},
+                    {"name": "two", "max_exchanges": 2, "bytes_per_s": 20_000, "listeners": ["line"]},
+                ],
+            }
+        )
+        async with (
+            product(config) as served,
+            RawClient(served.address()) as first,
+            RawClient(served.address()) as second,
+        ):
+            began = asyncio.get_running_loop().time()
+            for client in (first, second):
+                client.send(GET)
+            assert [len(answer.body) for client in (first, second) for answer in await client.answers("GET")] == [
+                15_000
+            ] * 2
+            assert asyncio.get_running_loop().time() - began > 1
+            async with RawClient(served.address()) as third:
+                third.send(GET)
+                with contextlib.suppress(ConnectionError):
+                    assert await third.rest() == b""
+        assert len(origin.connections) == 2

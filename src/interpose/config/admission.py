@@ -1,10 +1,11 @@
-"""Who may go where below HTTP: access rules and block lists, one after the other."""
+"""Who may go where below HTTP, and how often: access rules, block lists and limits, one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from interpose.config import access, blocklists
+from interpose.config import access, blocklists, limiting
+from interpose.config.limit_places import limits_for
 from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
 from interpose.config.steps import error_answer
@@ -25,6 +26,8 @@ def admission_of(config: Config, listener: Listener, parts: Parts) -> Admit | No
     if blocklists.lists_for(config, listener):
         render = error_answer(config, listener)
         asked.append(blocklists.block_lists_of(config, listener, parts, render).admit)
+    if limits_for(config, listener):
+        asked.append(limiting.limiting_of(config, listener, parts, error_answer(config, listener)).admit)
     return asked[0] if len(asked) == 1 else _one_after_another(asked) if asked else None
 
 
@@ -56,4 +59,6 @@ class Admitted:
         except Failure as failure:
             conversation.fail(failure)
         else:
+            if (around := conversation.exchange.around) is not None:
+                conversation.stream = around(conversation.stream)
             self._serve(conversation)

@@ -44,7 +44,7 @@ from interpose.net.policy import AddressPolicy
 
 GATEWAY_ANSWER_TIMEOUT_S = 60.0
 PROXY_ANSWER_TIMEOUT_S = 300.0
-SOCKS_STEPS = ("access log", "interception", "allow", "auth", "access", "block lists", "destination")
+SOCKS_STEPS = ("access log", "interception", "allow", "auth", "access", "block lists", "limit", "destination")
 """What decides about a SOCKS request, in this order, by the parts that the filters of these names are made of."""
 
 

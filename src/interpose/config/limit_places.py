@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 
-from interpose.config.model import HTTP_ROLES, Config, Listener
+from interpose.config.model import HTTP_ROLES, OPEN_ROLES, Config, Listener
 from interpose.filters.limiting.options import LimitRule
 
 SERVICE = "limits"
 """The first word of what workers ask about them."""
+
+_WHEN_NAMED = ("relay", "echo", "upper")
 
 COUNTED_AS = "limit"
 """What refusals are counted as, beside the hits of access rules."""
 
 
 def limits_for(config: Config, listener: Listener) -> list[LimitRule]:
-    """The limits of a listener."""
-    if listener.role not in (*HTTP_ROLES, "auto"):
+    """The limits of a listener; of a relay only those that name it."""
+    if listener.udp or listener.role not in (*HTTP_ROLES, *OPEN_ROLES, *_WHEN_NAMED):
         return []
-    return [rule for rule in config.limit_rules if not rule.listeners or listener.name in rule.listeners]
+    takes_all = listener.role not in _WHEN_NAMED
+    return [
+        rule for rule in config.limit_rules if listener.name in rule.listeners or (takes_all and not rule.listeners)
+    ]
 
 
 def workers_of(config: Config) -> int:

@@ -30,7 +30,7 @@ from interpose.filters.meter import Counts
 def steps_of(config: Config, listener: Listener, parts: Parts, render: Render) -> list[Step]:
     """The filter that keeps them, where there are any."""
     rules = limits_for(config, listener)
-    make = partial(_filter, config, rules, parts, render)
+    make = partial(limiting_of, config, listener, parts, render)
     detail = "; ".join(f"{rule.name}: {in_words(rule)}" for rule in rules)
     return [Step(Phase.ADMIT, "limit", detail, make)] if rules else []
 
@@ -46,8 +46,9 @@ def prepare(config: Config, parts: Parts, calls: Calls) -> None:
         parts.get(LimitMeans, None, lambda: LimitMeans(calls))
 
 
-def _filter(config: Config, rules: list[LimitRule], parts: Parts, render: Render) -> Limiting:
-    return Limiting([limit_of(config, rule, parts) for rule in rules], render)
+def limiting_of(config: Config, listener: Listener, parts: Parts, render: Render) -> Limiting:
+    """What keeps the limits of `listener`, of its requests and of its conversations below HTTP."""
+    return Limiting([limit_of(config, rule, parts) for rule in limits_for(config, listener)], render)
 
 
 def limit_of(config: Config, rule: LimitRule, parts: Parts) -> Limit:

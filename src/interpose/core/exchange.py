@@ -9,7 +9,7 @@ from interpose.core.failure import Failure
 from interpose.core.fields import Fields
 from interpose.core.hold import Ruling
 from interpose.core.message_filter import MessageFilter
-from interpose.core.stream import UNKNOWN, Address, TlsInfo
+from interpose.core.stream import UNKNOWN, Address, Stream, TlsInfo
 from interpose.core.target import Origin
 from interpose.core.watcher import Watcher
 
@@ -85,9 +85,10 @@ class Exchange:
     """
 
     __slots__ = (
-        "_at_end", "_notes", "_waits", "asked", "attempts", "authority", "bytes_out", "captured", "client", "groups",
-        "listener", "local", "message_filters", "named_limits", "number", "on_hold", "on_interim", "outcome", "parent",
-        "representation", "route", "scheme", "started", "through", "tls", "upstream", "user", "watcher", "worker",
+        "_at_end", "_notes", "_waits", "around", "asked", "attempts", "authority", "bytes_out", "captured", "client",
+        "groups", "kept", "listener", "local", "message_filters", "named_limits", "number", "on_hold", "on_interim",
+        "outcome", "parent", "representation", "route", "scheme", "started", "through", "tls", "upstream", "user",
+        "watcher", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -134,6 +135,10 @@ class Exchange:
         """Who is shown what passes in a conversation, or in a tunnel after the head."""
         self.message_filters: list[MessageFilter] | None = None
         """What is asked about each message of the conversation, or of the tunnel after the head."""
+        self.kept: dict[object, object] | None = None
+        """(core.per_exchange) What scripts remember of it, by who remembers it."""
+        self.around: Callable[[Stream], Stream] | None = None
+        """What the client's stream of a conversation below HTTP is put into before its bytes flow."""
         self.named_limits: tuple[str, ...] = ()
         """The limits that an access rule named for it."""
         self._at_end: list[Callable[[Outcome], None]] = []

@@ -136,7 +136,7 @@ class Socks:
         conversation.idle_timeout_s = None
         bound = upstream.info.local
         conversation.stream.write(socks.write_reply(ask.version, Reply.SUCCEEDED, bound.host, bound.port))
-        join(conversation.stream)
+        join(conversation.stream if exchange.around is None else exchange.around(conversation.stream))
 
 
 class _Opening:

@@ -43,12 +43,12 @@ def _something_is_limited(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.burst", rule.burst, message, (f"{where}.requests_per_s",))
 
 
-def _listeners_speak_http(config: Config) -> Iterator[Breach]:
+def _listeners_can_be_limited(config: Config) -> Iterator[Breach]:
     speaking = {listener.name: limits_for(config, listener) for listener in config.listeners}
     for where, rule in numbered("limit", config.limit_rules):
         for number, name in enumerate(rule.listeners, 1):
             if name in speaking and rule not in speaking[name]:
-                message = "does not speak HTTP, and requests are what is limited; limits of connections are in [limits]"
+                message = "has neither requests nor connections that could be limited"
                 yield Breach(f"{where}.listeners[{number}]", name, message)
 
 
@@ -62,6 +62,6 @@ RULES: tuple[Rule, ...] = (
     _limits_can_be_asked,
     _names_differ,
     _something_is_limited,
-    _listeners_speak_http,
+    _listeners_can_be_limited,
     _redis_is_used,
 )

@@ -12,11 +12,13 @@ from typing import Protocol
 
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
+from interpose.core.fields import Fields
 from interpose.core.handler import Answered, Handler
 from interpose.core.limit_book import DAY_S, Verdict
 from interpose.core.message import Request, Response
 from interpose.core.query import Matcher, compile_query, parse
 from interpose.core.query.live import Live
+from interpose.core.target import Authority, Form, Target
 from interpose.filters.limiting.flows import Flows
 from interpose.filters.limiting.keys import key_of
 from interpose.filters.limiting.options import LimitRule
@@ -75,11 +77,11 @@ class Limit:
             self._policy = f'"{rule.name}";q={rule.bytes_per_day};qu="content-bytes";w={DAY_S}'
         self._matcher: Matcher | None = None if rule.when == "*" else compile_query(parse(rule.when))
 
-    def is_about(self, exchange: Exchange, request: Request) -> bool:
+    def is_about(self, exchange: Exchange, request: Request, kind: str = "") -> bool:
         """Whether the limit holds for this request."""
         if self.rule.only_by_rule and self.rule.name not in exchange.named_limits:
             return False
-        return self._matcher is None or self._matcher.matches(Live(exchange, request))
+        return self._matcher is None or self._matcher.matches(Live(exchange, request, kind=kind))
 
     def retry_s(self, verdict: Verdict) -> int:
         """When to come again, in whole seconds, one at least."""
@@ -156,14 +158,37 @@ class Limiting:
                 limit.tell(response, verdict)
         return response
 
-    def _refused(self, limit: Limit, key: str, verdict: Verdict, exchange: Exchange, request: Request) -> Response:
-        """The answer to one too many, with the note that a refusal owes."""
+    async def admit(self, exchange: Exchange, authority: Authority, kind: str) -> Authority:
+        """(below HTTP) Let a conversation go on to `authority`, or raise the refusal, with its note."""
+        if kind != "tcp":
+            return authority
+        request = Request("CONNECT", Target(Form.AUTHORITY, "", authority, ""), Fields())
+        for limit in [limit for limit in self._limits if limit.is_about(exchange, request, kind)]:
+            key = limit.key_of(exchange, request)
+            if limit.is_counted:
+                said = limit.counter.take(key)
+                verdict = said if isinstance(said, Verdict) else await said
+                if verdict.refusal:
+                    raise self._failure(limit, key, verdict, exchange)
+            if limit.counts_exchanges:
+                exchange.at_end(Release(limit.counter, key))
+            if limit.flows is not None:
+                limit.flows.request(key, exchange, request)
+                limit.flows.conversation(key, exchange)
+        return authority
+
+    def _failure(self, limit: Limit, key: str, verdict: Verdict, exchange: Exchange) -> Failure:
+        """One too many, with the note that a refusal owes."""
         limit.hit()
         option = NAMES[verdict.refusal]
         value = getattr(limit.rule, option)
         exchange.refused_by("limit", f"{limit.rule.name}: {option} = {value}", f"{SAYS[verdict.refusal]} ({key})")
         detail = f"{SAYS[verdict.refusal]} The limit is “{limit.rule.name}”."
-        response = self._render(exchange, request, Failure("http_request_denied", Side.DOWNSTREAM, detail, status=429))
+        return Failure("http_request_denied", Side.DOWNSTREAM, detail, status=429)
+
+    def _refused(self, limit: Limit, key: str, verdict: Verdict, exchange: Exchange, request: Request) -> Response:
+        """The answer to one too many."""
+        response = self._render(exchange, request, self._failure(limit, key, verdict, exchange))
         response.fields.set("Retry-After", str(limit.retry_s(verdict)))
         limit.tell(response, verdict)
         return response

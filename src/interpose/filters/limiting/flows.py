@@ -98,6 +98,18 @@ class Flows:
         flow.exchanges[exchange].append(cut)
         return paced
 
+    def conversation(self, key: str, exchange: Exchange) -> None:
+        """A conversation below HTTP begins, which `request` was told of: pace and count all that passes."""
+        flow, before = self.by_key[key], exchange.around
+        cuts = flow.exchanges[exchange]
+
+        def around(stream: Stream) -> Stream:
+            cuts.append(stream.abort)
+            lanes = (partial(PacedLane, flow.inbound), partial(PacedLane, flow.outbound))
+            return self._wrap(stream if before is None else before(stream), lanes)
+
+        exchange.around = around
+
     def _joined(self, flow: Flow, exchange: Exchange, then: StreamHandler) -> StreamHandler:
         def join(stream: Stream) -> None:
             if (cuts := flow.exchanges.get(exchange)) is not None:

@@ -60,7 +60,8 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Clients, users or hosts that are remembered; the one that came least lately is forgotten first."""
 
     listeners: tuple[Name, ...] = ()
-    """The listeners it applies to, by name. Empty: all that speak HTTP."""
+    """The listeners it applies to, by name. Empty: all that speak HTTP or SOCKS. Of a relay each connection counts as a
+    request."""
 
     @property
     def terms(self) -> Terms:
