@@ -5,7 +5,8 @@ sources there, where Python finds them first.
 
 The modules are those through which every exchange passes. What is not among them is left out for a reason: modules
 with msgspec structs, which cannot be compiled; `core/failure.py`, `net/stream.py` and `engine/serving.py`, whose
-classes others derive from; `engine/client.py`, which is referred to weakly; what is seldom run.
+classes others derive from; `engine/client.py`, which is referred to weakly; `upstream/least_active.py`, which tells
+tuples apart by identity, and compiled ones have none; what is seldom run.
 """
 
 import os
@@ -24,6 +25,7 @@ MODULES = {
         "cache_key",
         "cache_status",
         "caching",
+        "client_hello",
         "collect",
         "combined_line",
         "compressible",
@@ -37,13 +39,16 @@ MODULES = {
         "variants",
         "writer",
     ),
+    "net": ("terminate",),
     "engine": (
         "answer",
         "client_pace",
+        "group_client",
         "records",
         "request_receiver",
         "request_sender",
         "response_writer",
+        "router",
         "run",
         "server_connection",
         "tunnel",
@@ -53,7 +58,7 @@ MODULES = {
     "filters": ("forwarding", "meter", "path", "recorder"),
     "filters/compression": ("filter", "flow", "variants"),
     "filters/cache": ("filter", "rules"),
-    "upstream": ("retry",),
+    "upstream": ("budget", "fastest", "first", "group", "hash_ring", "health", "retry", "round_robin", "server"),
 }
 
 
