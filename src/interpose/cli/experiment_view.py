@@ -84,7 +84,7 @@ def _variants(variants: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _effects(goal: Mapping[str, Any]) -> RenderableType:
     is_share = goal["kind"] == "conversion"
-    rows = [(one["of"], number(one["estimate"], is_share, sign="+"), f"{one['p']:.3g}") for one in goal["effects"]]
+    rows = [(one["of"], difference(one["estimate"], is_share), f"{one['p']:.3g}") for one in goal["effects"]]
     return table(("Effect", "Difference", "p (Holm)"), rows, numbers=("Difference", "p (Holm)"))
 
 
@@ -130,9 +130,16 @@ def _ramp(one: Mapping[str, Any]) -> list[Text]:
 def percent(share: float) -> str:
     """A share, with as many places as say something."""
     value = 100 * share
-    return f"{value:.0f} %" if value == round(value) else f"{value:.1f} %" if value >= 1 else f"{value:.2g} %"
+    if 0 < value < 0.01:
+        return "< 0.01 %"
+    return f"{value:.0f} %" if value == round(value) or value >= 99.95 else f"{value:.{1 if value >= 1 else 2}f} %"
 
 
-def number(value: float, is_share: bool, sign: str = "") -> str:
+def number(value: float, is_share: bool) -> str:
     """A mean: a share in percent, else a number of four places."""
-    return f"{100 * value:{sign}.2f} %" if is_share else f"{value:{sign}.4g}"
+    return f"{100 * value:.2f} %" if is_share else f"{value:.4g}"
+
+
+def difference(value: float, is_share: bool) -> str:
+    """A difference of means: of shares in points of a percent."""
+    return f"{100 * value:+.2f} points" if is_share else f"{value:+.4g}"
