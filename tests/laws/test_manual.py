@@ -11,6 +11,12 @@ from interpose.config.model import Config
 ROOT = Path(__file__).resolve().parents[2]
 # Texts, choices, lists, and numbers that count things, have no unit.
 COUNTS = (
+    "blocking_paranoia",  # levels of the Core Rule Set, by its own name for them
+    "detection_paranoia",
+    "inbound_threshold",  # sums of its scores
+    "outbound_threshold",
+    "processes",
+    "score",
     "burst",
     "bytes_per_",
     "expected_nodes",
@@ -81,6 +87,7 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         "AccessRule.action",
         "BlockList.format",
         "BlockList.name",
+        "FirewallRule.when",
         "HoldRule.when",
         "LimitRule.name",
         "LimitRedis.url",

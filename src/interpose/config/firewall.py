@@ -44,10 +44,16 @@ def in_words(options: Firewall) -> str:
             level += f", noted up to {options.detects_to}"
         words.append(f"Core Rule Set, {level}, {options.processes} processes, {options.deadline_s:g} s")
         if options.exclusions:
-            words.append(f"{len(options.exclusions)} exclusions")
+            words.append(_counted(len(options.exclusions), "exclusion"))
     if options.rules:
-        words.append(f"{len(options.rules)} own rules")
+        words.append(_counted(len(options.rules), "own rule"))
+    if options.larger_body == "pass":
+        words.append(f"content above {options.max_body_bytes} bytes passes")
     return "; ".join(words)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def firewall_filter(options: Firewall, parts: Parts) -> Filter:
@@ -75,7 +81,7 @@ def new_pool(options: Firewall) -> Pool:
 
     text = rule_text(options)
     setup = Setup(options.library or LIBRARY, text.text, text.links)
-    return Pool(setup, count=options.processes, queue=options.queue, deadline_s=options.deadline_s)
+    return Pool(setup, count=options.processes, queue=options.max_waiting, deadline_s=options.deadline_s)
 
 
 async def start_pools(parts: Parts, *, is_first: bool) -> None:

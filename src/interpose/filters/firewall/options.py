@@ -125,7 +125,7 @@ class Firewall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     processes: Annotated[int, Meta(ge=1, le=64)] = 2
     """Firewall processes of each worker. One is replaced while the others go on."""
 
-    queue: Annotated[int, Meta(ge=1, le=10_000)] = 128
+    max_waiting: Annotated[int, Meta(ge=1, le=10_000)] = 128
     """How many may wait for a process of a worker. What comes on top is treated as `on_failure` says."""
 
     deadline_s: Timeout = 0.5

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import weakref
 from collections import deque
@@ -187,7 +188,7 @@ class Pool:
             return verdict
         repeated = Answer(again.request.number, status, fields, body)
         job = _Job(repeated.number, encode(repeated), again.process, now())
-        job.since = float("inf")  # it has moved once, and stays
+        job.since = math.inf  # it has moved once, and stays
         try:
             return (await self._ask(job))[0]
         except _Elsewhere:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -33,7 +34,9 @@ from interpose.filters.firewall.messages import (
     encode,
 )
 from interpose.filters.firewall.reasons import Match, Scores
+from interpose.protocol.number import decimal
 
+_SPACES = re.compile(r"\s+")
 MOST_WAITING = 4096
 MOST_MEMORY_BYTES = 1 << 30
 """A rule that takes more than that ends its process."""
@@ -132,7 +135,7 @@ def links_to(places: dict[str, str]) -> Iterator[str]:
 
 def sentence(problem: str) -> str:
     """What the library says about rules that it cannot load: `File: x. Line: 3. Column: 4. why`."""
-    said = " ".join(problem.removeprefix("Rules error. ").split())
+    said = _SPACES.sub(" ", problem.removeprefix("Rules error. ")).strip(" ")
     file, _, rest = said.removeprefix("File: ").partition(". Line: ")
     line, _, rest = rest.partition(". Column: ")
     why = rest.partition(". ")[2]
@@ -214,12 +217,12 @@ def main(arguments: Sequence[str]) -> int:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # also in the middle of a thought
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
-    descriptor = "".join(arguments)
-    if not descriptor.isascii() or not descriptor.isdecimal():
+    descriptor = decimal("".join(arguments).encode())
+    if descriptor is None:
         print("This is started by a worker, and has nothing to do by itself.", file=sys.stderr)
         return 2
     try:
-        return serve(Link(int(descriptor)))
+        return serve(Link(descriptor))
     except OSError:
         return 0  # the worker is gone
 
