@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -181,3 +182,31 @@ def test_a_browser_is_served_from_an_archive(scene: Scene, tmp_path: Path) -> No
             browser.close()
     asked = b"".join(connection.received for connection in scene.origin.connections)
     assert asked.count(b"GET /data") == 1, "only the proxy asked the origin; the browser looks for an icon by itself"
+
+
+def test_wireshark_has_running_instances_in_its_list_and_captures_there(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / ".config" / "wireshark" / "extcap"
+    folder.mkdir(parents=True)
+    (folder / "interpose").write_text(f'#!/bin/sh\nexec {INTERPOSE} extcap "$@"\n')
+    (folder / "interpose").chmod(0o755)
+    surroundings = {
+        **os.environ,
+        "XDG_CONFIG_HOME": str(tmp_path / ".config"),
+        "INTERPOSE_STATE": str(scene.program.state),
+        "HOME": str(tmp_path),
+    }
+    said = subprocess.run(["tshark", "-D"], capture_output=True, text=True, env=surroundings, timeout=60, check=False)
+    assert f"interpose-{NAME} (Interpose: {NAME})" in said.stdout
+    file = tmp_path / "live.pcapng"
+    command = ["tshark", "-i", f"interpose-{NAME}", "-w", str(file), "-c", "12", "-q"]
+    with subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as shark:
+        try:
+
+            def has_ended() -> bool:
+                scene.pass_by("/seen")
+                return shark.poll() is not None
+
+            wait_until(has_ended, "tshark has its packets")
+        finally:
+            shark.kill()
+    assert ("clients", "GET") in fields(file, "http.request", "frame.interface_name", "http.request.method")

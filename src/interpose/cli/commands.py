@@ -16,6 +16,7 @@ from interpose.cli import (
     execute,
     experiments,
     explain_request,
+    extcap,
     faults,
     firewall,
     flows,
@@ -73,6 +74,7 @@ app.command(rich_help_panel=ASK)(instance.status)
 app.command(rich_help_panel=ASK)(instance.reload)
 app.command(rich_help_panel=ASK)(instance.drain)
 app.command(rich_help_panel=ASK)(explain_request.explain)
+app.command(rich_help_panel=ASK)(extcap.extcap)
 app.add_typer(flows.app, name="flows", rich_help_panel=ASK)
 app.add_typer(desk.app, name="desk", rich_help_panel=ASK)
 app.add_typer(faults.app, name="faults", rich_help_panel=ASK)
