@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from tests.scenes import judge
+from tests.support.intercepting import Intercepting
 from tests.support.product import Product, product
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering, silent
@@ -267,3 +269,30 @@ async def test_a_relay_is_limited_where_a_limit_names_it() -> None:
                 with contextlib.suppress(ConnectionError):
                     assert await third.rest() == b""
         assert len(origin.connections) == 2
+
+
+async def test_what_passes_inside_of_a_tunnel_is_counted_once_and_its_requests_by_themselves(tmp_path: Path) -> None:
+    world = Intercepting(tmp_path)
+    tables = {
+        "process": {"name": "limited", "state_dir": str(tmp_path), "grace_s": 0.0},
+        "log": {"access": "off"},
+        "limit": [
+            {"name": "line", "bytes_per_s": 50_000, "bytes_per_day": 1_000_000},
+            {"name": "few", "when": "-method:CONNECT", "requests_per_s": 0.01, "burst": 1},
+        ],
+    }
+    async with RawOrigin(answering(large(12_000)), tls=world.origin("127.0.0.1")) as origin:
+        config = world.config(tables=tables)
+        async with serve(config, office=Office(config)) as running:
+            [address] = running.addresses.values()
+            async with RawClient(address) as client:
+                await client.tunnel(origin.address, world.client())
+                request = f"GET / HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode()
+                client.send(request)
+                [answer] = await client.answers("GET")
+                assert len(answer.body) == 12_000
+                client.send(request)
+                [answer] = await client.answers("GET")
+                assert answer.status == 429
+        counted = json.loads((tmp_path / "limited" / "limits.json").read_bytes())
+        assert 12_000 < sum(counted["limits"]["line"].values()) < 24_000  # with what TLS adds
