@@ -21,6 +21,8 @@ from tests.support.raw_client import RawClient
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering
 from tests.support.raw_socks import HELLO, request
 
+from interpose.config.explaining import Question, explanation_offline
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Intercepting:
@@ -221,6 +223,21 @@ async def test_the_stricter_answer_counts_where_the_handshake_names_another_host
     ):
         with pytest.raises(ssl.SSLError, match="ACCESS_DENIED"):
             await client.tunnel(origin.address, world.client(), "secret.example")
+
+
+async def test_explain_says_what_would_become_of_a_tunnel_and_by_which_rule(world: Intercepting) -> None:
+    rules = [{"when": "user:alice", "action": "pass"}, {"when": "port:8443", "action": "refuse"}]
+    config = world.config(rule=rules)
+    said = []
+    for url, user in (("127.0.0.1:8443", None), ("https://127.0.0.1/", "alice"), ("https://127.0.0.1/", None)):
+        answer = await explanation_offline(Question(url=url, user=user), config)
+        said += [(other["why"], other["refuses"]) for other in answer["others"] if other["by"] == "interception"]
+    assert said == [
+        ("Its tunnel would be refused: the rule 'port:8443' refuses it.", True),
+        ("Its tunnel would be let through unread: the rule 'user:alice' passes it.", False),
+        ("Its tunnel would be looked into: no rule says otherwise.", False),
+    ]
+    assert (await explanation_offline(Question(url="http://127.0.0.1/"), config))["others"] == []
 
 
 async def test_a_host_that_the_authority_may_not_sign_for_passes(tmp_path: Path) -> None:

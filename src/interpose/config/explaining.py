@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from interpose.config import access, blocklists
+from interpose.config import access, blocklists, interception
 from interpose.config.authentication_tables import of_listener as authentication_of
 from interpose.config.dialling import Dialling
 from interpose.config.model import OPEN_ROLES, Config, Listener
@@ -28,6 +28,7 @@ from interpose.core.record import Kind
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Origin, Target
 from interpose.engine.association import Judge
+from interpose.engine.interception_rules import Action
 from interpose.filters.access.rules import AccessRules, Asked
 from interpose.filters.destination import Destination
 from interpose.net.address import ip_address
@@ -94,6 +95,7 @@ async def explanation(question: Question, config: Config, parts: Parts, judge_fo
         "others": [
             *_of_clients(config, listener, question),
             *_of_lists(config, listener, parts, request),
+            *_of_tunnels(config, listener, exchange, request),
             *[one async for one in _of_destination(config, listener, exchange, request, judge_for)],
         ],
     }
@@ -168,6 +170,19 @@ def _of_lists(config: Config, listener: Listener, parts: Parts, request: Request
         blocked = filter_.lists.find(request)
         if blocked is not None:
             yield _other("blocklist", f"The block list “{blocked.options.name}” has it: {blocked.rule}")
+
+
+def _of_tunnels(
+    config: Config, listener: Listener, exchange: Exchange, request: Request
+) -> Iterator[dict[str, Any]]:
+    """Whether its TLS is looked into."""
+    origin = request.target.origin
+    if request.target.form is Form.AUTHORITY or request.target.scheme == "https":
+        decision = interception.explained(config, listener, exchange, Authority(origin.host, origin.port))
+        if decision is not None:
+            words = {Action.REFUSE: "refused", Action.PASS: "let through unread", Action.INTERCEPT: "looked into"}
+            why = f"Its tunnel would be {words[decision.action]}: {decision.why}."
+            yield _other("interception", why, refuses=decision.action is Action.REFUSE)
 
 
 async def _of_destination(

@@ -25,11 +25,11 @@ from interpose.config.parts import Parts
 from interpose.core.exchange import Exchange
 from interpose.core.query import compile_query, parse
 from interpose.core.stream import Stream
-from interpose.core.target import Origin
+from interpose.core.target import Authority, Origin
 from interpose.engine.calls import Calls
 from interpose.engine.client import UpstreamClient
 from interpose.engine.interception import Counts, Hello, Interception, let_through
-from interpose.engine.interception_rules import Action, InterceptionRule, InterceptionRules
+from interpose.engine.interception_rules import Action, Decision, InterceptionRule, InterceptionRules
 from interpose.engine.learned import Learned
 from interpose.engine.tunnel import Tunnels
 from interpose.net.certificate import Condition
@@ -118,6 +118,14 @@ def interception_in_words(table: Table) -> str:
     """The rules, for people."""
     words = [f"{rule.action} {rule.when}" for rule in table.rules]
     return "; ".join([*words, "intercept the rest" if words else "every tunnel"])
+
+
+def explained(config: Config, listener: Listener, exchange: Exchange, asked: Authority) -> Decision | None:
+    """What would become of a tunnel to `asked`, by the rules; None where nothing is looked into."""
+    table = config.interception
+    if table is None or not is_intercepted(config, listener):
+        return None
+    return _rules(table).decide(exchange, None, asked, asked.host)
 
 
 def interception_counters(parts: Parts) -> Mapping[str, float]:

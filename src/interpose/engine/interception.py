@@ -312,8 +312,8 @@ class _Tunnel:
     def _asked(self) -> Authority:
         if self._request is not None:
             return self._request.target.authority
-        _, host, port, _ = self._exchange.attempts[-1].origin
-        return Authority(host, port)
+        origin = self._exchange.attempts[-1].origin
+        return Authority(origin.host, origin.port)
 
 
 class _Inside:
