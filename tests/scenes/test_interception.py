@@ -72,6 +72,34 @@ async def test_requests_in_a_tunnel_pass_through_the_filters_and_share_one_verif
     assert 28 * 86400 < counted["certificate_lifetime_s"] < 30 * 86400  # that of the authority
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+async def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(world: Intercepting, share: float) -> None:
+    """(What `product` checks.) The origin's side is closed too, whatever part of its ClientHello came."""
+    hello = client_hello(world.client(), "127.0.0.1")
+    for leaves_with in (RawClient.end, RawClient.reset):
+        async with RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin:
+            async with product(world.config()) as running:
+                async with RawClient(running.address()) as client:
+                    client.send(f"CONNECT {origin.address} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode())
+                    await client.answers("CONNECT")
+                    client.send(hello[: int(len(hello) * share)])
+                    await client.drain()
+                    leaves_with(client)
+                    await client.rest()
+                await running.when(lambda: running.counters["exchanges"] == 0)
+            async with asyncio.timeout(5):
+                for connection in origin.connections:
+                    await connection.gone()
+
+
+def client_hello(context: ssl.SSLContext, name: str) -> bytes:
+    """The first message of a handshake."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
 async def test_a_connection_with_faults_is_looked_into_as_well(world: Intercepting) -> None:
     slow = {"fault": [{"kind": "latency", "latency_s": 0.01}]}
     async with (
