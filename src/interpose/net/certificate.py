@@ -59,6 +59,8 @@ class Identity:
         may_be_missing: bool = False,
     ) -> None:
         self.context: ssl.SSLContext | None = None
+        self.choice = Choice(None, alert=INTERNAL_ERROR)
+        """What its clients are answered with."""
         self.clients = clients
         self.problem = ""
         """Why the files as they are now are not used; "" when they are."""
@@ -75,13 +77,6 @@ class Identity:
             if not may_be_missing:
                 raise
             self.problem = str(error)
-
-    @property
-    def choice(self) -> Choice:
-        """What its clients are answered with."""
-        if self.context is None:
-            return Choice(None, alert=INTERNAL_ERROR)
-        return Choice(self.context, None if self.clients is None else (self.clients, self._loads))
 
     @property
     def condition(self) -> Condition:
@@ -146,6 +141,7 @@ class Identity:
             raise ValueError(why)
         self.context, self.names, self._expires = context, self._hosts or _names(leaf), leaf.not_valid_after_utc
         self._loads += 1
+        self.choice = Choice(context, None if self.clients is None else (self.clients, self._loads))
         self._warned = len(_WARN_BEFORE)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from interpose.core.failure import Failure, Side
-from interpose.core.stream import Stream, StreamHandler
+from interpose.core.stream import Stream, StreamHandler, TlsInfo
 from interpose.net.certificate import UNRECOGNIZED_NAME, Choice
 from interpose.net.tls import HANDSHAKE_TIMEOUT_S
 
@@ -116,7 +116,8 @@ class _Opening:
             self._deadline.cancel()
         tls = stream.info.tls
         assert tls is not None
-        stream.info.tls = tls._replace(server_name=hello.server_name, trust=choice.trust)
+        version, cipher, _, protocol, certificate, _ = tls
+        stream.info.tls = TlsInfo(version, cipher, hello.server_name, protocol, certificate, choice.trust)
         termination.handler(stream)
 
     def _too_late(self) -> None:

@@ -33,10 +33,6 @@ class ClientHello(NamedTuple):
     protocols: tuple[str, ...]
 
 
-class NotTls(Failure):
-    """The first byte already is no TLS: somebody speaks another protocol."""
-
-
 def read_client_hello(data: bytes) -> ClientHello | None:
     """The ClientHello that `data` begins with, None while more bytes are needed; else `Failure` tls_protocol_error."""
     message = _message(data)
@@ -65,7 +61,7 @@ def read_client_hello(data: bytes) -> ClientHello | None:
 def _message(data: bytes) -> bytes | None:
     """The body of the first handshake message, put together from its records; None while it is incomplete."""
     if data and data[0] != _HANDSHAKE:
-        raise NotTls("tls_protocol_error", Side.DOWNSTREAM, "The client does not speak TLS on a port that does.")
+        raise Failure("tls_protocol_error", Side.DOWNSTREAM, "The client does not speak TLS on a port that does.")
     parts = []
     place = held = claimed = 0
     for _ in range(MAX_RECORDS):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interpose.core.failure import Failure
-from interpose.protocol.client_hello import MAX_BYTES, MAX_RECORDS, ClientHello, NotTls, read_client_hello
+from interpose.protocol.client_hello import MAX_BYTES, MAX_RECORDS, ClientHello, read_client_hello
 
 
 def real_hello(name: str | None, *protocols: str, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
@@ -95,7 +95,7 @@ def test_a_hello_in_several_records_is_read(size: int) -> None:
 
 @pytest.mark.parametrize("first", [b"G", b"\x05\x01\x00", b"PROXY ", b"\x80\x2e\x01", b"\x15\x03\x01", b"\0"])
 def test_other_protocols_are_known_by_their_first_byte(first: bytes) -> None:
-    with pytest.raises(NotTls, match="does not speak TLS on a port that does"):
+    with pytest.raises(Failure, match="does not speak TLS on a port that does"):
         read_client_hello(first)
 
 
