@@ -30,15 +30,35 @@ _HOMES = {
     "Response": "interpose.core.message",
     "Side": "interpose.core.failure",
     "Target": "interpose.core.target",
-    "authenticator": "interpose.filters.script",
-    "decision": "interpose.filters.script",
-    "filter": "interpose.filters.script",
+    "Authority": "interpose.core.target",
+    "Message": "interpose.core.message_filter",
+    "MessageFilter": "interpose.core.message_filter",
+    "Pass": "interpose.core.message_filter",
+    "PerExchange": "interpose.core.per_exchange",
+    "Ruling": "interpose.core.hold",
+    "Verdict": "interpose.core.hold",
+    "authenticator": "interpose.filters.script.marks",
+    "decision": "interpose.filters.script.marks",
+    "filter": "interpose.filters.script.marks",
+    "messages": "interpose.filters.script.marks",
+    "options": "interpose.filters.script.marks",
+    "read": "interpose.filters.script.content",
+    "replace": "interpose.filters.script.content",
+    "started": "interpose.filters.script.marks",
+    "stopped": "interpose.filters.script.marks",
     "gateway_config": "interpose.config.roles",
     "load": "interpose.config.load",
     "proxy_config": "interpose.config.roles",
     "serve": "interpose.config.serve",
 }
-_OTHER_NAMES = {"authenticator": "mark_authenticator", "decision": "mark_decision", "filter": "mark"}
+_OTHER_NAMES = {
+    "authenticator": "mark_authenticator",
+    "decision": "mark_decision",
+    "filter": "mark",
+    "messages": "mark_messages",
+    "started": "mark_started",
+    "stopped": "mark_stopped",
+}
 
 if TYPE_CHECKING:
     from interpose.config.load import load
@@ -52,17 +72,26 @@ if TYPE_CHECKING:
     from interpose.core.failure import Failure, Side
     from interpose.core.fields import Fields
     from interpose.core.handler import Filter, Handler, Phase
+    from interpose.core.hold import Ruling, Verdict
     from interpose.core.identity import Identity
     from interpose.core.message import Request, Response
-    from interpose.core.target import Target
-    from interpose.filters.script import mark as filter
-    from interpose.filters.script import mark_authenticator as authenticator
-    from interpose.filters.script import mark_decision as decision
+    from interpose.core.message_filter import Message, MessageFilter, Pass
+    from interpose.core.per_exchange import PerExchange
+    from interpose.core.target import Authority, Target
+    from interpose.filters.script.content import read, replace
+    from interpose.filters.script.marks import mark as filter
+    from interpose.filters.script.marks import mark_authenticator as authenticator
+    from interpose.filters.script.marks import mark_decision as decision
+    from interpose.filters.script.marks import mark_messages as messages
+    from interpose.filters.script.marks import mark_started as started
+    from interpose.filters.script.marks import mark_stopped as stopped
+    from interpose.filters.script.marks import options
 
 __all__ = [
-    "Body", "Config", "ConfigError", "Decision", "Exchange", "Failure", "Fields", "Filter", "Handler", "Identity",
-    "Outcome", "Phase", "Request", "Response", "Side", "Target", "__version__", "authenticator", "decision",
-    "filter", "gateway_config", "load", "proxy_config", "serve",
+    "Authority", "Body", "Config", "ConfigError", "Decision", "Exchange", "Failure", "Fields", "Filter", "Handler",
+    "Identity", "Message", "MessageFilter", "Outcome", "Pass", "PerExchange", "Phase", "Request", "Response",
+    "Ruling", "Side", "Target", "Verdict", "__version__", "authenticator", "decision", "filter", "gateway_config",
+    "load", "messages", "options", "proxy_config", "read", "replace", "serve", "started", "stopped",
 ]  # fmt: skip
 
 

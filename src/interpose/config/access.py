@@ -26,7 +26,7 @@ from interpose.filters.access.options import AccessRule, AskOptions
 from interpose.filters.access.rules import AccessRules, Hit, Rule
 from interpose.filters.hold.holder import Holder
 from interpose.filters.meter import Counts
-from interpose.filters.script import Script
+from interpose.filters.script.script import Script
 
 COUNTED_AS, ON_TRIAL = "access", "access on trial"
 """What the hits of rules are counted as: those that decide, and those that would."""
@@ -86,14 +86,16 @@ def _uncounted() -> None:
 
 
 def _asker(config: Config, options: AskOptions, parts: Parts) -> Asker:
-    ask = _of_script(options.script, parts) if options.script is not None else _of_service(config, options, parts)
+    of = _of_service if options.script is None else _of_script
+    ask = of(config, options, parts)
     return parts.get(Asker, (options, ask[0]), partial(Asker, options, ask[1]))
 
 
-def _of_script(file: str, parts: Parts) -> tuple[Script, Ask]:
-    script = script_of(file, parts)
-    if not script.decides:
-        raise ValueError(f"{file}: no function is marked with @interpose.decision")
+def _of_script(config: Config, options: AskOptions, parts: Parts) -> tuple[Script, Ask]:
+    assert options.script is not None
+    script = script_of(config, options.script, parts)
+    if "decision" not in script.answers:
+        raise ValueError(f"{options.script}: no function is marked with @interpose.decision")
 
     async def ask(exchange: Exchange, request: Request, question: Question) -> Decision:
         return await script.decision(exchange, request)

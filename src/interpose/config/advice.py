@@ -34,6 +34,8 @@ def wanted(type_: inspect.Type, key: str) -> str:
             return wanted(next(t for t in types if not isinstance(t, inspect.NoneType)), key)
         case inspect.VarTupleType(item_type=item_type):
             return f"a list, each {wanted(item_type, key)}"
+        case inspect.DictType():
+            return "a table of keys that the file knows"
         case inspect.StructType(fields=fields):
             return f"a table with {', '.join(field.encode_name for field in fields)}"
         case inspect.LiteralType(values=values):

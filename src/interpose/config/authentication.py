@@ -94,7 +94,7 @@ def _made(config: Config, table: Options, parts: Parts, *, is_behind: bool, is_l
         case "forward":
             return _service(config, table, parts, is_behind=is_behind)
         case "script":
-            return _function(table, parts, is_last=is_last)
+            return _function(config, table, parts, is_last=is_last)
 
 
 def _passwords(table: Options, parts: Parts) -> Passwords:
@@ -140,11 +140,11 @@ def _service(config: Config, table: Options, parts: Parts, *, is_behind: bool) -
     return parts.get(Forward, (table, service, is_behind), make)
 
 
-def _function(table: Options, parts: Parts, *, is_last: bool) -> Authenticator:
+def _function(config: Config, table: Options, parts: Parts, *, is_last: bool) -> Authenticator:
     from interpose.filters.authentication.function import Function
 
     assert table.script is not None
-    script = script_of(table.script, parts)
-    if not script.identifies:
+    script = script_of(config, table.script, parts)
+    if "authenticator" not in script.answers:
         raise ValueError(f"{table.script}: no function is marked with @interpose.authenticator")
     return parts.get(Function, (table, script, is_last), partial(Function, table, script.identity, is_last=is_last))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from interpose.config import interception_files
-from interpose.config.model import Config, Tls
+from interpose.config.model import Config, Script, Tls
 from interpose.config.problem import ABSENT, Problem
 from interpose.config.tls_model import TlsCertificate
 from interpose.filters.authentication.options import AuthenticationOptions
@@ -33,7 +33,6 @@ def unusable_files(config: Config) -> Iterator[Problem]:
         if page.file:
             yield from _tried(f"error_page[{number}].file", page.file, _page)
 
-
     for where, use in interception_files.tries(config):
         yield from _tried(where, "", use)
 
@@ -48,16 +47,16 @@ def _unusable_of_authentication(where: str, table: AuthenticationOptions) -> Ite
 def unusable_scripts(config: Config) -> Iterator[Problem]:
     """A problem for each script that cannot be loaded."""
     for number, script in enumerate(config.scripts, 1):
-        yield from _tried(f"script[{number}].file", script.file, _filters)
+        yield from _tried(f"script[{number}].file", script.file, _scripts(config, script))
     for number, route in enumerate(config.routes, 1):
         for place, file in enumerate(route.scripts, 1):
-            yield from _tried(f"route[{number}].scripts[{place}]", file, _filters)
+            yield from _tried(f"route[{number}].scripts[{place}]", file, _scripts(config))
     for number, table in enumerate(config.authentication, 1):
         if table.script:
-            yield from _tried(f"authentication[{number}].script", table.script, _authenticator)
+            yield from _tried(f"authentication[{number}].script", table.script, _scripts(config, asks="authenticator"))
     for number, rule in enumerate(config.access, 1):
         if rule.ask is not None and rule.ask.script is not None:
-            yield from _tried(f"access[{number}].ask.script", rule.ask.script, _decisions)
+            yield from _tried(f"access[{number}].ask.script", rule.ask.script, _scripts(config, asks="decision"))
 
 
 def _unusable_of_tls(where: str, tls: Tls) -> Iterator[Problem]:
@@ -105,28 +104,17 @@ def _authorities(path: str) -> object:
     return client_context(path)
 
 
-def _filters(path: str) -> object:
-    from interpose.filters.script import Script, ScriptOptions
+def _scripts(config: Config, table: Script | None = None, asks: str = "") -> Callable[[str], object]:
+    """What loads a script, with the options that it will have, and demands a function for what is asked of it."""
+    from interpose.filters.script.script import Script as Loaded
 
-    return Script(ScriptOptions(file=path))
+    def use(path: str) -> object:
+        script = Loaded(table or config.script_of(path))
+        if asks and asks not in script.answers:
+            raise ValueError(f"{path}: no function is marked with @interpose.{asks}")
+        return script
 
-
-def _decisions(path: str) -> object:
-    from interpose.filters.script import Script, ScriptOptions
-
-    script = Script(ScriptOptions(file=path))
-    if not script.decides:
-        raise ValueError(f"{path}: no function is marked with @interpose.decision")
-    return script
-
-
-def _authenticator(path: str) -> object:
-    from interpose.filters.script import Script, ScriptOptions
-
-    script = Script(ScriptOptions(file=path))
-    if not script.identifies:
-        raise ValueError(f"{path}: no function is marked with @interpose.authenticator")
-    return script
+    return use
 
 
 def _users(path: str) -> object:

@@ -7,6 +7,7 @@ be checked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -19,6 +20,8 @@ from interpose.config.problem import ABSENT, Problem, shown
 Kinds = Mapping[str, Callable[[str], str]]
 """For each kind of text: gives its canonical form; ValueError says what is wrong and what to write instead."""
 
+
+_NUMBER = re.compile(r"\[[0-9]+\]")
 
 MOST_UNKNOWN_KEYS = 50
 """Keys of one table that are worth a guess each; with more of them it is another kind of file."""
@@ -62,6 +65,8 @@ class _Descent:
                 return self.struct(raw, type_, where)
             case inspect.VarTupleType():
                 return self.items(raw, type_, where, key)
+            case inspect.DictType():
+                return self.table(raw, where)
         if accepts(type_, raw):
             return float(raw) if isinstance(type_, inspect.FloatType) else raw
         self.report(where, raw, advice.wrong_value(raw, type_, key))
@@ -104,6 +109,14 @@ class _Descent:
             elif field.required:
                 given[field.name] = _empty(field.type)
         return type_.cls(**given)
+
+    def table(self, raw: Any, where: str) -> Any:
+        """A table whose keys somebody else knows."""
+        if isinstance(raw, dict):
+            return raw
+        header = _NUMBER.sub("", where)
+        self.report(where, raw, f"must be a table; write [{header}], and a key = value on each line below")
+        return None
 
     def items(self, raw: Any, type_: inspect.VarTupleType, where: str, key: str) -> Any:
         item_type, least = type_.item_type, type_.min_length or 0

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from interpose.config.build import Means
-from interpose.config.desk import pieces_held
 from interpose.config.faults import datagram_faults
 from interpose.config.model import Config, Listener
 from interpose.config.origins import origin_of
 from interpose.config.running_datagrams import AnswerChain, DatagramChain, Entry, RelayChain
+from interpose.config.scripts import asked_messages
 from interpose.config.steps import is_loopback_only
 from interpose.config.streams import narration_of
 from interpose.core.networks import Networks
@@ -93,10 +93,10 @@ def _relay(config: Config, listener: Listener, entry: Entry, ways: Ways, means: 
 
 
 def _held(config: Config, listener: Listener, means: Means) -> HeldDatagrams | None:
-    hold = pieces_held(config, listener, means.parts)
-    if hold is None:
+    asked = asked_messages(config, listener, means.parts)
+    if asked is None:
         return None
-    return means.parts.get(HeldDatagrams, (listener.name, hold), lambda: HeldDatagrams(hold))
+    return means.parts.get(HeldDatagrams, (listener.name, asked), lambda: HeldDatagrams(asked))
 
 
 def options_of(config: Config, listener: Listener) -> DatagramOptions:

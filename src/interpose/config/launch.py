@@ -104,8 +104,8 @@ def keeps_anything(config: Config) -> bool:
     has_spool = any(listener.spool is not None for listener in config.listeners)
     has_holds = config.holds or config.blocklists or any(rule.action == "hold" for rule in config.access)
     has_tables = any(table is not None for table in tables)
-    return bool(has_tables or has_holds or config.scripts or has_spool or needs_service(config))
     has_tables = has_tables or (config.interception is not None and config.process.workers != 1)  # who tell each other
+    return bool(has_tables or has_holds or config.uses_scripts or has_spool or needs_service(config))
 
 
 def _office(config: Config, live_faults: Any, live_upstreams: Any, console: Any, metrics: Any) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ from interpose.config.metrics_model import Metrics, Traces
 from interpose.config.route_model import NO_CACHE as NO_CACHE
 from interpose.config.route_model import Answer as Answer
 from interpose.config.route_model import Route as Route
-from interpose.config.texts import DnsServer, File, Folder, LogTarget, Name, Token
+from interpose.config.texts import DnsServer, Folder, LogTarget, Name, Token
 from interpose.config.upstream_model import Upstream as Upstream
 from interpose.config.upstream_proxy_model import UpstreamProxy
 from interpose.core.units import Bytes, Seconds, Timeout
@@ -42,6 +42,9 @@ from interpose.filters.experiment.options import Experiment
 from interpose.filters.firewall.options import Firewall
 from interpose.filters.hold.options import HoldRule
 from interpose.filters.limiting.options import LimitRule
+from interpose.filters.script.options import ScriptOptions
+
+Script = ScriptOptions
 
 
 class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,16 +102,6 @@ class Dns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     max_names: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Names that one worker remembers."""
-
-
-class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file of your own filters. It is read again when it changes."""
-
-    file: File
-    """Python, with functions marked `@interpose.filter`."""
-
-    listeners: tuple[Name, ...] = ()
-    """The listeners it applies to, by name. Empty: all of them."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,7 +192,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ties an exchange to others."""
 
     scripts: tuple[Script, ...] = field(default=(), name="script")
-    """Files of your own filters."""
+    """Files of your own functions."""
+
+    @property
+    def uses_scripts(self) -> bool:
+        """Whether any filter is a script."""
+        return bool(self.scripts) or any(route.scripts for route in self.routes)
+
+    def script_of(self, file: str) -> Script:
+        """What holds for a file that a route, a rule or a way to know users names: its first table says so."""
+        return next((script for script in self.scripts if script.file == file), Script(file=file))
 
     def limits_of(self, listener: Listener) -> Limits:
         """The limits that hold on `listener`."""

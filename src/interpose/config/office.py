@@ -113,7 +113,7 @@ class Office:
                 on_written=self._written,
             )
             self.readers = [Reader(directory), Reader(directory)]
-        if config.console is not None or config.holds or holds(config) or config.scripts:
+        if config.console is not None or config.holds or holds(config) or config.uses_scripts:
             self.desk = await self._opened_desk()
         for service in self.services.values():
             await service.open()

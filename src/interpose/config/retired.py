@@ -23,6 +23,7 @@ from interpose.filters.access_log import AccessLog
 from interpose.filters.cache.keeper import Keeper
 from interpose.filters.experiment.notebook import Notebook
 from interpose.filters.firewall.pool import Pool
+from interpose.filters.script.script import Script
 from interpose.net.resolve import Resolver
 from interpose.net.services import ServiceResolver
 from interpose.storage.line_writer import LineWriter
@@ -52,6 +53,7 @@ class Retired:
         self._pools: list[Pool] = []
         self._exporters: list[SpanExporter] = []
         self._notebooks: list[Notebook] = []
+        self._scripts: list[Script] = []
         self._limits: list[LimitMeans] = []
         self._services: weakref.WeakSet[ServiceClient] = weakref.WeakSet()
         self._closing: set[asyncio.Task[None]] = set()
@@ -88,6 +90,8 @@ class Retired:
                 self._limits.append(part)
             elif isinstance(part, Notebook):
                 self._notebooks.append(part)
+            elif isinstance(part, Script):
+                self._scripts.append(part)
 
     @property
     def open_connections(self) -> int:
@@ -104,6 +108,10 @@ class Retired:
         self._couriers = [courier for courier in self._couriers if courier.is_needed]
         for courier in self._couriers:
             courier.tick()
+        left = [script for script in self._scripts if not script.is_in_use]
+        if left:
+            self._close_soon(left)
+            self._scripts = [script for script in self._scripts if script not in left]
         idle = [pool for pool in self._pools if not pool.users]
         if idle:
             self._close_soon(idle)
@@ -130,7 +138,7 @@ class Retired:
         for client in list(self._clients):
             client.close()
         await _close_all([*self._couriers, *self._askers, *self._keepers, *self._resolvers, *self._pools])
-        await _close_all([*self._notebooks, *self._limits])
+        await _close_all([*self._notebooks, *self._limits, *self._scripts])
         await asyncio.gather(*self._closing)
         writers = [writer for writer, _ in self._writers]
         for writer in writers:
@@ -139,7 +147,7 @@ class Retired:
         while loop.time() < end and not all(writer.has_ended for writer in writers):  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.005)
         self._resolvers, self._writers, self._keepers, self._couriers, self._pools = [], [], [], [], []
-        self._notebooks = []
+        self._notebooks, self._scripts = [], []
 
     def _close_writer(self, writer: LineWriter) -> None:
         writer.close(wait_s=0)

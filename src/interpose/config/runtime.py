@@ -25,6 +25,7 @@ from interpose.config import (
     firewall,
     interception,
     limiting,
+    scripts,
     steps,
     streams,
 )
@@ -62,7 +63,7 @@ from interpose.filters.cache.keeper import Keeper
 from interpose.filters.hold.filter import Hold
 from interpose.filters.meter import Counts
 from interpose.filters.recorder import Recorder
-from interpose.filters.script import Script
+from interpose.filters.script.script import Script
 from interpose.net.listen import ListenOptions, connections_possible
 from interpose.protocol.head import HeadLimits, HeadParser
 from interpose.storage.line_writer import LineWriter
@@ -120,7 +121,7 @@ class WorkerRuntime:
         self._retired.add(self._parts.begin())
         self._dialling.prepare(config)
         check_descriptors(config)
-        if config.holds or access.holds(config) or config.scripts or any(route.scripts for route in config.routes):
+        if config.holds or access.holds(config) or config.uses_scripts:
             holder_of(config, self._parts, self._calls)
         experiments.notebook_of(config, self._parts, self._calls)
         limiting.prepare(config, self._parts, self._calls)
@@ -193,8 +194,7 @@ class WorkerRuntime:
             ),
             entry=entry,
             access_log=entry.access_log,
-            needs_tasks=bool(steps.scripts_of(config, listener))
-            or any(route.scripts for route in steps.routes_of(config, listener)),
+            needs_tasks=scripts.uses_any(config, listener, steps.routes_of(config, listener)),
             meter=steps.meter(config, listener, self._parts) if config.metrics is not None else None,
         )
 
@@ -218,6 +218,7 @@ class WorkerRuntime:
         """Swap in what was prepared. What it no longer has goes on for the connections and exchanges that have it."""
         assert isinstance(prepared, Prepared)
         is_first = not self._running
+        await scripts.start(self._parts)
         self._config = prepared.config
         self._own_handlers = own_handlers(prepared.chains)
         balancing.settle(self._config, self._parts)
@@ -308,6 +309,8 @@ class WorkerRuntime:
             return await explaining.answered(rest, self._config, self._parts, self._dialling.judge_for)
         if topic == interception.TOPIC:
             return interception.answered(self._parts, rest, asyncio.get_running_loop().time())
+        if topic == scripts.TOPIC:
+            return scripts.told(self._parts)
         if topic == b"upstreams":
             return balancing.told(self._parts, asyncio.get_running_loop().time())
         return await answered(self._parts.every(Keeper), rest)
@@ -337,9 +340,9 @@ class WorkerRuntime:
             **experiments.counters(self._parts),
             **firewall.counters(self._parts),
             **interception.interception_counters(self._parts),
+            **scripts.counters(self._parts),
             "records_total": float(self._records.total),
             "records_dropped_total": float(self._records.dropped),
-            "script_errors_total": float(sum(script.errors for script in self._parts.every(Script))),
         }
 
     def tallies(self) -> list[Tally]:

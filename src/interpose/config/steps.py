@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from functools import partial
 
 from interpose.config import (
@@ -21,6 +20,7 @@ from interpose.config import (
     limiting,
     metering,
     routing,
+    scripts,
 )
 from interpose.config.authentication_tables import of_listener as authentication_of
 from interpose.config.caches import cache_filter, cache_in_words, cache_of
@@ -33,10 +33,8 @@ from interpose.config.model import (
     Config,
     Listener,
     Route,
-    Script,
 )
 from interpose.config.parts import Parts
-from interpose.config.scripts import script_of
 from interpose.config.step import Step as Step
 from interpose.config.tracing import trace_step
 from interpose.core.handler import Phase
@@ -115,7 +113,7 @@ def listener_steps(config: Config, listener: Listener, parts: Parts) -> list[Ste
     steps += client_fields_step(config, listener, parts)
     if is_proxy:
         steps.append(destination_step(config, listener))
-    steps += _script_steps(scripts_of(config, listener), parts, (Phase.OBSERVE, Phase.ADMIT))
+    steps += scripts.listener_steps(config, listener, parts)
     return sorted(asked_outside(config, listener, steps), key=lambda step: step.phase)
 
 
@@ -132,18 +130,16 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
     Faults are the innermost of ADMIT: only what is let in fails, and nothing behind them can heal or keep a failure.
     """
     steps: list[Step] = []
-    files = [script.file for script in config.scripts if _applies(script, listener)]
-    inner = tuple(phase for phase in Phase if phase > Phase.ADMIT)
     if route is not None:
         paths = PathOptions(encoded_slash=route.encoded_slash)
         detail = f"encoded slash: {paths.encoded_slash}"
         steps.append(Step(Phase.ADMIT, "path", detail, lambda: PathCheck(paths)))
         steps += routing.admit_steps(route)
         steps += authentication.route_steps(config, route, parts, error_answer(config, listener))
-        steps += _script_steps(route.scripts, parts, tuple(Phase))
+        steps += scripts.route_steps(config, listener, route, parts)
     for chances in exchange_chances(listener, route, parts):
         steps.append(Step(Phase.ADMIT, "faults", in_words(chances.faults), partial(Faults, chances)))
-    steps += _script_steps(files, parts, inner)
+    steps += scripts.inner_steps(config, listener, parts)
     if rules := desk.rules_for(config, listener):
         steps.append(
             Step(Phase.EDIT, "hold", desk.in_words(rules), partial(desk.hold_filter, listener, route, parts, rules))
@@ -171,27 +167,6 @@ def routes_of(config: Config, listener: Listener) -> list[Route]:
     if listener.upstream:
         routes.append(Route(name="everything else" if routes else "every request", upstream=listener.upstream))
     return routes
-
-
-def scripts_of(config: Config, listener: Listener) -> list[str]:
-    """The files of filters that apply to the whole listener."""
-    return [script.file for script in config.scripts if _applies(script, listener)]
-
-
-def _applies(script: Script, listener: Listener) -> bool:
-    return not script.listeners or listener.name in script.listeners
-
-
-def _script_steps(files: Iterable[str], parts: Parts, phases: tuple[Phase, ...]) -> list[Step]:
-    """A slot of each script in each of `phases`: empty ones stay, for functions that a changed file may have there."""
-    steps = []
-    for file in files:
-        script = script_of(file, parts)
-        for phase in phases:
-            names = ", ".join(name for where, name in script.functions if where is phase)
-            detail = f"{file}: {names}" if names else ""
-            steps.append(Step(phase, "script", detail, partial(script.slot, phase)))
-    return steps
 
 
 def destination_of(config: Config, listener: Listener) -> DestinationOptions:

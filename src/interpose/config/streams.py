@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from interpose.config import balancing, desk, spools, through
+from interpose.config import balancing, scripts, spools, through
 from interpose.config.admission import Admitted, admission_of
 from interpose.config.authentication_tables import of_listener
 from interpose.config.build import Means, looks_into
@@ -63,7 +63,7 @@ def relay_of(config: Config, listener: Listener, means: Means) -> Serve:
         idle_timeout_s=config.timeouts_of(listener).tunnel_timeout_s,
         send_proxy_protocol=None if upstream.send_proxy_protocol == "off" else upstream.send_proxy_protocol,
         narration=narration_of(listener, means),
-        hold=desk.pieces_held(config, listener, means.parts),
+        asked=scripts.asked_messages(config, listener, means.parts),
     )
 
 

@@ -63,7 +63,10 @@ class Body:
     is the SHA-256 of the content, which a cache knows before anybody has read it, and b"" elsewhere.
     """
 
-    __slots__ = ("_chunks", "_held", "_sink", "_source", "_waiter", "digest", "ended", "failure", "length", "trailers")
+    __slots__ = (
+        "_chunks", "_held", "_sink", "_source", "_waiter", "_was_taken", "digest", "ended", "failure", "length",
+        "trailers",
+    )  # fmt: skip
 
     def __init__(self, data: bytes = b"") -> None:
         self._chunks: list[bytes] = [data] if data else []
@@ -75,6 +78,7 @@ class Body:
         self.failure: Failure | None = None
         self.trailers: Fields | None = None
         self.digest = b""
+        self._was_taken = False
 
     length: int | None
 
@@ -142,7 +146,13 @@ class Body:
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._chunks = []
         self._held = 0
+        self._was_taken = True
         return data
+
+    @property
+    def was_read(self) -> bool:
+        """Whether somebody has consumed of it what was not put back, or has begun to."""
+        return self._was_taken or self._sink is not None
 
     @property
     def arrived(self) -> bytes:
@@ -154,6 +164,7 @@ class Body:
         if data:
             self._chunks.insert(0, data)
             self._held += len(data)
+            self._was_taken = False
 
     def pipe(self, sink: Sink) -> None:
         """Let the content flow into `sink` to its end; what was collected goes first."""

@@ -29,12 +29,20 @@ class HeldDatagrams:
     """The datagrams of one listener that are asked about."""
 
     def __init__(self, hold: HoldDatagrams) -> None:
-        self.inbound = hold.means(inbound=True)
-        self.outbound = hold.means(inbound=False)
         self.dropped = 0
         self._hold = hold
         self._waiting: set[asyncio.Task[None]] = set()
         self._warn = Seldom()
+
+    @property
+    def inbound(self) -> bool:
+        """Whether those to servers are asked about."""
+        return self._hold.means(inbound=True)
+
+    @property
+    def outbound(self) -> bool:
+        """Whether those to clients are."""
+        return self._hold.means(inbound=False)
 
     def pass_on(self, exchange: Exchange, data: bytes, send: Callable[[bytes], object], *, inbound: bool) -> None:
         """Call `send` with the datagram, now or when it was released."""
@@ -54,7 +62,7 @@ class HeldDatagrams:
             await self._hold(exchange, Message(data, inbound, DATAGRAM), go_on)
         except Failure as failure:
             self.dropped += 1
-            self._warn("listener %s: a datagram could not be held and is lost: %s", exchange.listener, failure)
+            self._warn("listener %s: a datagram could not be asked about and is lost: %s", exchange.listener, failure)
 
     def close(self) -> None:
         """Ask no more; what waits stays at the desk."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Protocol
 
-from interpose.core.exchange import Attempt, Outcome
+from interpose.core.exchange import Attempt, Exchange, Outcome
 from interpose.core.failure import Failure, Side
-from interpose.core.message_filter import MessageFilter
+from interpose.core.message_filter import Message, Pass
 from interpose.core.stream import Stream
 from interpose.core.target import Origin
 from interpose.engine.client import Dial
@@ -23,9 +24,20 @@ from interpose.protocol.proxy_line import Version, proxy_line
 from interpose.upstream.server import Server
 
 
+class AskedMessages(Protocol):
+    """What is asked about pieces: a `MessageFilter`, and whether it need be asked."""
+
+    async def __call__(self, exchange: Exchange, message: Message, forward: Pass) -> None:
+        """See `core.message_filter`."""
+
+    @property
+    def means_any(self) -> bool:
+        """Whether anything would be asked."""
+
+
 class Relay:
     """The role (a `Serve`). `send_proxy_protocol` tells servers who the client is; `narration` None tells nobody;
-    `hold` is asked about each piece, None where nothing is held."""
+    `asked` is asked about each piece of a connection, where it means any when that begins; None asks nobody."""
 
     def __init__(
         self,
@@ -36,7 +48,7 @@ class Relay:
         idle_timeout_s: float,
         send_proxy_protocol: Version | None = None,
         narration: Narration | None = None,
-        hold: MessageFilter | None = None,
+        asked: AskedMessages | None = None,
     ) -> None:
         self._dial = dial
         self._live = live
@@ -44,7 +56,7 @@ class Relay:
         self._idle_timeout_s = idle_timeout_s
         self._send_proxy_protocol = send_proxy_protocol
         self._narration = narration
-        self._hold = hold
+        self._asked = asked
         self._clock = asyncio.get_running_loop().time
 
     def __call__(self, conversation: Conversation) -> None:
@@ -68,8 +80,8 @@ class Relay:
             account.tell(
                 f"is relayed to {_name(conversation.exchange.attempts[-1].origin)}, from {upstream.info.local}"
             )
-        if self._hold is not None:
-            conversation.exchange.filter_messages(self._hold)
+        if self._asked is not None and self._asked.means_any:
+            conversation.exchange.filter_messages(self._asked)
         join = self._tunnels.between(
             conversation.exchange,
             upstream,

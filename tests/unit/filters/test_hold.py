@@ -25,7 +25,8 @@ from interpose.core.target import Authority, Form, Target
 from interpose.filters.hold.filter import PLACE, Hold
 from interpose.filters.hold.holder import Holder
 from interpose.filters.hold.options import HoldOptions, HoldRule
-from interpose.filters.script import Script, ScriptOptions
+from interpose.filters.script.options import ScriptOptions
+from interpose.filters.script.script import Script
 from interpose.protocol.held import apply_to_request
 from interpose.storage.desk.keeper import ContentKeeper
 

@@ -3,97 +3,25 @@ import contextlib
 import logging
 import os
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from tests.support.scripted import FIRST, HEAD, Nowhere, Origin, exchange, handler, request, script, write
 
 from interpose.core.body import Body
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
-from interpose.core.handler import Handler, Phase, chain
-from interpose.core.message import Request, Response
-from interpose.core.stream import Address
-from interpose.core.target import Authority, Form, Target
-from interpose.filters.script import Script, ScriptOptions
-from interpose.storage.script_file import MOST_BYTES
-
-HEAD = """
-from interpose.core.body import Body
-from interpose.core.failure import Failure, Side
 from interpose.core.handler import Phase
-from interpose.core.message import Response
-from interpose.filters.script import mark as filter
-"""
-FIRST = HEAD.count("\n") + 1  # the line on which a script's own text begins
-
-
-class Origin:
-    """Answers 200 with a body that streams, and knows whether somebody closed it."""
-
-    def __init__(self) -> None:
-        self.seen: list[Request] = []
-        self.cancelled = 0
-        self.bodies: list[Body] = []
-
-    async def __call__(self, exchange: Exchange, request: Request) -> Response:
-        self.seen.append(request)
-        body = Body.streaming(self, None)
-        self.bodies.append(body)
-        return Response(200, Fields(), body)
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def cancel(self) -> None:
-        self.cancelled += 1
-
-
-class Nowhere:
-    """Reads a body to its end, as a client does."""
-
-    def __init__(self) -> None:
-        self.on_drain = None
-        self.got: list[object] = []
-
-    def write(self, chunk: bytes) -> bool:
-        self.got.append(chunk)
-        return True
-
-    def end(self, trailers: Fields | None) -> None:
-        self.got.append("end")
-
-    def abort(self, failure: Failure) -> None:
-        self.got.append(failure.kind)
+from interpose.core.message import Request, Response
+from interpose.filters.script.options import ScriptOptions
+from interpose.filters.script.script import Script
+from interpose.storage.script_file import MOST_BYTES
 
 
 @pytest.fixture
 def origin() -> Origin:
     return Origin()
-
-
-def write(path: Path, source: str) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(HEAD + textwrap.dedent(source).lstrip("\n"))
-    new.replace(path)
-
-
-def script(tmp_path: Path, source: str, **options: int) -> Script:
-    path = tmp_path / "mine.py"
-    write(path, source)
-    return Script(ScriptOptions(file=str(path), **options))
-
-
-def handler(script: Script, end: Handler) -> Handler:
-    return chain([script.slot(phase) for phase in Phase], end)
-
-
-def exchange() -> Exchange:
-    return Exchange(42, 1, "main", Address("192.0.2.1", 50000), 0.0)
-
-
-def request() -> Request:
-    return Request("GET", Target(Form.ORIGIN, "http", Authority("example.org"), "/"), Fields())
 
 
 async def test_functions_of_several_phases_run_in_the_order_of_the_phases(tmp_path: Path, origin: Origin) -> None:
@@ -408,27 +336,6 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     assert str(error.value) == f"{tmp_path}/none.py: cannot be read: No such file or directory"
 
 
-async def test_f23_a_function_that_keeps_failing_is_passed_over_when_that_is_asked_for(
-    tmp_path: Path, origin: Origin, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "mine.py"
-    write(path, "@filter\nasync def wrong(e, r, f):\n    raise ValueError\n")
-    times = iter((0.0, 50.0, 70.0, 100.0, 101.0))
-    mine = Script(ScriptOptions(file=str(path), max_errors_per_minute=2), clock=lambda: next(times))
-    answer = handler(mine, origin)
-    for _ in range(4):
-        with pytest.raises(Failure):
-            await answer(exchange(), request())
-    assert (await answer(exchange(), request())).status == 200
-    assert caplog.messages[-1] == (
-        f"script {path}: wrong failed 3 times in a minute and is passed over until the file changes"
-    )
-    write(path, "@filter\nasync def wrong(e, r, f):\n    raise ValueError('anew')\n")
-    mine.tick()
-    with pytest.raises(Failure):
-        await answer(exchange(), request())
-
-
 async def test_a_script_may_use_dataclasses_and_modules_beside_it(tmp_path: Path, origin: Origin) -> None:
     (tmp_path / "beside_mine.py").write_text("STATUS = 299\n")
     mine = script(
@@ -458,9 +365,9 @@ async def test_a_script_may_use_dataclasses_and_modules_beside_it(tmp_path: Path
 
 def test_a_touched_file_is_noticed_and_an_untouched_one_is_not_read(tmp_path: Path) -> None:
     mine = script(tmp_path, "@filter\nasync def one(e, r, f): ...\n")
-    before = mine._steps
+    before = mine._loaded
     mine.tick()
-    assert mine._steps is before
+    assert mine._loaded is before
     os.utime(mine.path, ns=(1, 1))
     mine.tick()
-    assert mine._steps is not before
+    assert mine._loaded is not before

@@ -64,6 +64,12 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
         for number, name in enumerate(table.listeners, 1):
             if name not in listeners:
                 yield Breach(f"{where}.listeners[{number}]", name, no_such("listener", name, listeners), needs)
+    routes = {table.name: where for where, table in numbered("route", config.routes)}
+    needs = [f"{where}.name" for where in routes.values()]
+    for where, script in numbered("script", config.scripts):
+        for number, name in enumerate(script.routes, 1):
+            if name not in routes:
+                yield Breach(f"{where}.routes[{number}]", name, no_such("route", name, routes), needs)
 
 
 RULES: tuple[Rule, ...] = (

@@ -15,7 +15,8 @@ from interpose.core.target import Authority, Form, Target
 from interpose.filters.authentication.filter import Authentication
 from interpose.filters.authentication.function import Function
 from interpose.filters.authentication.options import AuthenticationOptions
-from interpose.filters.script import Script, ScriptOptions
+from interpose.filters.script.options import ScriptOptions
+from interpose.filters.script.script import Script
 
 SCRIPT = """
 import asyncio
@@ -57,7 +58,7 @@ class Place:
 
 async def test_it_says_who_it_is(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    assert place.script.identifies
+    assert "authenticator" in place.script.answers
     assert (await place.ask("name"), place.exchange.user, place.exchange.groups) == (200, "anna", None)
     assert (await place.ask("groups"), place.exchange.user, place.exchange.groups) == (200, "bert", ("staff",))
     assert (await place.ask("other"), place.exchange.user) == (401, None)
@@ -69,7 +70,7 @@ async def test_it_says_who_it_is(tmp_path: Path) -> None:
     [
         ("odd", 500, "The script said 7 instead of a user's name, an interpose.Identity or None."),
         ("empty", 500, "The script said '' instead of a user's name, an interpose.Identity or None."),
-        ("bug", 500, "who.py:14: AttributeError: 'Request' object has no attribute 'nothing'"),
+        ("bug", 500, "who.py:14 in who: AttributeError: 'Request' object has no attribute 'nothing'"),
         ("no", 403, "Not today."),
     ],
 )
@@ -131,9 +132,9 @@ async def test_a_client_that_leaves_ends_it(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("import interpose\n@interpose.authenticator\nasync def a(e, r): ...\n@interpose.authenticator\n"
-         "async def b(e, r): ...\n", "only one function may be marked with @interpose.authenticator"),
+         "async def b(e, r): ...\n", ": only one function may be marked with @interpose.authenticator"),
         ("import interpose\n@interpose.authenticator\ndef a(e, r): ...\n",
-         "a must be `async def a(exchange, request)`"),
+         ":2: a must be `async def a(exchange, request)`"),
     ],
 )  # fmt: skip
 def test_a_file_that_could_only_fail_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -141,4 +142,4 @@ def test_a_file_that_could_only_fail_is_refused(tmp_path: Path, text: str, says:
     path.write_text(text)
     with pytest.raises(ValueError) as error:
         Script(ScriptOptions(file=str(path)))
-    assert str(error.value) == f"{path}: {says}"
+    assert str(error.value) == f"{path}{says}"
