@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 
 app = typer.Typer(no_args_is_help=True, help="The certificate authority with which proxies look into TLS.")
-
-
-class Form(enum.StrEnum):
-    """How a certificate is written."""
-
-    PEM = "pem"
-    DER = "der"
 
 
 Dir = Annotated[
@@ -93,13 +85,13 @@ def show(directory: Dir = "", state: options.State = "", as_json: options.AsJson
 
 @app.command("export")
 def export(
-    form: Annotated[Form, typer.Option("--form", help="pem for programs, der for phones and Windows.")] = Form.PEM,
+    der: Annotated[bool, typer.Option("--der/--pem", help="DER for phones and Windows, PEM for programs.")] = False,
     directory: Dir = "",
     state: options.State = "",
 ) -> None:
     """Write the certificate, which is no secret, to standard output."""
     authority = load(directory_of(directory, state))
-    sys.stdout.buffer.write(authority.pem if form is Form.PEM else authority.der)
+    sys.stdout.buffer.write(authority.der if der else authority.pem)
     sys.stdout.buffer.flush()
 
 
