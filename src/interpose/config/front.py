@@ -29,6 +29,7 @@ from interpose.console.news import HoldNews, SpoolNews
 from interpose.console.overview import Overview
 from interpose.console.services import Experiments, Records, Services
 from interpose.core.hold import HeldMessage
+from interpose.console.upstream_history import UpstreamHistory
 from interpose.core.journal import Summary
 from interpose.engine.supervisor import say_ready
 from interpose.net.address import parse_address
@@ -62,6 +63,7 @@ class Front:
         self._holds = HoldNews(self._events)
         self._overview: Overview | None = None
         self._services: Services | None = None
+        self._history: UpstreamHistory | None = None
         self._servers: dict[ControlServer, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._access: Access | None = None
@@ -76,8 +78,15 @@ class Front:
             office = self._office
             records = None
             if office.journal is not None:
+            history = None
+            if self._console is not None or self._metrics is not None:
+                history = self._history = UpstreamHistory(self._live_upstreams.rows)
                 self._overview = Overview(
-                    instance.status, self._events, journal=office.journal, waiting=lambda: self._holds.waiting
+                    instance.status,
+                    self._events,
+                    journal=office.journal,
+                    waiting=lambda: self._holds.waiting,
+                    more=tuple if history is None else history.problems,
                 )
                 records = Records(office.journal, *office.readers)
             self._services = Services(
@@ -85,6 +94,7 @@ class Front:
                 faults=self._live_faults,
                 upstreams=self._live_upstreams,
                 access=LiveAccess(instance, self._lists, office.readers[0] if office.journal is not None else None),
+                upstream_history=history,
                 caches=LiveCaches(instance.ask_workers),
                 certificates=LiveCertificates(instance.ask_workers, self._ordered),
                 learned=LiveInterception(instance.ask_workers),
@@ -97,7 +107,7 @@ class Front:
                 overview=self._overview,
                 events=self._events,
                 links=self._links if self._console is not None else None,
-                metrics=lambda: exposition(instance.status(), instance.tallies()),
+                metrics=lambda: exposition(instance.status(), instance.tallies(), history.rows if history else ()),
             )
         return self._services
 
@@ -134,6 +144,8 @@ class Front:
             self._run(self._overview.run())
         if services.spools:
             self._run(SpoolNews(services.spools, self._events).run())
+        if self._history is not None:
+            self._run(self._history.run())
 
     async def end(self) -> None:
         """See `config.office.Front`."""

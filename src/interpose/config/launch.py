@@ -86,7 +86,7 @@ def supervise(
             interactive=interactive,
         )
         live_faults.begin(supervisor.reloading)
-        live_upstreams.begin(live_faults, supervisor.ask_workers)
+        live_upstreams.begin(live_faults, supervisor.ask_workers, supervisor.tallies)
         if watched is None:
             return await supervisor.run()
         watching = asyncio.create_task(watch(watched, supervisor.reloading))

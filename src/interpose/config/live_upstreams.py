@@ -1,4 +1,4 @@
-"""The upstreams of a running instance: how their servers stand, and draining one of them.
+"""The upstreams of a running instance: what they are, how their servers stand, and draining one of them.
 
 What is drained is applied by a reload in place, as live faults are: so every worker does it, and those that start later
 too. `interpose reload` does not undo it.
@@ -7,7 +7,7 @@ too. `interpose reload` does not undo it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from interpose.config.live_faults import LiveFaults
 from interpose.config.model import Config
 from interpose.config.origins import origin_of
 from interpose.config.upstream_model import Upstream
+from interpose.core.tally import STATUSES, Tally
 from interpose.core.target import Origin
 from interpose.engine.plan import Plan
 from interpose.engine.reload import Result
@@ -34,11 +35,19 @@ class LiveUpstreams:
         self._drained: dict[Origin, bool] = {}
         self._changing: LiveFaults | None = None
         self._ask: Callable[[bytes], Awaitable[list[bytes]]] | None = None
+        self._tallies: Callable[[], Iterable[Tally]] = tuple
 
-    def begin(self, changing: LiveFaults, ask: Callable[[bytes], Awaitable[list[bytes]]]) -> None:
-        """Change the instance by the same reloads as `changing`, which knows what was written; `ask` its workers."""
+    def begin(
+        self,
+        changing: LiveFaults,
+        ask: Callable[[bytes], Awaitable[list[bytes]]],
+        tallies: Callable[[], Iterable[Tally]] = tuple,
+    ) -> None:
+        """Change the instance by the same reloads as `changing`, which knows what was written; `ask` its workers.
+        `tallies` are what they have counted."""
         self._changing = changing
         self._ask = ask
+        self._tallies = tallies
 
     def plan_of(self, config: Config) -> Plan:
         """The plan of `config` with what is drained."""
@@ -54,15 +63,31 @@ class LiveUpstreams:
         return msgspec.structs.replace(upstream, drained=tuple(drained))
 
     async def rows(self) -> list[dict[str, Any]]:
-        """How the servers stand in all workers together, by upstream."""
+        """How the servers stand in all workers together, by upstream. What a lone server does nobody judges, and only
+        `[metrics]` counts. `drain` is what `drain` knows a server by; empty for one that nobody has named."""
         assert self._ask is not None
-        return together([msgspec.json.decode(answer) for answer in await self._ask(QUESTION)])
+        rows = together([msgspec.json.decode(answer) for answer in await self._ask(QUESTION)])
+        upstreams = self.written.upstreams
+        rows += lone(upstreams, self._tallies(), known={row["upstream"] for row in rows})
+        named = {(one.name, str(origin_of(server))): server for one in upstreams for server in one.servers}
+        for row in rows:
+            row["drain"] = named.get((row["upstream"], row["server"].partition(" (")[0]), "")
+        return rows
+
+    @property
+    def written(self) -> Config:
+        """The configuration as it was read, without what is changed live."""
+        assert self._changing is not None
+        return self._changing.written
+
+    def told(self) -> list[dict[str, Any]]:
+        """What each upstream is, in the order of the configuration."""
+        return [in_short(upstream) for upstream in self.written.upstreams]
 
     async def drain(self, server: str, *, undo: bool) -> Result:
         """Let a server get no new requests, in whichever upstreams it is; or let it have them again."""
         assert self._changing is not None
-        written = self._changing.written
-        known = {origin_of(one): one for upstream in written.upstreams for one in upstream.servers}
+        known = {origin_of(one): one for upstream in self.written.upstreams for one in upstream.servers}
         try:
             origin = origin_of(server_text(Path(), server))
         except ValueError as error:
@@ -101,7 +126,52 @@ def together(answers: Iterable[Iterable[Mapping[str, Any]]]) -> list[dict[str, A
                 "active": sum(row["active"] for row in same),
                 "requests": sum(row["requests"] for row in same),
                 "failures": sum(row["failures"] for row in same),
+                "errors": sum(row["errors"] for row in same),
                 "latency_s": max(row["latency_s"] for row in same),
             }
         )
     return told
+
+
+def lone(upstreams: Iterable[Upstream], tallies: Iterable[Tally], known: Container[str]) -> list[dict[str, Any]]:
+    """A row for each server that was counted and is in none of the `known` upstreams: those choose and judge nothing.
+
+    Its `latency_s` is the mean of all its `answers`, which took `answered_s` together.
+    """
+    servers = {(one.name, server) for one in upstreams if one.name not in known for server in one.servers}
+    return [_counted(tally) for tally in tallies if tally.what == "upstream" and tally.names in servers]
+
+
+def _counted(tally: Tally) -> dict[str, Any]:
+    by_status = dict(zip(STATUSES, tally.statuses, strict=True))
+    upstream, server = tally.names
+    answers = sum(tally.times)
+    return {
+        "upstream": upstream,
+        "server": str(origin_of(server)),
+        "state": "lone",
+        "why": "",
+        "requests": sum(tally.statuses),
+        "failures": by_status["none"],
+        "errors": by_status["5xx"],
+        "answers": answers,
+        "answered_s": tally.seconds,
+        "latency_s": round(tally.seconds / answers, 6) if answers else 0.0,
+    }
+
+
+def in_short(upstream: Upstream) -> dict[str, Any]:
+    """What of an upstream explains how its servers get requests."""
+    check = upstream.check
+    return {
+        "name": upstream.name,
+        "servers": list(upstream.servers),
+        "srv": list(upstream.srv),
+        "balance": upstream.balance,
+        "hash_on": upstream.hash_on if upstream.balance == "hash" else "",
+        "sticky_cookie": upstream.sticky_cookie,
+        "check": None if check is None else msgspec.to_builtins(check),
+        "backup": upstream.backup,
+        "mirror": upstream.mirror,
+        "mirror_share": upstream.mirror_share,
+    }

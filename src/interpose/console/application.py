@@ -99,7 +99,7 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
 
         groups.append(firewall_group(services.firewall))
     if services.upstreams is not None:
-        groups.append(upstreams_group(services.upstreams))
+        groups.append(upstreams_group(services.upstreams, services.upstream_history))
     if services.certificates is not None:
         groups.append(certificates_group(services.certificates))
     if services.learned is not None:

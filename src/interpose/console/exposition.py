@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
+from interpose.console.upstream_history import USABLE
 from interpose.core.tally import BOUNDS_S, STATUSES, Tally
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -69,8 +70,9 @@ _OF_ONE_WORKER: Final = {
 }
 
 
-def exposition(status: Mapping[str, Any], tallies: Iterable[Tally]) -> str:
-    """All of it: `status` is an instance's, `tallies` are what was counted by route and server."""
+def exposition(status: Mapping[str, Any], tallies: Iterable[Tally], servers: Sequence[Mapping[str, Any]] = ()) -> str:
+    """All of it: `status` is an instance's, `tallies` are what was counted by route and server, `servers` how those
+    of upstreams stand."""
     counted = sorted(tallies, key=lambda tally: tally.names)
     lines = [*_of_the_instance(status), *_of_workers(status), *_counters(status.get("counters", {}))]
     lines += _of_routes([tally for tally in counted if tally.what == "route"])
@@ -82,6 +84,7 @@ def exposition(status: Mapping[str, Any], tallies: Iterable[Tally]) -> str:
 # --- the instance --------------------------------------------------------------------------------------------------
 
 
+    lines += _as_they_stand(servers)
 def _of_the_instance(status: Mapping[str, Any]) -> Iterator[str]:
     about = [("name", status.get("name", "")), ("version", status.get("version", ""))]
     yield from _family("build_info", "gauge", "What runs: its name and version.", [("", about, 1)])
@@ -152,6 +155,15 @@ def _of_rules(tallies: Sequence[Tally]) -> Iterator[str]:
 
 def _by_status(tallies: Iterable[Tally], names: tuple[str, str]) -> list[Sample]:
     return [
+def _as_they_stand(servers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    judged = [row for row in servers if row["state"] != "lone"]
+    named = [[("upstream", row["upstream"]), ("server", row["server"])] for row in judged]
+    up: list[Sample] = [("", labels, row["state"] in USABLE) for labels, row in zip(named, judged, strict=True)]
+    yield from _family("upstream_server_up", "gauge", "Whether a server gets requests, as most workers see it.", up)
+    active: list[Sample] = [("", labels, row["active"]) for labels, row in zip(named, judged, strict=True)]
+    yield from _family("upstream_active_requests", "gauge", "Requests under way on a server.", active)
+
+
         ("", [*_labels(tally, names), ("status", status)], count)
         for tally in tallies
         for status, count in zip(STATUSES, tally.statuses, strict=True)

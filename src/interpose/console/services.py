@@ -13,6 +13,7 @@ from interpose.console.events import Events
 
 if TYPE_CHECKING:  # the control socket of an instance that keeps nothing starts without loading any of it
     from interpose.console.overview import Overview
+    from interpose.console.upstream_history import UpstreamHistory
     from interpose.core.experiment.deciding import Action
     from interpose.core.experiment.view import ExperimentView
     from interpose.core.hold import HeldMessage
@@ -122,6 +123,9 @@ class Upstreams(Protocol):
         """Let one get no new requests, or get them again."""
 
 
+    def told(self) -> Sequence[Mapping[str, Any]]:
+        """What each upstream is."""
+
 class Firewall(Protocol):
     """What the firewall has matched. LookupError for what is not there, ValueError for what cannot be: sentences."""
 
@@ -203,6 +207,7 @@ class Services:
     replay: Replay | None = None
     review: Review | None = None
     experiments: Experiments | None = None
+    upstream_history: UpstreamHistory | None = None
     firewall: Firewall | None = None
     spools: Sequence[Spool] | None = None
     overview: Overview | None = None

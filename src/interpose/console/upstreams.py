@@ -1,4 +1,4 @@
-"""The servers behind gateways, and draining one of them."""
+"""The servers behind gateways: how they stand and stood, and draining one of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from interpose.console.instance import changed
-from interpose.console.resource import Group, Resource, Role, content_of
+from interpose.console.resource import Group, Refusal, Resource, Role, content_of
 from interpose.console.services import Upstreams
+from interpose.console.upstream_history import UpstreamHistory, UpstreamsHistory
 
 
 class DrainWanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,11 +21,16 @@ class DrainWanted(msgspec.Struct, forbid_unknown_fields=True):
     undo: bool = False
 
 
-def upstreams_group(upstreams: Upstreams) -> Group:
+def upstreams_group(upstreams: Upstreams, history: UpstreamHistory | None = None) -> Group:
     """What can be asked about the servers of upstreams."""
 
     async def shown(_: Request) -> dict[str, Any]:
-        return {"servers": list(await upstreams.rows())}
+        return {"upstreams": list(upstreams.told()), "servers": list(await upstreams.rows())}
+
+    async def past(_: Request) -> UpstreamsHistory:
+        if history is None:
+            raise Refusal(404, "What was is kept by instances with a `[console]` or `[metrics]` table.")
+        return history.view()
 
     async def drain(request: Request) -> Response:
         wanted = await content_of(request, DrainWanted)
@@ -38,8 +44,17 @@ def upstreams_group(upstreams: Upstreams) -> Group:
                 method="GET",
                 path="/upstreams",
                 handler=shown,
-                about="Every server of an upstream that has several: its state and why, what is under way on it, its "
-                "latency.",
+                about="Every upstream, and every server of those that have several: its state and why, what is under "
+                "way on it, its latency. A lone server is told of where `[metrics]` counts what it does.",
+            ),
+            Resource(
+                method="GET",
+                path="/upstreams/history",
+                handler=past,
+                answer=UpstreamsHistory,
+                about="The last quarter of an hour: requests, failures and latency of each upstream and of its "
+                "servers, and which of them have come to stand otherwise.",
+                refusals={404: "Nothing is kept."},
             ),
             Resource(
                 method="POST",

@@ -124,6 +124,7 @@ class Group:
         if status < 500:
             server.took(latency_s, now)
         else:  # an error that comes quickly must not look like a fast server
+            server.errors += 1
             server.took(max(latency_s, server.latency_s(now)), now)
             self._erred(server, f"answers {status}", now)
 
@@ -247,6 +248,7 @@ class Group:
                 "active": server.active,
                 "requests": server.chosen,
                 "failures": server.failures,
+                "errors": server.errors,
                 "latency_s": round(server.latency_s(now), 6),
             }
             for server in self.servers

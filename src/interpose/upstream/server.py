@@ -25,6 +25,7 @@ class Server:
         "_measured",
         "active",
         "chosen",
+        "errors",
         "failures",
         "health",
         "index",
@@ -47,7 +48,10 @@ class Server:
         """It gets requests while none of a lower tier can."""
         self.active = 0
         self.chosen = 0
+        self.errors = 0
+        """Answers of 5xx."""
         self.failures = 0
+        """Requests without an answer, or without the whole of one."""
         self.health = Health()
         self.warming_since: float | None = None
         self._latency_s = 0.0

@@ -21,6 +21,7 @@ def row(state: str, active: int, latency_s: float, why: str = "") -> dict[str, A
         "active": active,
         "requests": 10,
         "failures": 1,
+        "errors": 2,
         "latency_s": latency_s,
     }
 
@@ -38,6 +39,7 @@ def test_numbers_are_added_and_the_state_is_that_of_most_workers() -> None:
             "active": 7,
             "requests": 30,
             "failures": 3,
+            "errors": 6,
             "latency_s": 0.3,
         }
     ]
