@@ -208,7 +208,8 @@ class ExperimentService:
         place = Assignment(design_of(one, every)).place(unit.encode("utf-8", "surrogateescape"))
         if place.variant < 0:
             return False
-        event = Event(place.unit, table.name, table.kind, 1.0 if table.kind == "conversion" else value)
+        counted = 1.0 if table.kind == "conversion" else value
+        event = Event(place.unit, table.name, table.kind, counted, time.time())
         notes = Notes(name=one.name, salt=salt_of(one), shares={}, most_units=0, events=[event])
         await self._on_books(lambda books: books.take([notes]))
         return True

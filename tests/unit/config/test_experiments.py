@@ -147,8 +147,8 @@ class World:
         keys = [(known + n).to_bytes(16, "big") for n in range(units)]
         notes = Notes(
             name="checkout", salt="checkout", shares={BLUE: 0.5, GREEN: 0.5}, most_units=100_000,
-            exposures=[(key, variant) for key in keys],
-            events=[Event(key, "order", "conversion") for key in keys[:orders]],
+            exposures=[(key, variant, 1.0) for key in keys],
+            events=[Event(key, "order", "conversion", 1.0, 2.0) for key in keys[:orders]],
             requests={variant: Requests(count, errors)} if count else {},
         )  # fmt: skip
         assert await self.service.answer("experiments.notes", encode_notes([notes])) == b""
@@ -246,7 +246,7 @@ async def test_posted_goals_count_for_units_that_were_shown_something(promoting:
     service = promoting.service
     unit = Assignment(design_of(promoting.serves, (promoting.serves,))).digest(b"someone")
     shown = Notes(name="checkout", salt="checkout", shares={BLUE: 0.5, GREEN: 0.5}, most_units=10,
-                  exposures=[(unit, GREEN)])  # fmt: skip
+                  exposures=[(unit, GREEN, 1.0)])  # fmt: skip
     await service.answer("experiments.notes", encode_notes([shown]))
     for name in ("someone", "someone", "somebody else"):
         assert await service.post("checkout", "order", name)

@@ -40,7 +40,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
     service = ExperimentService(config)
     await service.open()
     notes = Notes(name="checkout", salt="checkout", shares={BLUE: 0.5, GREEN: 0.5}, most_units=10,
-                  exposures=[(bytes(16), BLUE), (bytes([1] * 16), GREEN)])  # fmt: skip
+                  exposures=[(bytes(16), BLUE, 1.0), (bytes([1] * 16), GREEN, 1.0)])  # fmt: skip
     await service.answer("experiments.notes", encode_notes([notes]))
     yield Services(instance=ToldInstance(), experiments=service)
     await service.close()

@@ -95,7 +95,7 @@ class World:
         await self.notebook.close()
         exposures: dict[str, set[bytes]] = {}
         for notes in self.told:
-            for unit, name in notes.exposures:
+            for unit, name, _ in notes.exposures:
                 exposures.setdefault(name, set()).add(unit)
         requests: dict[str, int] = {}
         for notes in self.told:
@@ -277,6 +277,9 @@ async def test_goals_are_come_to_on_routes_without_the_experiment_too() -> None:
     assert elsewhere.sent[-1].target.path == "/orders"
     assert "Vary" not in response.fields
     assert await elsewhere.noted() == {"units": {}, "requests": {}, "events": [("order", "conversion", 1.0)]}
+    await elsewhere.asks("/orders", green, method="POST")
+    again = (await elsewhere.noted())["events"]
+    assert len(again) == 2, "it did not show it, and cannot know whether the first one counts"
     stranger = await elsewhere.asks("/orders", method="POST")
     assert "Set-Cookie" not in stranger.fields
 
@@ -412,12 +415,13 @@ async def test_units_are_sent_once_and_before_what_they_came_to(monkeypatch: pyt
     for cookie in await units_of(world, "green", 4):
         await world.asks("/orders", cookie, method="POST")
         await world.asks("/orders", cookie, method="POST")
-    await world.noted()
+    noted = await world.noted()
+    assert noted["events"] == [("order", "conversion", 1.0)] * 4
     known: set[bytes] = set()
     for notes in world.told:
         assert len(notes.exposures) <= 3
-        assert not known & {unit for unit, _ in notes.exposures}
-        known |= {unit for unit, _ in notes.exposures}
+        assert not known & {unit for unit, _, _ in notes.exposures}
+        known |= {unit for unit, _, _ in notes.exposures}
         assert {event.unit for event in notes.events} <= known
 
 

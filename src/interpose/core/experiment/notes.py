@@ -16,12 +16,17 @@ MOST: Final = 1e15
 
 
 class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A unit has reached a goal; `value` is 1.0 for a conversion."""
+    """A unit has reached a goal; `value` is 1.0 for a conversion, `at` wall clock."""
 
     unit: bytes
     goal: str
     kind: Kind
-    value: float = 1.0
+    value: float
+    at: float
+
+
+Exposure = tuple[bytes, str, float]
+"""A unit, the name of what it got, and when (wall clock)."""
 
 
 class Notes(msgspec.Struct, array_like=True, kw_only=True):
@@ -32,8 +37,8 @@ class Notes(msgspec.Struct, array_like=True, kw_only=True):
     salt: str
     shares: dict[str, float]
     most_units: int
-    exposures: list[tuple[bytes, str]] = []
-    """Units and what they got, each perhaps several times."""
+    exposures: list[Exposure] = []
+    """Each unit perhaps several times."""
     events: list[Event] = []
     requests: dict[str, Requests] = {}
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Final
 
 from interpose.core.experiment.assignment import HELD_OUT
-from interpose.core.experiment.notes import HOLDOUT, MOST, Event, Notes, encode_notes
+from interpose.core.experiment.notes import HOLDOUT, MOST, Event, Exposure, Notes, encode_notes
 from interpose.core.experiment.requests import Kind, Requests
 from interpose.core.failure import Failure
 
@@ -35,6 +36,7 @@ class Page:
 
     __slots__ = (
         "_notebook",
+        "_reached",
         "_seen",
         "events",
         "exposures",
@@ -52,10 +54,11 @@ class Page:
         self.names = list(shares)
         self.shares = dict(shares)
         self.most_units = most_units
-        self.exposures: list[tuple[bytes, str]] = []
+        self.exposures: list[Exposure] = []
         self.events: list[Event] = []
         self.requests: dict[str, Requests] = {}
         self._seen: set[bytes] = set()
+        self._reached: set[tuple[bytes, str]] = set()
         self._notebook = notebook
 
     def expose(self, unit: bytes, variant: int) -> None:
@@ -66,14 +69,23 @@ class Page:
         if len(seen) >= MOST_SEEN:
             seen.clear()
         seen.add(unit)
-        self.exposures.append((unit, HOLDOUT if variant == HELD_OUT else self.names[variant]))
+        self.exposures.append((unit, HOLDOUT if variant == HELD_OUT else self.names[variant], time.time()))
         self._notebook.add()
 
     def reach(self, unit: bytes, goal: str, kind: Kind, value: float) -> None:
-        """A unit has come to a goal."""
-        if -MOST <= value <= MOST and self._notebook.has_room():  # nan is neither
-            self.events.append(Event(unit, goal, kind, value))
-            self._notebook.add()
+        """A unit has come to a goal. A conversion that counts already need not be told again: one does if this page
+        has told what the unit was shown. (Another worker may have shown it, and told of that a moment ago or not.)"""
+        if not -MOST <= value <= MOST:  # nan is neither
+            return
+        key = (unit, goal)
+        if key in self._reached or not self._notebook.has_room():
+            return
+        if kind == "conversion" and unit in self._seen:
+            if len(self._reached) >= MOST_SEEN:
+                self._reached.clear()
+            self._reached.add(key)
+        self.events.append(Event(unit, goal, kind, value, time.time()))
+        self._notebook.add()
 
     def count(self, variant: int, place: int, *, failed: bool) -> None:
         """An exchange of a variant has ended; `place` is that of its time among `tally.BOUNDS_S`."""

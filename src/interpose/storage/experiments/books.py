@@ -22,6 +22,9 @@ from interpose.storage.experiments.database import FILE, lossy, opened
 KEPT_S: Final = 90 * 86400.0
 """How long the books of an experiment that is not configured any more are kept."""
 MOST_DECISIONS: Final = 1000
+EARLY_S: Final = 60.0
+"""How long what a unit came to waits for what it was shown. Workers tell twice a second; later only when nothing can be
+written."""
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -44,6 +47,7 @@ class ExperimentBooks:
         with self._transaction():
             for notes in batch:
                 self._take(notes, now)
+            self._run("DELETE FROM early WHERE at < ?", now - EARLY_S)
 
     def _take(self, notes: Notes, now: float) -> None:
         experiment = self._experiment((notes.name, notes.salt), now)
@@ -62,27 +66,32 @@ class ExperimentBooks:
         epoch = self._epoch(experiment, notes.shares)
         (before,) = self._one("SELECT units FROM experiments WHERE id = ?", experiment)
         units, turned_away = before, 0
-        for unit, name in notes.exposures:
+        for unit, name, at in notes.exposures:
             variant = self._variant(experiment, name)
             if units >= notes.most_units:
                 known = self._one("SELECT 1 FROM units WHERE experiment = ? AND unit = ?", experiment, unit)
                 turned_away += known is None
                 continue
-            added = self._run("INSERT OR IGNORE INTO units VALUES (?, ?, ?)", experiment, unit, variant).rowcount
+            added = self._run("INSERT OR IGNORE INTO units VALUES (?, ?, ?, ?)", experiment, unit, variant, at).rowcount
             if added:
                 units += 1
                 self._run(
                     "INSERT INTO exposed VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET units = units + 1", epoch, variant
                 )
+                self._reach_early(experiment, unit)
         self._run(
             "UPDATE experiments SET units = ?, turned_away = turned_away + ? WHERE id = ?",
             units, turned_away, experiment,
         )  # fmt: skip
 
     def _reach(self, experiment: int, event: Event) -> None:
-        """Count a goal for a unit that was shown something; others have nothing to do with the experiment."""
-        shown = self._one("SELECT variant FROM units WHERE experiment = ? AND unit = ?", experiment, event.unit)
+        """Count a goal for a unit that was shown something before; others have nothing to do with the experiment."""
+        shown = self._one("SELECT variant, at FROM units WHERE experiment = ? AND unit = ?", experiment, event.unit)
         if shown is None:
+            row = (experiment, event.unit, event.goal, event.kind, event.value, event.at)
+            self._run("INSERT INTO early VALUES (?, ?, ?, ?, ?, ?)", *row)
+            return
+        if event.at < shown[1]:
             return
         key = (experiment, event.goal, event.unit)
         before = self._one("SELECT events, total FROM reached WHERE experiment = ? AND goal = ? AND unit = ?", *key)
@@ -97,6 +106,16 @@ class ExperimentBooks:
             "total = total + excluded.total, squares = squares + excluded.squares",
             shown[0], event.goal, int(before is None), becomes - was, becomes * becomes - was * was,
         )  # fmt: skip
+
+    def _reach_early(self, experiment: int, unit: bytes) -> None:
+        """Count what a unit came to between what it was shown and what we were told of that."""
+        found = self._run(
+            "SELECT goal, kind, value, at FROM early WHERE experiment = ? AND unit = ?", experiment, unit
+        ).fetchall()
+        if found:
+            self._run("DELETE FROM early WHERE experiment = ? AND unit = ?", experiment, unit)
+            for row in found:
+                self._reach(experiment, Event(unit, *row))
 
     def decide(self, key: Key, state: State) -> None:
         """Keep a decision, and have it as the state from now on."""

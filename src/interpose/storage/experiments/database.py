@@ -1,8 +1,9 @@
 """The database of experiments: its schema, and how it is opened, whole or anew.
 
-`units` has each unit of an experiment once, with the variant that it was shown first; `reached` has what each unit came
-to for each goal. `variants`, `exposed` and `totals` are sums of those, kept in the same transactions. A unit is 16
-octets, a digest: no name and no address of anybody is here.
+`units` has each unit of an experiment once, with the variant that it was shown first and when; `reached` has what each
+unit came to for each goal; `early` for a moment what a unit came to of which it is not known yet what it was shown,
+because another worker has not told of it. `variants`, `exposed` and `totals` are sums of those, kept in the same
+transactions. A unit is 16 octets, a digest: no name and no address of anybody is here.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ CREATE TABLE units (
     experiment INTEGER NOT NULL REFERENCES experiments (id) ON DELETE CASCADE,
     unit BLOB NOT NULL,
     variant INTEGER NOT NULL,
+    at REAL NOT NULL,
     PRIMARY KEY (experiment, unit)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE reached (
@@ -64,6 +66,16 @@ CREATE TABLE reached (
     total REAL NOT NULL,
     PRIMARY KEY (experiment, goal, unit)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE early (
+    experiment INTEGER NOT NULL REFERENCES experiments (id) ON DELETE CASCADE,
+    unit BLOB NOT NULL,
+    goal TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    value REAL NOT NULL,
+    at REAL NOT NULL
+) STRICT;
+CREATE INDEX early_by_unit ON early (experiment, unit);
+CREATE INDEX early_by_time ON early (at);
 CREATE TABLE totals (
     variant INTEGER NOT NULL REFERENCES variants (id) ON DELETE CASCADE,
     goal TEXT NOT NULL,

@@ -13,11 +13,14 @@ from interpose.core.experiment.counted import Kind, Requests, sample_of
 from interpose.core.experiment.deciding import State, begun, by_hand
 from interpose.core.experiment.notes import HOLDOUT, Event, Notes, decode_notes, encode_notes
 from interpose.core.experiment.policy import Decision
-from interpose.storage.experiments.books import KEPT_S, ExperimentBooks, states_in
+from interpose.storage.experiments.books import EARLY_S, KEPT_S, ExperimentBooks, states_in
 from interpose.storage.experiments.database import FILE
 
 KEY = ("checkout", "s1")
 SHARES = {"button=blue": 0.5, "button=green": 0.5}
+
+
+NOW = 1_790_000_000.0
 
 
 def unit(number: int) -> bytes:
@@ -25,15 +28,18 @@ def unit(number: int) -> bytes:
 
 
 def notes(
-    exposures: list[tuple[int, str]], events: list[tuple[int, str, Kind, float]] | None = None, most: int = 1_000_000
+    exposures: list[tuple[int, str]],
+    events: list[tuple[int, str, Kind, float]] | None = None,
+    most: int = 1_000_000,
+    at: float = NOW,
 ) -> Notes:
     return Notes(
         name=KEY[0],
         salt=KEY[1],
         shares=SHARES,
         most_units=most,
-        exposures=[(unit(number), name) for number, name in exposures],
-        events=[Event(unit(number), goal, kind, value) for number, goal, kind, value in events or []],
+        exposures=[(unit(number), name, at) for number, name in exposures],
+        events=[Event(unit(number), goal, kind, value, at) for number, goal, kind, value in events or []],
     )
 
 
@@ -58,6 +64,26 @@ def test_a_conversion_counts_once_and_only_for_who_was_shown_something(books: Ex
     found = books.books(KEY).variants
     assert sample_of(found["button=blue"], "order", "conversion").total == 0
     assert sample_of(found["button=green"], "order", "conversion") == (1, 1.0, 1.0, True)
+
+
+def test_what_a_worker_tells_before_another_has_told_what_was_shown_counts_all_the_same(books: ExperimentBooks) -> None:
+    bought: list[tuple[int, str, Kind, float]] = [(1, "order", "conversion", 1.0), (1, "spent", "sum", 4.0)]
+    books.take([notes([], bought, at=NOW + 1.0)], now=NOW + 1.2)
+    books.take([notes([], bought, at=NOW - 1.0)], now=NOW + 1.2)  # before it was shown anything
+    assert books.books(KEY).variants == {}
+    books.take([notes([(1, "button=green")], at=NOW)], now=NOW + 1.4)
+    found = books.books(KEY).variants["button=green"]
+    assert sample_of(found, "order", "conversion").total == 1
+    assert sample_of(found, "spent", "sum").total == 4.0
+    books.take([notes([], bought, at=NOW - 0.5)], now=NOW + 1.6)
+    assert sample_of(books.books(KEY).variants["button=green"], "spent", "sum").total == 4.0
+
+
+def test_what_nobody_was_shown_anything_for_is_forgotten_soon(books: ExperimentBooks) -> None:
+    books.take([notes([], [(1, "order", "conversion", 1.0)], at=NOW)], now=NOW)
+    books.take([notes([(2, "button=blue")])], now=NOW + EARLY_S + 1)
+    books.take([notes([(1, "button=green")], at=NOW - 1.0)], now=NOW + EARLY_S + 1)
+    assert sample_of(books.books(KEY).variants["button=green"], "order", "conversion").total == 0
 
 
 def test_sums_and_means_are_those_of_all_values_in_whatever_batches_they_come(books: ExperimentBooks) -> None:
