@@ -81,6 +81,9 @@ def plan(config: Config) -> list[RoutePlan]:
             plans.append(_plan(listener, every, outer + inner, "the server that the client names"))
         if listener.role in OPEN_ROLES:
             continue
+        if listener.redirect_to_https != "off":
+            plans.append(_plan(listener, "every request", outer, "never reached: all are sent to HTTPS"))
+            continue
         for route in routes_of(config, listener):
             inner = route_steps(config, listener, route, parts)
             plans.append(_plan(listener, _title(route), outer + inner, routing.end_in_words(route)))
