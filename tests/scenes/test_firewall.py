@@ -17,7 +17,7 @@ from unittest.mock import patch
 import brotli
 import pytest
 import zstandard
-from tests.support.product import Product, product
+from tests.support.product import Product, product, settings
 from tests.support.raw_client import ask
 from tests.support.raw_origin import RawOrigin, answering
 
@@ -130,7 +130,7 @@ async def test_a_route_detects_another_is_left_out_and_a_third_has_an_exclusion(
 
 
 async def test_a30_f21_a_heavy_request_is_given_up_at_its_deadline_and_delays_no_other() -> None:
-    async with RawOrigin(answering(answer(PAGE))) as origin, product(firewalled(origin, deadline_s=0.6)) as running:
+    async with RawOrigin(answering(answer(PAGE))) as origin, product(firewalled(origin, deadline_s=1.5)) as running:
         assert await status(running, request()) == 200
         began = time.monotonic()
         heavy = asyncio.create_task(ask(running.address(), request("/", HEAVY)))
@@ -145,10 +145,10 @@ async def test_a30_f21_a_heavy_request_is_given_up_at_its_deadline_and_delays_no
         await running.when(lambda: running.counters["firewall_deadlines_total"] == 1.0)
         [line] = [line for line in await running.logged(len(others) + 3) if line["status"] == 503]
     assert line["notes"]["rule"] == "deadline"
-    assert took < 3.0
+    assert took < 6.0
     assert len(others) >= 5
-    assert sorted(others)[len(others) // 2] < 0.1
-    assert max(others) < 0.5  # well below the deadline
+    assert sorted(others)[len(others) // 2] < 0.15
+    assert max(others) < 1.0  # well below the deadline
 
 
 @pytest.mark.parametrize(("on_failure", "wanted"), [("block", 503), ("pass", 200)])
@@ -256,3 +256,28 @@ async def test_rules_that_cannot_be_loaded_are_told_with_file_and_line(tmp_path:
         with pytest.raises(ValueError, match=rf"{bad}, line 3: .*phase"):
             async with product(firewalled(origin, include=[str(bad)]), may_log_errors=True):
                 pass
+
+
+async def test_a_reload_asks_other_processes_and_lets_running_exchanges_end_with_the_old_ones() -> None:
+    at_origin, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def script(connection: Any) -> None:
+        await connection.request()
+        at_origin.set()
+        await may_answer.wait()
+        await connection.send(answer(LEAK))
+
+    async with RawOrigin(script) as origin, product(firewalled(origin)) as running:
+        [pool] = running.running._runtime._parts.every(Pool)
+        before = set(pool.pids)
+        asked = asyncio.create_task(ask(running.address(), request("/leaks")))
+        await at_origin.wait()
+        lax = settings(running.running._runtime._config, firewall={"inbound_threshold": 1000})
+        await running.running.reload(lax)
+        [new] = running.running._runtime._parts.every(Pool)
+        assert not before & set(new.pids)
+        may_answer.set()
+        assert (await asked).status == 403  # by the old threshold, and the old processes
+        assert await status(running, request(SQL)) == 403  # the answer is withheld
+        assert (await running.logged(2))[1]["notes"]["firewall"] == "blocked outbound 5 of 4"
+        await running.when(lambda: all(one.companion.is_collected for one in pool._processes) and not pool.pids)

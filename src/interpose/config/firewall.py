@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -59,9 +60,11 @@ def _counted(number: int, noun: str) -> str:
 def firewall_filter(options: Firewall, parts: Parts) -> Filter:
     """The filter. ValueError, a sentence, when there is no rule set."""
     # Who inspects nothing need not have any of it in memory.
+    from interpose.filters.firewall.filter import Counts
     from interpose.filters.firewall.filter import Firewall as Inspecting
 
-    return Inspecting(options, pool_of(options, parts) if options.core_rules else None)
+    pool = pool_of(options, parts) if options.core_rules else None
+    return Inspecting(options, pool, parts.get(Counts, None, Counts))
 
 
 def pool_of(options: Firewall, parts: Parts) -> Pool:
@@ -99,13 +102,19 @@ async def start_pools(parts: Parts, *, is_first: bool) -> None:
 
 
 def counters(parts: Parts) -> dict[str, float]:
-    """Counts of the processes, where there are any."""
+    """What firewalls have done, where there are any."""
+    if "interpose.filters.firewall.filter" not in sys.modules:  # nobody has made one
+        return {}
+    from interpose.filters.firewall.filter import Counts
     from interpose.filters.firewall.pool import Pool
 
-    pools = parts.every(Pool)
-    if not pools:
+    if not (made := parts.every(Counts)):
         return {}
+    pools = parts.every(Pool)
     return {
+        "firewall_blocked_total": float(sum(counts.blocked for counts in made)),
+        "firewall_detected_total": float(sum(counts.detected for counts in made)),
+        "firewall_skipped_total": float(sum(counts.skipped for counts in made)),
         "firewall_deadlines_total": float(sum(pool.deadlines_total for pool in pools)),
         "firewall_deaths_total": float(sum(pool.deaths_total for pool in pools)),
     }

@@ -25,7 +25,8 @@ def _rules_can_be_asked(config: Config) -> Iterator[Breach]:
         if exclusion.when:
             yield from _asks(f"{where}.when", exclusion.when, _HEAD)
         if not exclusion.rules and not exclusion.tags:
-            yield Breach(f"{where}.rules", (), 'names no rule; write rules = ["942100"] or tags = ["attack-sqli"]')
+            message = 'names no rule; write rules = ["942100"] or tags = ["attack-sqli"]'
+            yield Breach(f"{where}.rules", (), message, (f"{where}.rules", f"{where}.tags"))
 
 
 def _asks(where: str, query: str, known: Need) -> Iterator[Breach]:

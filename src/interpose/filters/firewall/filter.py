@@ -21,6 +21,20 @@ from interpose.protocol.compressible import MediaTypes
 from interpose.protocol.content_coding import Bounds, CodingError, Decoder, coding_of
 
 
+class Counts:
+    """What the firewall of one worker has done."""
+
+    __slots__ = ("blocked", "detected", "skipped")
+
+    def __init__(self) -> None:
+        self.blocked = 0
+        """Requests refused and answers withheld."""
+        self.detected = 0
+        """Those that would have been, where it only detects."""
+        self.skipped = 0
+        """Those that were not inspected, or not whole, and passed."""
+
+
 class Content(NamedTuple):
     """What of a request's content is inspected. `was_coded`: its coding is undone."""
 
@@ -34,8 +48,9 @@ NO_CONTENT = Content(b"")
 class Firewall:
     """The filter of one route, whose `mode` and `larger_body` are in `options`. `pool` is None without a rule set."""
 
-    def __init__(self, options: Options, pool: Pool | None) -> None:
+    def __init__(self, options: Options, pool: Pool | None, counts: Counts) -> None:
         self._options = options
+        self._counts = counts
         self._pool = pool
         if pool is not None:
             pool.users.add(self)
@@ -87,7 +102,7 @@ class Firewall:
     def _too_large(self, exchange: Exchange) -> Content:
         most = self._options.max_body_bytes
         if self._options.larger_body == "pass" or not self._blocks:
-            exchange.notes["firewall_skipped"] = f"content longer than {most} bytes"
+            self._skipped(exchange, f"content longer than {most} bytes")
             return NO_CONTENT
         reason = f"The content is longer than {most} bytes, the most that the firewall inspects."
         exchange.refused_by("firewall", "max_body_bytes", reason)
@@ -183,7 +198,7 @@ class Firewall:
         try:
             return undone(data, fields.every(b"content-encoding"), most)[0][:most]
         except CodingError:
-            exchange.notes["firewall_skipped"] = "coding of the answer"
+            self._skipped(exchange, "coding of the answer")
             return b""
 
     # --- both --------------------------------------------------------------------------------------------------------
@@ -208,7 +223,9 @@ class Firewall:
         result = "blocked" if judgement.status else "detected" if judgement.reaches else "noted"
         note(exchange.notes, result, side, judgement.score, threshold, judgement.matches)
         if not judgement.status:
+            self._counts.detected += judgement.reaches
             return
+        self._counts.blocked += 1
         if asking is not None and self._pool is not None:
             self._pool.forget(asking)
         by = judgement.by
@@ -223,10 +240,15 @@ class Firewall:
     def _unavailable(self, exchange: Exchange, reason: Unavailable) -> None:
         """Note it, and raise unless what could not be inspected passes."""
         if self._options.on_failure == "pass" or not self._blocks:
-            exchange.notes["firewall_skipped"] = reason.reason
+            self._skipped(exchange, reason.reason)
             return
         exchange.refused_by("firewall", reason.reason, str(reason))
         raise Failure("proxy_internal_error", Side.INTERNAL, str(reason), status=503) from None
+
+    def _skipped(self, exchange: Exchange, what: str) -> None:
+        """Note that something was not inspected, and passes."""
+        self._counts.skipped += 1
+        exchange.notes["firewall_skipped"] = what
 
 
 async def begin(body: Body, most: int) -> tuple[bytes, bool]:

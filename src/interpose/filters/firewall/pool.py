@@ -81,6 +81,11 @@ class _Job:
         if not self.done.done():
             self.done.set_exception(Unavailable(reason, why))
 
+    def send_elsewhere(self) -> None:
+        """The one process that could say cannot be asked."""
+        if not self.done.done():
+            self.done.set_exception(_Elsewhere())
+
 
 class Process:
     """One process, as its pool sees it."""
@@ -150,7 +155,7 @@ class Pool:
         return [process.companion.pid for process in self._processes]
 
     async def start(self) -> None:
-        """Start the processes, and wait until one can be asked. ValueError, each line a sentence, when the rules are
+        """Start the processes, and wait until all can be asked. ValueError, each line a sentence, when the rules are
         broken."""
         if self._settled is None:
             self._settled = asyncio.Event()
@@ -160,7 +165,7 @@ class Pool:
             async with asyncio.timeout(START_S):
                 await self._settled.wait()
         except TimeoutError:
-            raise ValueError(f"No firewall process was ready within {START_S:g} s.") from None
+            raise ValueError(f"The firewall's processes were not ready within {START_S:g} s.") from None
         if self._problems:
             raise ValueError("\n".join(self._problems))
 
@@ -222,13 +227,14 @@ class Pool:
         process.is_ready = True
         process.ready_since = now()
         assert self._settled is not None
-        self._settled.set()
+        if sum(one.is_ready for one in self._processes) == self._count:
+            self._settled.set()
         self.is_free(process)
 
     def is_free(self, process: Process) -> None:
         """(process) It can be asked."""
         for job in self._waiting:
-            if job.only is None or job.only is process:
+            if (job.only is None or job.only is process) and not job.done.done():
                 self._waiting.remove(job)
                 process.take(job)
                 return
@@ -262,7 +268,7 @@ class Pool:
             job.fail("died", "The firewall process that looked at it died.")
         for waiting in [one for one in self._waiting if one.only is process]:
             self._waiting.remove(waiting)
-            waiting.done.set_exception(_Elsewhere())
+            waiting.send_elsewhere()
         self._failures = 0 if is_blameless or job is not None else self._failures + 1
         self._begin(BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)])
 
@@ -311,7 +317,7 @@ class Pool:
                 waiting.fail("queue", f"It has waited for the firewall for {self._deadline_s:g} s.")
             elif waiting.only is not None and self._idle and time - waiting.since > PATIENCE_S:
                 self._waiting.remove(waiting)
-                waiting.done.set_exception(_Elsewhere())
+                waiting.send_elsewhere()
         if self._waiting or any(process.job is not None for process in self._processes):
             self._look_later()
 
