@@ -158,6 +158,7 @@ class FakeConsole:
         }
         self.content = b'{"total": 12.5}'
         self.messages: list[Row] = []
+        self.scripts: list[Row] = []
         self.problems: list[Row] = []
         self.is_open = True
         self.asked: list[tuple[str, str, Any]] = []
@@ -304,6 +305,7 @@ class FakeConsole:
                 lambda r: {"exchange": "y", "status": 201, "missing": ["authorization"]},
             ),
             ("/overview", ["GET"], lambda r: self._overview()),
+            ("/scripts", ["GET"], lambda r: {"scripts": self.scripts}),
             ("/desk", ["GET"], self._desk),
             ("/desk/rules", ["GET"], lambda r: {"rules": self.rules}),
             ("/desk/audit", ["GET"], lambda r: {"entries": self.audit, "sound": True}),

@@ -24,11 +24,12 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     answer = _said(control, "/v1/status")
     servers = _listed(control, "/v1/upstreams", "servers")
     certificates = _listed(control, "/v1/certificates", "certificates")
+    scripts = _listed(control, "/v1/scripts", "scripts")
     experiments = _listed(control, "/v1/experiments", "experiments")
     rules, lists, limits = (_listed(control, "/v1/access", key) for key in ("rules", "blocklists", "limits"))
     if as_json:
         found = {"upstreams": servers, "certificates": certificates, "rules": rules, "blocklists": lists}
-        print_json({**answer, **found, "limits": limits, "experiments": experiments})
+        print_json({**answer, **found, "limits": limits, "experiments": experiments, "scripts": scripts})
         return
     from interpose.cli.status_view import blocklists_view, certificates_view, rules_view, status_view, upstreams_view
     from interpose.cli.table import console
@@ -45,6 +46,11 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     if certificates:
         console().print()
         console().print(certificates_view(certificates))
+    if scripts:
+        from interpose.cli.status_view import scripts_view
+
+        console().print()
+        console().print(scripts_view(scripts))
     if rules:
         console().print()
         console().print(rules_view(rules))

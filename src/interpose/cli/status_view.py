@@ -88,6 +88,34 @@ def certificates_view(certificates: Sequence[Mapping[str, Any]]) -> RenderableTy
     )
 
 
+def scripts_view(scripts: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The scripts, how often they failed, and what is wrong with them."""
+    return table(
+        ("Script", "Functions", "Errors", "Problem"),
+        [
+            (
+                printable(_text(row, "file").encode()),
+                ", ".join(row.get("functions") or ()),
+                _text(row, "errors"),
+                Text(printable(_problem_of(row).encode()), style="bold red"),
+            )
+            for row in scripts
+        ],
+        numbers=("Errors",),
+    )
+
+
+def _problem_of(script: Mapping[str, Any]) -> str:
+    """Why it does not run as it stands, which functions are not called, else what went wrong last."""
+    if broken := script.get("broken"):
+        return f"changed, and cannot be loaded: {broken}"
+    parts = [f"not called: {', '.join(off)}"] if (off := script.get("off")) else []
+    for trouble in (script.get("troubles") or [])[:1]:
+        times = "once" if trouble["count"] == 1 else f"{trouble['count']} times"
+        parts.append(f"line {trouble['line']} in {trouble['function']}: {trouble['error']} ({times})")
+    return "; ".join(parts)
+
+
 def rules_view(rules: Sequence[Mapping[str, Any]]) -> RenderableType:
     """The access rules, and how often each decided; of many only those that decided most."""
     if len(rules) > _MOST_RULES:

@@ -16,6 +16,7 @@ from interpose.config.live_certificates import LiveCertificates
 from interpose.config.live_faults import LiveFaults
 from interpose.config.live_firewall import LiveFirewall
 from interpose.config.live_interception import LiveInterception
+from interpose.config.live_scripts import LiveScripts
 from interpose.config.live_upstreams import LiveUpstreams
 from interpose.config.metrics_place import MetricsPlace
 from interpose.config.office import Office
@@ -98,6 +99,7 @@ class Front:
                 caches=LiveCaches(instance.ask_workers),
                 certificates=LiveCertificates(instance.ask_workers, self._ordered),
                 learned=LiveInterception(instance.ask_workers),
+                scripts=LiveScripts(instance.ask_workers),
                 records=records,
                 replay=self._replay,
                 review=None if office.desk is None else Review(office.desk),

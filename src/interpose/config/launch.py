@@ -179,6 +179,7 @@ def _serve_control(live_faults: Any, live_upstreams: Any, instance: Any, sock: A
     from interpose.config.live_access import LiveAccess
     from interpose.config.live_certificates import LiveCertificates
     from interpose.config.live_interception import LiveInterception
+    from interpose.config.live_scripts import LiveScripts
     from interpose.console.control import serve_control
 
     ask = instance.ask_workers
@@ -192,6 +193,7 @@ def _serve_control(live_faults: Any, live_upstreams: Any, instance: Any, sock: A
         access=LiveAccess(instance),
         learned=learned,
         certificates=certificates,
+        scripts=LiveScripts(ask),
     )
 
 

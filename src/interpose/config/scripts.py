@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from interpose.config.desk import pieces_held
+from interpose.config.live_scripts import TOPIC as TOPIC
 from interpose.config.model import Config, Listener, Route
 from interpose.config.model import Script as Table
 from interpose.config.parts import Parts
@@ -20,10 +20,6 @@ from interpose.core.message_filter import Message, Pass, together
 from interpose.filters.hold.holder import Holder
 from interpose.filters.hold.messages import HoldMessages
 from interpose.filters.script.script import Script
-
-TOPIC = b"scripts"
-"""What workers are asked about, see `told`."""
-
 
 # --- which there are -------------------------------------------------------------------------------------------------
 
@@ -152,35 +148,3 @@ def counters(parts: Parts) -> dict[str, float]:
 def told(parts: Parts) -> bytes:
     """(in a worker) What its scripts have to say."""
     return msgspec.json.encode([script.told() for script in parts.every(Script)])
-
-
-class LiveScripts:
-    """(in the supervisor) The scripts of all workers as one. `ask` has each of them answer a question."""
-
-    def __init__(self, ask: Callable[[bytes], Awaitable[list[bytes]]]) -> None:
-        self._ask = ask
-
-    async def rows(self) -> list[dict[str, Any]]:
-        """See `console.services.Scripts`."""
-        found: dict[str, list[Mapping[str, Any]]] = {}
-        for answer in await self._ask(TOPIC + b" "):
-            for row in msgspec.json.decode(answer):
-                found.setdefault(row["file"], []).append(row)
-        return [_as_one(file, rows) for file, rows in found.items()]
-
-
-def _as_one(file: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several workers, or several tables about the same file, say of it."""
-    troubles: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for trouble in sorted((one for row in rows for one in row["troubles"]), key=lambda one: one["at"]):
-        key = (trouble["function"], trouble["file"], trouble["line"], trouble["error"])
-        count = troubles.pop(key, {}).get("count", 0)
-        troubles[key] = {**trouble, "count": trouble["count"] + count}
-    return {
-        "file": file,
-        "functions": rows[-1]["functions"],
-        "errors": sum(row["errors"] for row in rows),
-        "broken": next((row["broken"] for row in rows if row["broken"]), ""),
-        "off": sorted({name for row in rows for name in row["off"]}),
-        "troubles": list(reversed(troubles.values())),
-    }

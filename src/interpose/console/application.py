@@ -25,6 +25,7 @@ from interpose.console.instance import instance_group
 from interpose.console.interception import interception_group
 from interpose.console.resource import Group, Resource, Role, json, routes_of
 from interpose.console.rules import rules_group
+from interpose.console.scripts import scripts_group
 from interpose.console.services import Services
 from interpose.console.upstreams import upstreams_group
 
@@ -42,6 +43,7 @@ _OFF: Final = {
     "access": "The rules of this instance cannot be asked about.",
     "upstreams": "The upstreams of this instance cannot be asked about.",
     "interception": "This instance cannot be asked about interception.",
+    "scripts": "The scripts of this instance cannot be asked about.",
     "experiments": "This instance has no experiments. Give it an `[[experiment]]` table, and start it anew.",
     "firewall": "The firewall of this instance cannot be asked about. Start it with a console, or a `[journal]` table.",
     "faults": "The faults of this instance cannot be changed while it runs.",
@@ -104,6 +106,8 @@ def groups_of(services: Services, access: Access | None = None) -> list[Group]:
         groups.append(certificates_group(services.certificates))
     if services.learned is not None:
         groups.append(interception_group(services.learned))
+    if services.scripts is not None:
+        groups.append(scripts_group(services.scripts))
     if services.faults is not None:
         groups.append(faults_group(services.faults))
     if services.metrics is not None:

@@ -17,7 +17,17 @@ from starlette.types import ASGIApp
 
 from interpose.console.application import application
 from interpose.console.events import Events
-from interpose.console.services import Access, Caches, Certificates, Faults, Instance, Learned, Services, Upstreams
+from interpose.console.services import (
+    Access,
+    Caches,
+    Certificates,
+    Faults,
+    Instance,
+    Learned,
+    Scripts,
+    Services,
+    Upstreams,
+)
 
 
 class ControlServer(uvicorn.Server):
@@ -92,6 +102,7 @@ def serve_control(
     access: Access | None = None,
     learned: Learned | None = None,
     certificates: Certificates | None = None,
+    scripts: Scripts | None = None,
 ) -> ControlServer:
     """The server of the control API of an instance that keeps nothing, on `sock`."""
     services = Services(
@@ -102,5 +113,6 @@ def serve_control(
         access=access,
         learned=learned,
         certificates=certificates,
+        scripts=scripts,
     )
     return serve_services(services, sock)

@@ -38,6 +38,8 @@ _NAMES: Final = {
         "What was seen of experiments and could not be kept until it was written.",
     ),
     "script_errors_total": ("script_errors_total", "Errors of users' scripts."),
+    "scripts_broken": ("scripts_broken", "Changed scripts that cannot be loaded, in each worker."),
+    "script_functions_off": ("script_functions_off", "Functions of scripts that are not called, since they fail."),
     "link_dropped_total": ("link_dropped_total", "Messages of workers that the supervisor was too slow for."),
     "stalls_total": ("stalls_total", "Times that the loop of a worker stood still."),
     "firewall_blocked_total": ("firewall_blocked_total", "Requests that the firewall refused, and answers withheld."),

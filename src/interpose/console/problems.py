@@ -49,6 +49,7 @@ class Seen:
         self.failures = Grown(LATELY_S)
         self.requests = Grown(LATELY_S)
         self.restarts = Grown(RESTARTS_LATELY_S)
+        self.scripts = Grown(LATELY_S)
 
     def look(self, status: Mapping[str, Any], journal: JournalThread | None, at: float) -> None:
         """(once a second) Take down where they stand."""
@@ -57,6 +58,7 @@ class Seen:
         self.link.look(counters.get("records_dropped_total", 0.0), at)
         self.failures.look(counters.get("failures_total", 0.0), at)
         self.requests.look(counters.get("requests_total", 0.0), at)
+        self.scripts.look(counters.get("script_errors_total", 0.0), at)
         if journal is not None:
             self.dropped.look(journal.dropped, at)
             self.disk.look(journal.failures, at)
@@ -73,6 +75,7 @@ def problems_of(status: Mapping[str, Any], seen: Seen, at: float) -> Iterator[Pr
     errors = status.get("reloads", {}).get("errors", ())
     if errors:
         yield Problem(text=f"The last reload failed, and the old configuration goes on: {errors[0]}")
+    yield from _problems_of_scripts(status.get("counters", {}), seen)
     if seen.disk.by:
         yield Problem(text="The journal cannot be written to; what passes now is not recorded.")
     lost = seen.dropped.by + seen.link.by
@@ -82,6 +85,15 @@ def problems_of(status: Mapping[str, Any], seen: Seen, at: float) -> Iterator[Pr
         yield Problem(
             text=f"{_count(seen.failures.by, 'exchange')} failed in the last minute.", link="#/flows?q=is:error age:<1m"
         )
+
+
+def _problems_of_scripts(counters: Mapping[str, float], seen: Seen) -> Iterator[Problem]:
+    if counters.get("scripts_broken"):
+        yield Problem(text="A script has changed and cannot be loaded; the old one goes on. Below is why.")
+    if counters.get("script_functions_off"):
+        yield Problem(text="Functions of scripts are not called at the moment, since they fail. Below is which.")
+    elif seen.scripts.by:
+        yield Problem(text=f"Scripts had {_count(seen.scripts.by, 'error')} in the last minute. Below is where.")
 
 
 def _count(number: int, noun: str) -> str:

@@ -113,6 +113,13 @@ class Access(Protocol):
         """Why an exchange was, and what would be decided now."""
 
 
+class Scripts(Protocol):
+    """Files of users' own functions."""
+
+    async def rows(self) -> Sequence[Mapping[str, Any]]:
+        """What each has, and what went wrong in it."""
+
+
 class Upstreams(Protocol):
     """The servers behind gateways."""
 
@@ -204,6 +211,7 @@ class Services:
     certificates: Certificates | None = None
     learned: Learned | None = None
     records: Records | None = None
+    scripts: Scripts | None = None
     replay: Replay | None = None
     review: Review | None = None
     experiments: Experiments | None = None

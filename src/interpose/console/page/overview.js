@@ -5,6 +5,7 @@ import { html, useEffect } from './html.js';
 import { load, overview } from './overview_data.js';
 import { CommandLine, useNow } from './parts.js';
 import { link } from './route.js';
+import { Scripts } from './scripts.js';
 import { exampleLine } from './session.js';
 import { useStore } from './store.js';
 import { count, duration, rate, size, span } from './words.js';
@@ -37,6 +38,7 @@ export default function Overview() {
       <div class="columns">
         <${Hosts} hosts=${all.top_hosts} />
         <${Workers} workers=${all.workers} />
+        <${Scripts} age=${all.problems} />
         <${About} all=${all} />
       </div>
     </section>
