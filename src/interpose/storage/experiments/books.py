@@ -78,7 +78,11 @@ class ExperimentBooks:
                 self._run(
                     "INSERT INTO exposed VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET units = units + 1", epoch, variant
                 )
-                self._reach_early(experiment, unit)
+                self._reach_early(experiment, unit, at)
+            elif self._run(
+                "UPDATE units SET at = ?1 WHERE experiment = ?2 AND unit = ?3 AND at > ?1", at, experiment, unit
+            ).rowcount:
+                self._reach_early(experiment, unit, at)
         self._run(
             "UPDATE experiments SET units = ?, turned_away = turned_away + ? WHERE id = ?",
             units, turned_away, experiment,
@@ -87,11 +91,9 @@ class ExperimentBooks:
     def _reach(self, experiment: int, event: Event) -> None:
         """Count a goal for a unit that was shown something before; others have nothing to do with the experiment."""
         shown = self._one("SELECT variant, at FROM units WHERE experiment = ? AND unit = ?", experiment, event.unit)
-        if shown is None:
+        if shown is None or event.at < shown[1]:  # as far as we have been told
             row = (experiment, event.unit, event.goal, event.kind, event.value, event.at)
             self._run("INSERT INTO early VALUES (?, ?, ?, ?, ?, ?)", *row)
-            return
-        if event.at < shown[1]:
             return
         key = (experiment, event.goal, event.unit)
         before = self._one("SELECT events, total FROM reached WHERE experiment = ? AND goal = ? AND unit = ?", *key)
@@ -107,13 +109,12 @@ class ExperimentBooks:
             shown[0], event.goal, int(before is None), becomes - was, becomes * becomes - was * was,
         )  # fmt: skip
 
-    def _reach_early(self, experiment: int, unit: bytes) -> None:
-        """Count what a unit came to between what it was shown and what we were told of that."""
-        found = self._run(
-            "SELECT goal, kind, value, at FROM early WHERE experiment = ? AND unit = ?", experiment, unit
-        ).fetchall()
+    def _reach_early(self, experiment: int, unit: bytes, at: float) -> None:
+        """Count what a unit came to after it was shown something, at this time, and before we were told of that."""
+        which = "FROM early WHERE experiment = ? AND unit = ? AND at >= ?"
+        found = self._run(f"SELECT goal, kind, value, at {which}", experiment, unit, at).fetchall()
         if found:
-            self._run("DELETE FROM early WHERE experiment = ? AND unit = ?", experiment, unit)
+            self._run(f"DELETE {which}", experiment, unit, at)
             for row in found:
                 self._reach(experiment, Event(unit, *row))
 

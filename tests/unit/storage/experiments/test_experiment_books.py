@@ -223,3 +223,39 @@ def test_notes_are_the_same_at_the_other_end_and_anything_else_is_refused() -> N
     assert decode_notes(encode_notes([sent])) == [sent]
     with pytest.raises(ValueError, match=r"."):
         decode_notes(b"\x93abc")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_the_order_in_which_workers_tell_the_books_are_those_of_one(books: ExperimentBooks, seed: int) -> None:
+    """Three workers, sixty units, and one oracle who sees everything as it happens."""
+    chance = random.Random(seed)
+    variant = {number: chance.choice(list(SHARES)) for number in range(60)}
+    waiting: list[Notes] = [notes([]) for _ in range(3)]
+    shown: set[int] = set()
+    bought: set[int] = set()
+    spent: dict[int, float] = {}
+    for step in range(400):
+        at, number, worker = NOW + step / 10, chance.randrange(60), waiting[chance.randrange(3)]
+        if chance.random() < 0.5:
+            shown.add(number)
+            worker.exposures.append((unit(number), variant[number], at))
+        else:
+            value = chance.uniform(1, 9)
+            worker.events.append(Event(unit(number), "order", "conversion", 1.0, at))
+            worker.events.append(Event(unit(number), "spent", "sum", value, at))
+            if number in shown:
+                bought.add(number)
+                spent[number] = spent.get(number, 0.0) + value
+        if chance.random() < 0.06:
+            place = chance.randrange(3)
+            books.take([waiting[place]], now=at)
+            waiting[place] = notes([])
+    for left in chance.sample(waiting, 3):
+        books.take([left], now=NOW + 60.0)
+    found = books.books(KEY).variants
+    for name in SHARES:
+        mine = {number for number in shown if variant[number] == name}
+        assert found[name].units == len(mine)
+        assert sample_of(found[name], "order", "conversion").total == len(bought & mine)
+        total = sum(spent.get(number, 0.0) for number in mine)
+        assert sample_of(found[name], "spent", "sum").total == pytest.approx(total)
