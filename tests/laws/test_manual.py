@@ -70,7 +70,9 @@ def test_every_number_says_its_unit_or_counts_something() -> None:
         for cls, struct in structs(type_of(Config)).items()
         for field in struct.fields
         if isinstance(field.type, msgspec.inspect.IntType | msgspec.inspect.FloatType)
-        and not field.name.endswith(("_s", "_bytes", "_level", "_port"))  # a level is a place in a scale, a port in a list
+        and not field.name.endswith(
+            ("_s", "_bytes", "_level", "_port", "_share")
+        )  # levels are places in a scale, shares of 1
         and not field.name.startswith(COUNTS)
     ]
     assert numbers == []
@@ -96,6 +98,8 @@ def test_only_what_nobody_can_guess_has_no_default() -> None:
         "Listener.address",
         "Listener.role",
         "Upstream.name",
+        "UpstreamProxy.name",
+        "UpstreamProxy.servers",
         "UpstreamServer.address",
         "Script.file",
         "AuthenticationOptions.name",

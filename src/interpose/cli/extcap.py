@@ -7,7 +7,6 @@ with lines on standard output.
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +55,8 @@ def extcap(
 
 
 def _interfaces(state: str) -> None:
+    import asyncio
+
     from interpose.cli.control_client import control_sockets, running_instances
     from interpose.config.load import state_dir
     from interpose.core.version import __version__
@@ -66,6 +67,8 @@ def _interfaces(state: str) -> None:
 
 
 def _capture(name: str, state: str, fifo: Path, query: str, past: bool) -> None:
+    import asyncio
+
     from interpose.cli.flow_capture import captured
     from interpose.cli.instance import control_of
 

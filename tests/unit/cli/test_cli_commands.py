@@ -42,7 +42,7 @@ def test_proxy_without_options_listens_on_loopback_8080(supervised: Supervised) 
     assert supervised.config.process.name == "proxy"
     assert supervised.config.process.workers == 1
     assert supervised.config.log.access == "-"
-    assert supervised.options == {"load": None, "interactive": True}
+    assert supervised.options == {"load": None, "interactive": True, "watched": None}
 
 
 def test_every_option_of_proxy_reaches_the_configuration(supervised: Supervised, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_proxies(text: str, scheme: str, host: str, port: int, login: bytes | No
 
 @pytest.mark.parametrize(
     "text",
-    ["ftp://h:1", "http://", "http://:1", "http://h:0", "http://h:x", "http://h:1/path", "socks4://h", "unix:/x"],
+    ["ftp://h:1", "http://", "http://:1", "http://h:0", "http://h:x", "http://h:1/path", "socks6://h", "unix:/x"],
 )
 def test_what_is_no_proxy(text: str) -> None:
     with pytest.raises(ValueError):

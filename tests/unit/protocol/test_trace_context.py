@@ -11,17 +11,18 @@ SPAN = "b7ad6b7169203331"
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "is_sampled"),
     [
-        f"00-{TRACE}-{SPAN}-01",
-        f"00-{TRACE}-{SPAN}-00",
-        f"00-{TRACE}-{SPAN}-ff",
-        f"cc-{TRACE}-{SPAN}-01",
-        f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like",
+        (f"00-{TRACE}-{SPAN}-01", True),
+        (f"00-{TRACE}-{SPAN}-00", False),
+        (f"00-{TRACE}-{SPAN}-fe", False),
+        (f"00-{TRACE}-{SPAN}-ff", True),
+        (f"cc-{TRACE}-{SPAN}-01", True),
+        (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like", True),
     ],
 )
-def test_a_valid_field_names_trace_and_span(value: str) -> None:
-    assert parent_of([value.encode()]) == Parent(TRACE, SPAN)
+def test_a_valid_field_names_trace_and_span_and_says_whether_it_is_recorded(value: str, is_sampled: bool) -> None:
+    assert parent_of([value.encode()]) == Parent(TRACE, SPAN, is_sampled)
 
 
 @pytest.mark.parametrize(
