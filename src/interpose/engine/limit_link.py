@@ -61,6 +61,7 @@ class LimitLink:
         self._under_way = 0
         self._has_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._away_until = 0.0
         self._next_complaint = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,13 +99,17 @@ class LimitLink:
         self.running[name, key] -= 1
         if not self.running[name, key]:
             del self.running[name, key]
+        loop = asyncio.get_running_loop()
+        if self._is_in_doubt:
+            return  # it will be told all that is under way
         self._asked.releases.append((name, key))
-        self._ask_soon(asyncio.get_running_loop())
+        self._ask_soon(loop)
 
     async def close(self) -> None:
         """Tell of the last bytes, and ask nothing any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._again):
+            if timer is not None:
+                timer.cancel()
         self._gather()
         if self._asked.flows and asyncio.get_running_loop().time() >= self._away_until:
             self._announce_to(self._asked)
@@ -143,9 +148,11 @@ class LimitLink:
 
     def _ask(self) -> None:
         self._has_scheduled = False
+        if self._is_in_doubt and self._under_way:
+            return  # answers are to come that change what is under way
         asked, self._asked = self._asked, Asked(self._owner)
         waiting, self._waiting = self._waiting, []
-        if self._is_in_doubt and not self._under_way:  # else answers are to come that change what is
+        if self._is_in_doubt:
             self._is_in_doubt = False
             asked.running = [(name, key, count) for (name, key), count in self.running.items()]
             asked.releases = []
@@ -166,6 +173,8 @@ class LimitLink:
         finally:
             self._under_way -= 1
         if told is None:
+            waiting += self._waiting
+            self._waiting, self._asked.takes = [], []
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
@@ -178,7 +187,7 @@ class LimitLink:
                 future.set_result(verdict)
             elif is_counted:  # whoever asked has left meanwhile
                 self.release(name, key)
-        if self._is_in_doubt:
+        if self._is_in_doubt:  # what waited for the last answer
             self._ask_soon(loop)
         for (name, key, _, _), (is_used_up, share) in zip(asked.flows, told.flows, strict=True):
             self._tellers[name].told(key, is_used_up, share)
@@ -190,6 +199,10 @@ class LimitLink:
         self._unannounced.update(self._terms)
         for name, key, size, _ in asked.flows:
             self._tellers[name].put_back(key, size)
+        if self._again is not None:
+            self._again.cancel()
+        loop = asyncio.get_running_loop()
+        self._again = loop.call_later(REST_S, self._ask_soon, loop)  # others wait for the places that became free
         if now >= self._next_complaint:
             self._next_complaint = now + COMPLAIN_S
             why = str(error) or f"no answer within {PATIENCE_S:g} s"

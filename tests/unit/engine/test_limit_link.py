@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -165,3 +166,52 @@ async def test_bytes_that_were_not_heard_of_are_told_again_and_the_last_ones_at_
     teller.sizes["a"] = 20
     await link.close()
     assert supervisor.office.books["limit"].used[1] == {"a": 30}
+
+
+async def test_whatever_is_lost_the_supervisor_knows_in_the_end_what_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Answers are late or missing at random, exchanges begin and end, who asks leaves: then it is quiet."""
+    monkeypatch.setattr(limit_link, "PATIENCE_S", 0.005)
+    monkeypatch.setattr(limit_link, "REST_S", 0.01)
+    supervisor, link = linked()
+    together = counted(link, max_exchanges=40)
+    lot = Random(7)
+    under_way: list[str] = []
+
+    async def one(key: str) -> None:
+        if not (await together.take(key)).refusal:
+            under_way.append(key)
+
+    tasks = []
+    for _ in range(300):
+        match lot.randrange(6):
+            case 0:
+                supervisor.may_answer.clear()
+            case 1:
+                supervisor.may_answer.set()
+            case 2 if under_way:
+                together.release(under_way.pop(lot.randrange(len(under_way))))
+            case 3 if tasks:
+                tasks[-1].cancel()
+            case _:
+                tasks.append(asyncio.ensure_future(one(lot.choice("abc"))))
+        await asyncio.sleep(lot.choice((0, 0, 0.001, 0.004)))
+    supervisor.may_answer.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.05)
+    await together.take("d")
+    async with asyncio.timeout(5):
+        while supervisor.office.books["limit"].exchanges != len(under_way) + 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert link.running.total() == len(under_way) + 1
+    while under_way:
+        together.release(under_way.pop())
+    together.release("d")
+    async with asyncio.timeout(5):
+        while supervisor.office.books["limit"].exchanges:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    quiet = len(supervisor.asked)
+    await asyncio.sleep(0.05)
+    assert len(supervisor.asked) == quiet
+    await link.close()

@@ -74,7 +74,7 @@ class Flows:
                 self.on_change()
         flow.exchanges[exchange] = []
         exchange.at_end(lambda outcome: self._ended(key, flow, exchange))
-        if has_content(request.body):
+        if exchange in flow.exchanges and has_content(request.body):  # else the client has left already
             request.body = self._detour(flow, flow.inbound, exchange, request.body)
 
     def response(self, key: str, exchange: Exchange, request: Request, response: Response) -> None:
@@ -100,12 +100,13 @@ class Flows:
 
     def conversation(self, key: str, exchange: Exchange) -> None:
         """A conversation below HTTP begins, which `request` was told of: pace and count all that passes."""
-        flow, before = self.by_key[key], exchange.around
-        cuts = flow.exchanges[exchange]
+        flow, before = self.by_key.get(key), exchange.around
+        if flow is None or (cuts := flow.exchanges.get(exchange)) is None:
+            return  # the client has left already
+        lanes = (partial(PacedLane, flow.inbound), partial(PacedLane, flow.outbound))
 
         def around(stream: Stream) -> Stream:
             cuts.append(stream.abort)
-            lanes = (partial(PacedLane, flow.inbound), partial(PacedLane, flow.outbound))
             return self._wrap(stream if before is None else before(stream), lanes)
 
         exchange.around = around
