@@ -11,7 +11,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from interpose.config import experiment_texts, route_texts
+from interpose.config import edit_texts, experiment_texts, route_texts
 from interpose.config.convert import Kinds
 from interpose.config.firewall_text import rule_ids, rule_tag, rule_variable
 from interpose.config.redis_url import redis_url
@@ -60,6 +60,7 @@ def kinds(base: Path) -> Kinds:
         "rule_variable": rule_variable,
         "cookie": cookie_name,
         "site": partial(route_texts.site, base),
+        **edit_texts.KINDS,
         **route_texts.KINDS,
         **experiment_texts.KINDS,
     }

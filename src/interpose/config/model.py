@@ -15,6 +15,7 @@ from interpose.config.acme_model import Acme
 from interpose.config.cache_model import Cache
 from interpose.config.console_model import Console
 from interpose.config.desk_model import Desk
+from interpose.config.edit_model import Edit
 from interpose.config.interception_model import Interception
 from interpose.config.journal_model import Journal
 from interpose.config.limit_model import LimitRedis as LimitRedis
@@ -139,6 +140,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     routes: tuple[Route, ...] = field(default=(), name="route")
     """Which request goes where."""
+
+    edits: tuple[Edit, ...] = field(default=(), name="edit")
+    """What is changed of texts, pages and fields."""
 
     error_pages: tuple[ErrorPage, ...] = field(default=(), name="error_page")
     """What clients are shown of errors."""

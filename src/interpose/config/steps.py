@@ -14,6 +14,7 @@ from interpose.config import (
     blocklists,
     compression,
     desk,
+    edits,
     error_pages,
     experiments,
     firewall,
@@ -129,7 +130,8 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
 
     Faults are the innermost of ADMIT: only what is let in fails, and nothing behind them can heal or keep a failure.
     """
-    steps: list[Step] = []
+    edited = edits.edits_for(config, listener, route)
+    steps = edits.content_steps(edited)
     if route is not None:
         paths = PathOptions(encoded_slash=route.encoded_slash)
         detail = f"encoded slash: {paths.encoded_slash}"
@@ -155,7 +157,9 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         reads = any(step.phase in (Phase.INSPECT, Phase.EDIT) for step in steps)
         make = partial(compression.compression_filter, config, options, cache, parts, reads=reads)
         steps.append(Step(Phase.SHAPE, "compression", compression.in_words(options, reads=reads), make))
-    if route is not None:  # what stands behind them in their phase sees what the server will
+    # What stands behind these in their phase sees what the server will.
+    steps = edits.field_steps(edited) + steps
+    if route is not None:
         steps = experiments.steps_of(config, route, parts) + steps
         steps = error_pages.intercepting_steps(config, listener, route) + routing.edit_steps(route) + steps
     return sorted(steps, key=lambda step: step.phase)

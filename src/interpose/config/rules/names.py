@@ -59,6 +59,7 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
         ("access", config.access),
         ("blocklist", config.blocklists),
         ("hold", config.holds),
+        ("edit", config.edits),
     )
     for where, table in chain.from_iterable(numbered(key, tables) for key, tables in users):
         for number, name in enumerate(table.listeners, 1):
