@@ -148,8 +148,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A file with a secret; who has it may choose from anywhere, with the secret and a colon before the levels."""
 
     max_units: Units = 1_000_000
-    """Units that are kept, at most; of new ones beyond that nothing is counted but that they came. A million take some
-    60 MB of disk."""
+    """Units that are kept, at most; of new ones beyond that nothing is counted but that they came. A million take about
+    100 MB of disk."""
 
     post_path: PostPath = ""
     """A path at which pages may post goals that have no `when`: `{"goal": "signup"}`. Empty: only the console and its
