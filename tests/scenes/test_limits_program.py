@@ -101,7 +101,7 @@ async def places_of_the_dead(program: Program, address: str, origin: RawOrigin) 
         while not any(client.has_ended for client in waiting):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     lost = [client for client in waiting if client.has_ended]
-    clients += [await place(address) for _ in lost]
+    clients += await asyncio.gather(*(place(address) for _ in lost))
     extra = await ask(address, get("/wait"))
     assert extra.status == 429
     for client in clients:
@@ -123,6 +123,7 @@ async def place(address: str) -> RawClient:
                 answer.cancel()
                 return client
             await client.__aexit__(None, None, None)
+            await asyncio.sleep(0.1)
 
 
 def hits(program: Program) -> dict[str, float]:
