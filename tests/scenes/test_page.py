@@ -8,12 +8,14 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.support.experiment_views import long_experiment, some
 from tests.support.fake_console import FakeConsole, row
+from tests.support.upstream_views import history, server, told
 
 pytest_plugins = ["tests.support.page"]
 
 LONG = "http://shop.example/" + "long-" * 60
 VIEWS = ("#/flows", "#/flows/7", "#/flows/compare/6/7", "#/desk", "#/desk/abc23456", "#/desk/audit", "#/desk/rules",
-         "#/spool/aaaaaaaaaaaaaaaa", "#/overview", "#/cache", "#/experiments", "#/access?q=0-1f")  # fmt: skip
+         "#/spool/aaaaaaaaaaaaaaaa", "#/overview", "#/cache", "#/experiments", "#/access?q=0-1f",
+         "#/upstreams")  # fmt: skip
 FACES = (
     "<script>hacked=1</script>",
     "<img src=x onerror=hacked=1>",
@@ -80,6 +82,15 @@ def access_of(console: FakeConsole, text: str) -> None:
     }
 
 
+def upstreams_of(console: FakeConsole, text: str) -> None:
+    """An upstream that is called this, with a server that is, and says it."""
+    name = "u" * 60
+    about = {**told({"name": "app", "servers": ["127.0.0.1:1", "127.0.0.1:2"]})[0], "name": name, "backup": text}
+    ill = server(name, text, "ejected", why=text, workers={"ejected": 1, "up": 1}, requests=1_000_000_000, failures=1)
+    console.upstreams = {"upstreams": [about], "servers": [server(name, "127.0.0.1:1"), ill]}
+    console.upstream_history = history([server(name, text)], [ill])
+
+
 def full(console: FakeConsole) -> None:
     """Something in every view, with values that are too long for any of them."""
     now = time.time()
@@ -91,6 +102,7 @@ def full(console: FakeConsole) -> None:
     console.edit("abc23456", {"text": "t" * 3000}, "somebody" * 20)
     console.experiments = [*some(), long_experiment()]
     access_of(console, "r" * 200)
+    upstreams_of(console, "s" * 200)
     console.rules = [{"id": "r", "query": "host:" + "q" * 300, "until": now + 1000, "who": "ann"}]
     item = {"id": "aaaaaaaaaaaaaaaa", "state": "held", "name": "n" * 255, "client": "127.0.0.1:1", "received_at": now}
     console.spool["aaaaaaaaaaaaaaaa"] = (item, b"x" * 5000)

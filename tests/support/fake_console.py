@@ -150,6 +150,8 @@ class FakeConsole:
         self.refused: Row = {}
         self.stored: list[Row] | None = []
         self.experiments: list[Row] | None = []
+        self.upstreams: Row = {"upstreams": [], "servers": []}
+        self.upstream_history: Row | None = None
         self.preview: Row = {
             "kind": "json",
             "text": '{\n  "total": 12.5\n}',
@@ -316,6 +318,9 @@ class FakeConsole:
             ("/spool/{id}/{action}", ["POST"], self._spool_act),
             ("/experiments", ["GET"], self._experiments),
             ("/experiments/{name}/decide", ["POST"], lambda r: {"generation": 2, "errors": []}),
+            ("/upstreams", ["GET"], lambda r: self.upstreams),
+            ("/upstreams/history", ["GET"], self._upstream_history),
+            ("/upstreams/drain", ["POST"], lambda r: {"generation": 2, "errors": []}),
             ("/access", ["GET"], lambda r: self.access),
             ("/access/explain", ["GET"], lambda r: self.explained),
             ("/access/explain/{reference}", ["GET"], lambda r: {**self.refused, "now": self.explained}),
@@ -499,6 +504,11 @@ class FakeConsole:
         if self.experiments is None:
             return JSONResponse({"errors": ["This instance has no experiments."]}, 404)
         return {"experiments": self.experiments}
+
+    def _upstream_history(self, request: Request) -> Any:
+        if self.upstream_history is None:
+            return JSONResponse({"errors": ["Nothing is kept."]}, 404)
+        return self.upstream_history
 
     def _cache(self, request: Request) -> Any:
         if self.stored is None:

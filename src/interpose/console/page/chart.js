@@ -35,11 +35,12 @@ export function Chart({ title, at, series, format }) {
     };
   }, [chosen]);
   useEffect(() => plot.current?.setData(data), [at]);
-  const said = series.map((one) => `${one.label} ${format(one.values.at(-1) ?? 0)}`).join(', ');
+  const latestOf = ({ values }) => (values.at(-1) === null ? '–' : format(values.at(-1) ?? 0));
+  const said = series.map((one) => `${one.label} ${latestOf(one)}`).join(', ');
   return html`
     <figure class="chart">
       <figcaption><h3>${title}</h3><ul>${series.map((one) => html`<li key=${one.label}><i class=${one.colour.slice(2)}></i>${one.label}
-        <b>${format(one.values.at(-1) ?? 0)}</b></li>`)}</ul></figcaption>
+        <b>${latestOf(one)}</b></li>`)}</ul></figcaption>
       <div ref=${box} role="img" aria-label=${`${title}, the last 15 minutes; now: ${said}`}></div>
     </figure>
   `;
