@@ -14,6 +14,7 @@ from typing import Any
 import bcrypt
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.support import websocket
 from tests.support.intercepting import Intercepting, served_with
 from tests.support.product import Product, product
@@ -70,6 +71,27 @@ async def test_requests_in_a_tunnel_pass_through_the_filters_and_share_one_verif
     assert len({line["id"] for line in running.log}) == 4
     assert (counted["intercepted_tunnels_total"], counted["minted_certificates_total"]) == (1, 1)
     assert 28 * 86400 < counted["certificate_lifetime_s"] < 30 * 86400  # that of the authority
+
+
+async def test_a_reload_begins_and_ends_it_and_open_tunnels_go_on_as_they_were(world: Intercepting) -> None:
+    quiet = {"log": {"access": "off"}}
+    with_it = world.config(tables=quiet)
+    without = replace(with_it, interception=None)
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(without, log="") as running,
+        RawClient(running.address()) as first,
+        RawClient(running.address()) as second,
+        RawClient(running.address()) as third,
+    ):
+        await first.tunnel(origin.address, world.origins.client())
+        await running.running.reload(with_it)
+        await second.tunnel(origin.address, world.client())
+        await running.running.reload(without)
+        await third.tunnel(origin.address, world.origins.client())
+        for client in (first, second, third):
+            client.send(get(origin))
+            assert (await client.answers("GET"))[0].status == 200
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
