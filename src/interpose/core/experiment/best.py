@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import exp, lgamma, log, sqrt
 from statistics import NormalDist
-from typing import NamedTuple
 
 from interpose.core.experiment.distributions import beta_below
 from interpose.core.experiment.sample import Sample
@@ -20,11 +19,41 @@ WIDTH = 8.0
 """How far from the middle the grid goes, in standard deviations."""
 
 
-class _Posterior(NamedTuple):
-    low: float
-    high: float
-    density: Callable[[float], float]
-    below: Callable[[float], float]
+class _Posterior:
+    """What is believed of one mean: density and distribution at the points of a grid of its own, and (`below`) the
+    distribution anywhere, by cubics that have both right at the points (to about a millionth)."""
+
+    __slots__ = ("_belows", "_step", "densities", "high", "low")
+
+    def __init__(
+        self, low: float, high: float, density: Callable[[float], float], below: Callable[[float], float]
+    ) -> None:
+        self.low = low
+        self.high = high
+        self._step = (high - low) / STEPS
+        points = [low + n * self._step for n in range(STEPS)] + [high]
+        self.densities = [density(x) for x in points]
+        self._belows = [below(x) for x in points]
+
+    def below(self, x: float) -> float:
+        """The probability of what is less than `x`."""
+        if x <= self.low:
+            return 0.0
+        if x >= self.high:
+            return 1.0
+        step = self._step
+        place, t = divmod((x - self.low) / step, 1.0)
+        n = min(place.__int__(), STEPS - 1)
+        one, other = self._belows[n], self._belows[n + 1]
+        slope, other_slope = self.densities[n] * step, self.densities[n + 1] * step
+        square = t * t
+        cube = square * t
+        return (
+            (2 * cube - 3 * square + 1) * one
+            + (cube - 2 * square + t) * slope
+            + (3 * square - 2 * cube) * other
+            + (cube - square) * other_slope
+        )
 
 
 def probabilities_to_be_best(samples: Sequence[Sample], *, less_is_better: bool = False) -> list[float]:
@@ -42,12 +71,12 @@ def _is_best(posteriors: Sequence[_Posterior], place: int, *, less_is_better: bo
     others = [posterior.below for number, posterior in enumerate(posteriors) if number != place]
     step = (own.high - own.low) / STEPS
     total = 0.0
-    for n in range(STEPS + 1):
+    for n, value in enumerate(own.densities):
         x = own.low + n * step
-        value = own.density(x)
-        if value:
-            for below in others:
-                value *= 1 - below(x) if less_is_better else below(x)
+        for below in others:
+            if not value:
+                break
+            value *= 1 - below(x) if less_is_better else below(x)
         total += value * (1 if n in (0, STEPS) else 4 if n % 2 else 2)
     return total * step / 3
 
