@@ -8,7 +8,6 @@ MAX_BYTES in MAX_RECORDS records at most, so that reading again after each byte 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from interpose.core.failure import Failure, Side
@@ -55,7 +54,7 @@ def read_client_hello(data: bytes) -> ClientHello | None:
     if _after(message, methods, 2) != len(message):
         raise _malformed("its ClientHello has bytes left over")
     server_name, protocols = _extensions(message, methods + 2)
-    return ClientHello(_server_name(server_name), tuple(_protocols(protocols)))
+    return ClientHello(_server_name(server_name), _protocols(protocols))
 
 
 def _message(data: bytes) -> bytes | None:
@@ -96,38 +95,6 @@ def _message(data: bytes) -> bytes | None:
     raise _malformed(f"its ClientHello comes in more than {MAX_RECORDS} records")
 
 
-class _Reader:
-    """Takes bytes off the front; `Failure` when there are too few."""
-
-    __slots__ = ("_data", "_place")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._place = 0
-
-    @property
-    def is_at_end(self) -> bool:
-        return self._place == len(self._data)
-
-    def take(self, size: int) -> bytes:
-        taken = self._data[self._place : self._place + size]
-        if len(taken) < size:
-            raise _malformed("its ClientHello is cut off inside")
-        self._place += size
-        return taken
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def vector(self, size: int) -> bytes:
-        """The bytes whose length stands before them in `size` bytes."""
-        return self.take(self.number(size))
-
-    def finish(self) -> None:
-        if not self.is_at_end:
-            raise _malformed("its ClientHello has bytes left over")
-
-
 def _after(message: bytes, place: int, size: int) -> int:
     """Where the vector ends whose length stands at `place`, in `size` bytes."""
     start = place + size
@@ -162,32 +129,34 @@ def _extensions(message: bytes, place: int) -> tuple[bytes | None, bytes | None]
 
 
 def _server_name(content: bytes | None) -> str | None:
+    """The one name in a list of names (RFC 6066, 3)."""
     if content is None:
         return None
-    outer = _Reader(content)
-    entries = _Reader(outer.vector(2))
-    outer.finish()
-    kind = entries.number(1)
-    name = entries.vector(2)
-    entries.finish()
-    if kind != _HOST_NAME or _NAME.fullmatch(name) is None:
+    if _after(content, 0, 2) != len(content) or _after(content, 3, 2) != len(content):
+        raise _malformed("its ClientHello has bytes left over")
+    name = content[5:]
+    if content[2] != _HOST_NAME or _NAME.fullmatch(name) is None:
         raise _malformed("the server name in its ClientHello is not a host name")
     return name.decode("ascii").lower()
 
 
-def _protocols(content: bytes | None) -> Iterator[str]:
+def _protocols(content: bytes | None) -> tuple[str, ...]:
+    """The names in a list of protocols (RFC 7301, 3.1)."""
     if content is None:
-        return
-    outer = _Reader(content)
-    entries = _Reader(outer.vector(2))
-    outer.finish()
-    if entries.is_at_end:
+        return ()
+    if _after(content, 0, 2) != len(content):
+        raise _malformed("its ClientHello has bytes left over")
+    names = []
+    place = 2
+    while place < len(content):
+        end = _after(content, place, 1)
+        names.append(content[place + 1 : end].decode("latin-1"))
+        place = end
+    if not names:
         raise _malformed("its list of protocols is empty")
-    while not entries.is_at_end:
-        name = entries.vector(1)
-        if not name:
-            raise _malformed("its list of protocols has an empty name")
-        yield name.decode("latin-1")
+    if "" in names:
+        raise _malformed("its list of protocols has an empty name")
+    return tuple(names)
 
 
 def _malformed(what: str) -> Failure:
