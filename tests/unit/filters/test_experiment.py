@@ -189,6 +189,12 @@ async def test_where_nothing_depends_on_it_a_cache_need_not_tell_variants_apart(
     assert "Experiment-checkout" not in world.sent[-1].fields
 
 
+async def test_a_path_that_only_looks_the_same_depends_on_the_cookie_too() -> None:
+    moved = Factor(name="button", levels=(Level(name="blue"), Level(name="green", prefix="/v2")))
+    response = await World(factors=(moved,), tell_upstream=False).asks()
+    assert response.fields["Vary"] == "Cookie"
+
+
 async def test_who_is_not_meant_gets_no_cookie_and_no_variant() -> None:
     world = World(when="-request.user-agent:*bot*")
     response = await world.asks("/cart", ("User-Agent", "a bot"))

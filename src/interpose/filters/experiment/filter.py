@@ -84,6 +84,8 @@ class Experiments:
     @staticmethod
     def _shown(trial: Trial, exchange: Exchange, request: Request, units: Units) -> Shown | None:
         """What the experiment does with this exchange; None when nothing."""
+        if not trial.exposes and not trial.goals:  # here it only takes posts
+            return None
         if trial.choosing is not None and (choice := trial.choosing.chosen(exchange, request)) is not None:
             levels = completed(choice.levels, trial.control)
             variant = trial.assignment.number_of(levels) if choice.levels else None

@@ -85,7 +85,9 @@ class Trial:
         self.cookie = options.cookie.encode("ascii") if options.unit == "cookie" else b""
         self.cookie_age_s = options.cookie_age_s
         self.changes = [change_of(options, variant.levels) for variant in self.assignment.variants]
-        self.varies_answers = any(change.representation or change.response_lines for change in self.changes)
+        self.varies_answers = any(
+            change.representation or change.response_lines or change.prefix for change in self.changes
+        )
         self.goals = [goal for goal in goals if goal.matcher is not None]
         self.posted = {goal.name: goal for goal in goals if goal.matcher is None}
         self.post_path = options.post_path
