@@ -31,13 +31,17 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
         found = {"upstreams": servers, "certificates": certificates, "rules": rules, "blocklists": lists}
         print_json({**answer, **found, "limits": limits, "experiments": experiments, "scripts": scripts})
         return
-    from interpose.cli.status_view import blocklists_view, certificates_view, rules_view, status_view, upstreams_view
+    from interpose.cli.status_view import blocklists_view, certificates_view, rules_view, status_view
     from interpose.cli.table import console
 
     console().print(status_view(answer))
     if servers:
+        from interpose.cli.upstream_view import upstreams_view
+
+        past = answer_of(control, "GET", "/v1/upstreams/history", ANSWER_TIMEOUT_S)
+        has_blocks = console().encoding.startswith("utf")
         console().print()
-        console().print(upstreams_view(servers))
+        console().print(upstreams_view(servers, past.content if past.status == 200 else {}, with_charts=has_blocks))
     if experiments:
         from interpose.cli.experiment_view import list_view
 

@@ -17,15 +17,9 @@ _STATES = {
     "starting": "yellow",
     "draining": "yellow",
     "dead": "bold red",
-    "up": "green",
-    "trying": "yellow",
-    "drained": "yellow",
-    "ejected": "bold red",
-    "down": "bold red",
 }
 _MOST_RULES = 30
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_SERVER_NUMBERS = ("Active", "Requests", "Failures", "Latency")
 _WORKER_NUMBERS = ("Restarts", "Connections", "Requests", "Per s", "Memory")
 
 
@@ -50,26 +44,8 @@ def status_view(status: Mapping[str, Any]) -> RenderableType:
         ],
         numbers=_WORKER_NUMBERS,
     )
-    top = (headline(status), *console_link(status), *looked_into(status), *failed_reload(status))
+    top = headline(status), *console_link(status), *looked_into(status), *inspected(status), *failed_reload(status)
     return Group(*top, Text(), listeners, Text(), workers)
-
-
-def upstreams_view(servers: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """The servers of upstreams, and how they stand."""
-    return table(
-        ("Upstream", "Server", "State", *_SERVER_NUMBERS),
-        [
-            (
-                _text(row, "upstream"),
-                _text(row, "server"),
-                Text(_state_of(row), style=_STATES.get(_text(row, "state"), "")),
-                *(_text(row, key) for key in ("active", "requests", "failures")),
-                milliseconds(row.get("latency_s")),
-            )
-            for row in servers
-        ],
-        numbers=_SERVER_NUMBERS,
-    )
 
 
 def certificates_view(certificates: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -161,21 +137,6 @@ def limits_view(limits: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
-def _state_of(row: Mapping[str, Any]) -> str:
-    """The state, and in how many workers when they do not agree: each judges by its own requests."""
-    workers = row.get("workers")
-    if not isinstance(workers, dict) or len(workers) < 2:
-        return _text(row, "state")
-    return ", ".join(f"{state} in {count}" for state, count in workers.items())
-
-
-def milliseconds(seconds: object) -> str:
-    """A short time; a dash when none is known."""
-    if not isinstance(seconds, int | float) or seconds <= 0:
-        return "-"
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
 def headline(status: Mapping[str, Any]) -> Text:
     """Name, version, process, age and generation."""
     line = Text.assemble((_text(status, "name"), "bold"), f"  Interpose {_text(status, 'version')}")
@@ -202,6 +163,20 @@ def looked_into(status: Mapping[str, Any]) -> list[Text]:
     parts = [f"{_text(counters, f'{name}_total')} {word}" for name, word in words]
     learned, minted = (_text(counters, f"{name}_total") for name in ("learned_tunnels", "minted_certificates"))
     return [Text(f"tunnels: {', '.join(parts)}; {minted} certificates made, {learned} times not believed", "dim")]
+
+
+def inspected(status: Mapping[str, Any]) -> list[Text]:
+    """What the firewall did, where there is one."""
+    counters = status.get("counters")
+    if not isinstance(counters, dict) or "firewall_blocked_total" not in counters:
+        return []
+    words = ("blocked", "refused"), ("detected", "only noted"), ("skipped", "not inspected whole")
+    said = ", ".join(f"{_text(counters, f'firewall_{name}_total')} {word}" for name, word in words)
+    lines = [Text(f"firewall: {said}", "dim")]
+    if counters.get("firewall_deadlines_total") or counters.get("firewall_deaths_total"):
+        late, dead = (_text(counters, f"firewall_{name}_total") for name in ("deadlines", "deaths"))
+        lines.append(Text(f"  its processes took too long {late} times and died {dead} times", "yellow"))
+    return lines
 
 
 def failed_reload(status: Mapping[str, Any]) -> list[Text]:

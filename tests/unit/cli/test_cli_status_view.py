@@ -114,3 +114,18 @@ def test_a_size_has_the_unit_that_keeps_it_readable(octets: float | None, text: 
 @pytest.mark.parametrize(("number", "text"), [(0, "0.0"), (9.94, "9.9"), (10.2, "10"), ("x", "-")])
 def test_a_rate_has_a_decimal_only_while_it_is_small(number: object, text: str) -> None:
     assert rate(number) == text
+
+
+def test_status_tells_what_the_firewall_did_where_there_is_one() -> None:
+    counters = {
+        "firewall_blocked_total": 12.0,
+        "firewall_detected_total": 3.0,
+        "firewall_skipped_total": 0.0,
+        "firewall_deadlines_total": 0.0,
+        "firewall_deaths_total": 0.0,
+    }
+    text = "firewall: 12 refused, 3 only noted, 0 not inspected whole\n"
+    assert text in shown({**STATUS, "counters": counters})
+    late = {**counters, "firewall_deadlines_total": 2.0}
+    assert "whole\n  its processes took too long 2 times and died 0 times" in shown({**STATUS, "counters": late})
+    assert "firewall" not in shown({**STATUS, "counters": {"requests_total": 1.0}})
