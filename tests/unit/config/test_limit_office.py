@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from interpose.config.launch import keeps_anything
 from interpose.config.limit_office import FILE, LimitOffice
+from interpose.config.limit_places import needs_service
+from interpose.config.load import config_of
 from interpose.core.limit_book import Terms
 from interpose.engine.limit_words import Asked, Told, decode_told, encode_asked
 
@@ -132,6 +135,24 @@ async def test_a_file_that_is_broken_is_said_and_does_not_keep_it_from_counting(
     assert world.takes("1", "a") == ["bytes"]
     await world.office.close()
     assert b'"a":100' in (tmp_path / FILE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("workers", "limit", "is_needed"),
+    [
+        (1, {"requests_per_s": 1.0, "max_exchanges": 2, "bytes_per_s": 5}, False),
+        (2, {"requests_per_s": 1.0}, True),
+        (2, {"bytes_per_s": 5}, True),
+        (1, {"bytes_per_day": 5}, True),
+    ],
+)
+def test_somebody_counts_for_all_only_where_one_worker_cannot(
+    workers: int, limit: dict[str, float], is_needed: bool
+) -> None:
+    listener = {"role": "proxy", "address": "127.0.0.1:0"}
+    made = config_of({"process": {"workers": workers}, "listener": [listener], "limit": [{"name": "a", **limit}]})
+    assert needs_service(made) is is_needed
+    assert keeps_anything(made) is is_needed
 
 
 async def test_it_is_asked_in_bytes() -> None:
