@@ -15,6 +15,7 @@ import bcrypt
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.scenes.test_held import Office
 from tests.support import websocket
 from tests.support.intercepting import Intercepting, served_with
 from tests.support.product import Product, product
@@ -22,7 +23,9 @@ from tests.support.raw_client import RawClient
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering
 from tests.support.raw_socks import HELLO, request
 
+import interpose
 from interpose.config.explaining import Question, explanation_offline
+from interpose.core.hold import Content, Verdict
 
 
 @pytest.fixture
@@ -453,6 +456,40 @@ async def test_a5_a_websocket_inside_passes_and_bytes_before_its_acceptance_are_
         client.send(websocket.handshake("/ws", origin.address) + b"GET /smuggled HTTP/1.1\r\n\r\n")
         await client.until(b"echo")
     assert [line["status"] for line in running.log if line["method"] != "CONNECT"] == [101]
+
+
+async def test_a_message_of_a_websocket_inside_can_be_held_and_edited(world: Intercepting, tmp_path: Path) -> None:
+    async def hears(connection: Connection) -> None:
+        await connection.until(b"\r\n\r\n")
+        start = len(connection.received)
+        await connection.send(websocket.acceptance(websocket.KEY))
+        await connection.wait_for(lambda: bool(websocket.frames(connection.received[start:])[0]))
+        [heard] = websocket.frames(connection.received[start:])[0]
+        await connection.send(websocket.server_frame(websocket.TEXT, b"heard " + heard.payload))
+        await connection.gone()
+
+    state = tmp_path / "state"
+    (state / "held" / "desk" / "incoming").mkdir(parents=True)
+    tables = {
+        "process": {"name": "held", "state_dir": str(state)},
+        "log": {"access": "off"},
+        "hold": [{"when": "scheme:https request.body:order", "messages": True}],
+    }
+    office = Office()
+    async with (
+        RawOrigin(hears, tls=world.origin("127.0.0.1")) as origin,
+        interpose.serve(world.config(tables=tables), office=office) as running,
+        RawClient(running.addresses["proxy"]) as client,
+    ):
+        await client.tunnel(origin.address, world.client())
+        client.send(websocket.handshake("/ws", origin.address))
+        await client.until(b"\r\n\r\n")
+        client.send(websocket.client_frame(websocket.TEXT, b"an order of 3"))
+        held = await office.desk.one()
+        assert held.message.target == f"https://{origin.address}/ws"
+        edited = replace(held.message, content=Content.of(b"an order of 30"))
+        office.desk.decide(held, Verdict.RELEASE, edited)
+        await client.until(b"heard an order of 30")
 
 
 A25 = {
