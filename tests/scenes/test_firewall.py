@@ -4,6 +4,7 @@ process takes too long or dies."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import os
 import signal
@@ -76,9 +77,11 @@ async def status(running: Product, asked: bytes, method: str = "GET") -> int:
 
 
 async def test_what_is_refused_never_reaches_the_origin_and_says_why() -> None:
-    async with RawOrigin(answering(answer(PAGE), answer(PAGE), answer(LEAK))) as origin:
+    binary = answer(LEAK, type_="application/octet-stream")
+    leaks = [answer(LEAK), binary, answer(LEAK, type_="Text/HTML; charset=utf-8")]
+    async with RawOrigin(answering(answer(PAGE), answer(PAGE), *leaks)) as origin:
         rule = {"name": "no admin", "when": "path:/admin/*", "message": "the administration is elsewhere"}
-        async with product(firewalled(origin, rule=[rule])) as running:
+        async with product(firewalled(origin, rule=[rule], response_types=["text/*"])) as running:
             assert await status(running, request("/things?page=2")) == 200
             assert await status(running, request(SQL)) == 403
             assert await status(running, request("/form", b"q=<script>alert(1)</script>")) == 403
@@ -86,11 +89,19 @@ async def test_what_is_refused_never_reaches_the_origin_and_says_why() -> None:
             assert await status(running, request("/admin;x=y/users")) == 403
             assert await status(running, request("/form", b"q=a+lamp&n=2")) == 200
             assert await status(running, request("/leaks")) == 403
-            log = await running.logged(7)
-        assert [asked.target for asked in origin.requests()] == ["/things?page=2", "/form", "/leaks"]
+            assert await status(running, request("/leaks.txt")) == 200
+            assert await status(running, request("/leaks")) == 403
+            log = await running.logged(9)
+        assert [asked.target for asked in origin.requests()] == [
+            "/things?page=2",
+            "/form",
+            "/leaks",
+            "/leaks.txt",
+            "/leaks",
+        ]
         assert origin.requests()[1].body == b"q=a+lamp&n=2"
     notes = [line.get("notes", {}) for line in log]
-    assert [note.get("filter") for note in notes] == [None, *["firewall"] * 4, None, "firewall"]
+    assert [note.get("filter") for note in notes] == [None, *["firewall"] * 4, None, "firewall", None, "firewall"]
     assert notes[1]["firewall"].startswith("blocked inbound ")
     assert "942100 5 ARGS:id SQL Injection Attack Detected via libinjection" in notes[1]["firewall_matches"]
     assert "941" in notes[2]["firewall_matches"]
@@ -280,4 +291,5 @@ async def test_a_reload_asks_other_processes_and_lets_running_exchanges_end_with
         assert (await asked).status == 403  # by the old threshold, and the old processes
         assert await status(running, request(SQL)) == 403  # the answer is withheld
         assert (await running.logged(2))[1]["notes"]["firewall"] == "blocked outbound 5 of 4"
+        gc.collect()  # a failure refers to where it came from, and that to the filter
         await running.when(lambda: all(one.companion.is_collected for one in pool._processes) and not pool.pids)

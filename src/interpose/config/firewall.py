@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -163,12 +164,11 @@ def left_out(config: Config) -> list[str]:
 
 def _state_of_files(options: Firewall) -> tuple[tuple[str, int, int], ...]:
     """The rules' files as they are now: a reload after one was changed means other processes."""
-    from interpose.filters.firewall.rule_text import rule_text
+    from interpose.filters.firewall.rule_text import files_of
 
     found = []
-    for place in sorted(set(rule_text(options).links.values())):
-        for entry in os.scandir(place):
-            if entry.is_file():
-                state = entry.stat()
-                found.append((entry.path, state.st_mtime_ns, state.st_size))
+    for path in files_of(options):
+        with contextlib.suppress(OSError):  # whoever reads it will say so
+            state = os.stat(path)
+            found.append((path, state.st_mtime_ns, state.st_size))
     return tuple(found)

@@ -220,13 +220,20 @@ class _Judge:
 
 
 def cases_of(records: Sequence[Case], config: Config) -> list[Case]:
-    """Those that the firewall of a gateway can be asked about."""
-    gateways = {listener.name for listener in config.listeners if listener.role == "gateway"}
-    return [
-        (id, record)
-        for id, record in records
-        if record.kind is Kind.HTTP and record.method and record.listener in gateways
-    ]
+    """Those that the firewall is asked about, or would be if there were one."""
+    return [(id, record) for id, record in records if _is_inspected(record, config)]
+
+
+def _is_inspected(record: Record, config: Config) -> bool:
+    if record.kind is not Kind.HTTP or not record.method:
+        return False
+    listener = next((one for one in config.listeners if one.name == record.listener), None)
+    if listener is None or listener.role != "gateway":
+        return False
+    route = next((one for one in config.routes if one.name == record.route), None)
+    if config.firewall is None or (route is not None and route.firewall is not None and route.firewall.mode):
+        return route is None or route.firewall is None or route.firewall.mode != "off"
+    return not config.firewall.listeners or listener.name in config.firewall.listeners
 
 
 def _told(id: int, record: Record, judgement: Judgement, side: str, threshold: int) -> Judged:

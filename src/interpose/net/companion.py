@@ -38,7 +38,14 @@ class Companion(asyncio.Protocol):
         finally:
             theirs.close()
         ours.setblocking(False)
-        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            self._process.kill()
+            self._process.wait()  # which takes no time
+            self._collected.set()
+            raise
 
     @property
     def pid(self) -> int:

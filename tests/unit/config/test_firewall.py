@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from tests.support.journal_records import record
 
 from interpose.config.firewall import in_words, options_for
+from interpose.config.firewall_trial import cases_of
 from interpose.config.load import config_of
 from interpose.config.model import Config
 from interpose.config.problem import ConfigError
+from interpose.core.record import Kind
 from interpose.filters.firewall.options import Exclusion, Firewall
 from interpose.filters.firewall.rule_text import flags_for, ids_in, levels_in, rule_text
 
@@ -86,6 +90,36 @@ def test_who_is_inspected() -> None:
     }
     assert set(modes(configured(mode="off")).values()) == {None, "detect"}
     assert set(modes(configured(core_rules=False)).values()) == {None}, "without rules there is nothing to ask"
+
+
+def test_what_is_tried_is_what_is_inspected_or_would_be() -> None:
+    records = [
+        (1, record(1, listener="web", route="rest")),
+        (2, record(2, listener="web", route="plain")),
+        (3, record(3, listener="inner", route="watched")),
+        (4, record(4, listener="way-out")),
+        (5, record(5, listener="gone")),
+        (6, record(6, listener="web", route="rest", kind=Kind.TUNNEL)),
+        (7, record(7, listener="inner", route="rest")),
+    ]
+    assert [id for id, _ in cases_of(records, configured())] == [1, 3, 7]
+    assert [id for id, _ in cases_of(records, configured(listeners=["web"]))] == [1, 3]
+    assert [id for id, _ in cases_of(records, replace(configured(), firewall=None))] == [1, 3, 7]
+
+
+def test_plugins_stand_before_and_behind_the_rule_set(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    for name in ("x-before.conf", "x-after.conf", "x-config.conf", "x.lua"):
+        (plugins / name).write_text("# nothing\n")
+    made = rule_text(Firewall(rule_set=str(rule_set(tmp_path)), plugins=str(plugins)))
+    assert [line for line in made.text.split("\n") if line.startswith("Include")] == [
+        "Include {setup}/crs-setup.conf",
+        "Include {plugins}/x-config.conf",
+        "Include {plugins}/x-before.conf",
+        "Include {rules}/a.conf",
+        "Include {plugins}/x-after.conf",
+    ]
 
 
 def test_it_is_told_in_words() -> None:

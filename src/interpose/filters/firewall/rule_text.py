@@ -53,7 +53,6 @@ SecRequestBodyLimitAction Reject
 SecRequestBodyJsonDepthLimit 256
 SecArgumentsLimit 1000
 SecResponseBodyAccess {responses}
-SecResponseBodyMimeType {types}
 SecResponseBodyLimit {response_limit}
 SecResponseBodyLimitAction ProcessPartial
 SecPcreMatchLimit 100000
@@ -140,6 +139,15 @@ def expanded(rules: str, known: set[int]) -> list[int]:
     return sorted(one for one in known if _number(first) <= one <= _number(last or first))
 
 
+def files_of(options: Firewall) -> list[str]:
+    """Every file that is read for these rules."""
+    rules = rules_of(options)
+    found = [os.path.join(rules, name) for name in _files(rules, "")]
+    if options.plugins:
+        found += [os.path.join(options.plugins, name) for name in _files(options.plugins, "")]
+    return [*found, _setup(options), *options.include]
+
+
 def rules_of(options: Firewall) -> str:
     """The directory of the rule set's files."""
     return os.path.join(options.rule_set or DEBIAN_RULE_SET, "rules")
@@ -161,7 +169,6 @@ def _base(options: Firewall) -> str:
         body_limit=options.max_body_bytes + 1,
         response_limit=max(1, options.max_response_bytes),
         responses="On" if options.responses else "Off",
-        types=" ".join(one for one in options.response_types if "*" not in one) or "text/html",
     )
 
 
