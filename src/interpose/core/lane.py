@@ -55,8 +55,9 @@ class Lane:
     """
 
     __slots__ = (
-        "_clock", "_deliver", "_due", "_free", "_handle", "_is_limited", "_is_pumping", "_latency", "_left", "_offset",
-        "_paused", "_queue", "_rate", "_slices", "_slow_close", "_was_full", "held", "is_hole", "on_limit", "on_room",
+        "_clock", "_deliver", "_due", "_free", "_handle", "_is_limited", "_is_pumping", "_latency", "_left", "_most",
+        "_offset", "_paused", "_queue", "_rate", "_slices", "_slow_close", "_was_full", "held", "is_hole", "on_limit",
+        "on_room",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, drawn: Sequence[Drawn], deliver: Callable[[bytes], bool]) -> None:
@@ -64,6 +65,7 @@ class Lane:
         self._deliver = deliver
         self._queue: deque[tuple[float, bytes | Callable[[], object]]] = deque()
         self._offset = 0
+        self._most = LIMIT_BYTES
         self._due = self._free = 0.0
         self._handle: Timer | None = None
         self._paused = self._is_pumping = self._is_limited = self._was_full = False
@@ -86,7 +88,7 @@ class Lane:
     @property
     def is_full(self) -> bool:
         """Whether it holds as much as it should."""
-        return self.held >= LIMIT_BYTES
+        return self.held >= self._most
 
     @property
     def is_paused(self) -> bool:
@@ -108,7 +110,7 @@ class Lane:
         if self._is_limited:
             self._queue.append((self._due, self._limit_reached))
         self._pump()
-        self._was_full = self.held >= LIMIT_BYTES
+        self._was_full = self.held >= self._most
         return not self._was_full
 
     def then(self, function: Callable[[], object]) -> None:

@@ -15,6 +15,8 @@ from interpose.core.lane import Clock, Lane, Timer
 
 TICK_S = 0.05
 LARGEST_PIECE = 65536
+MOST_WAITING_BYTES = 65536
+"""What a lane holds before it says that it is full. One more read of the event loop may come on top."""
 CATCHING_UP_S = 0.1
 """What was not used is saved for no longer than this."""
 
@@ -120,6 +122,7 @@ class PacedLane(Lane):
 
     def __init__(self, pace: Pace, deliver: Callable[[bytes], bool]) -> None:
         super().__init__(pace.clock, (), deliver)
+        self._most = MOST_WAITING_BYTES
         self._pace = pace
         self._is_waiting = False
         self._allowed = 0

@@ -163,3 +163,15 @@ def test_whatever_comes_leaves_whole_and_in_order_and_never_too_fast(
     road.clock.advance(sum(map(len, given_to)) / rate * 1.5 + 1)
     assert [road.data(lane) for lane in range(3)] == given_to
     assert road.clock.waiting == 0
+
+
+def test_f14_little_waits_and_who_sends_is_told_when_there_is_room() -> None:
+    road = Road(100_000)
+    rooms: list[float] = []
+    road.lanes[0].on_room = lambda: rooms.append(road.clock.now)
+    assert road.lanes[0].put(bytes(50_000))
+    assert not road.lanes[0].put(bytes(50_000))
+    assert road.lanes[0].is_full
+    road.clock.advance(1.0)
+    assert len(rooms) == 1
+    assert 0.2 < rooms[0] < 0.35  # when 64 KiB are left of 100,000 bytes
