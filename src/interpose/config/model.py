@@ -43,6 +43,7 @@ from interpose.filters.experiment.options import Experiment
 from interpose.filters.firewall.options import Firewall
 from interpose.filters.hold.options import HoldRule
 from interpose.filters.limiting.options import LimitRule
+from interpose.filters.privacy.options import PrivacyRule
 from interpose.filters.script.options import ScriptOptions
 
 Script = ScriptOptions
@@ -143,6 +144,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     edits: tuple[Edit, ...] = field(default=(), name="edit")
     """What is changed of texts, pages and fields."""
+
+    privacy: tuple[PrivacyRule, ...] = ()
+    """What servers are told of who asks."""
 
     error_pages: tuple[ErrorPage, ...] = field(default=(), name="error_page")
     """What clients are shown of errors."""

@@ -20,6 +20,7 @@ from interpose.config import (
     firewall,
     limiting,
     metering,
+    privacy,
     routing,
     scripts,
 )
@@ -158,7 +159,7 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         make = partial(compression.compression_filter, config, options, cache, parts, reads=reads)
         steps.append(Step(Phase.SHAPE, "compression", compression.in_words(options, reads=reads), make))
     # What stands behind these in their phase sees what the server will.
-    steps = edits.field_steps(edited) + steps
+    steps = edits.field_steps(edited) + privacy.steps_of(config, listener) + steps
     if route is not None:
         steps = experiments.steps_of(config, route, parts) + steps
         steps = error_pages.intercepting_steps(config, listener, route) + routing.edit_steps(route) + steps
@@ -201,7 +202,8 @@ def error_answer(config: Config, listener: Listener) -> ErrorAnswer | OwnErrors:
 
 def own_page(config: Config, listener: Listener, parts: Parts) -> OwnPage:
     """What answers requests for a proxy itself."""
-    return OwnPage(with_certificate(config, listener, parts, setup_page(config, listener)))
+    page = privacy.with_privacy(config, listener, setup_page(config, listener))
+    return OwnPage(with_certificate(config, listener, parts, page))
 
 
 def setup_page(config: Config, listener: Listener) -> SetupPage:

@@ -60,6 +60,7 @@ def _references_lead_somewhere(config: Config) -> Iterator[Breach]:
         ("blocklist", config.blocklists),
         ("hold", config.holds),
         ("edit", config.edits),
+        ("privacy", config.privacy),
     )
     for where, table in chain.from_iterable(numbered(key, tables) for key, tables in users):
         for number, name in enumerate(table.listeners, 1):
