@@ -42,7 +42,7 @@ class Step:
             response = await self._function(exchange, request, through)
             check(response)
         except BaseException as error:
-            if error is through.raised or not isinstance(error, Exception | SystemExit):
+            if error in through.raised or not isinstance(error, Exception | SystemExit):
                 through.close_bodies()
                 raise
             if isinstance(error, Failure):
@@ -68,11 +68,11 @@ class Step:
         if not through.was_called:
             if (request := through.before.restored()) is not None:
                 answer = await through(exchange, request)
-        elif through.raised is not None:
-            through.close_bodies()
-            raise through.raised
         elif through.answered is not None:
             answer = through.answered.restored()
+        elif through.raised:
+            through.close_bodies()
+            raise through.raised[-1]
         if answer is not None:
             exchange.notes["passed"] = f"{self.name} in {self._troubles.path.name} failed"
             for note in ("filter", "rule", "why"):
@@ -112,7 +112,7 @@ class Through:
     def __init__(self, forward: Handler) -> None:
         self._forward = forward
         self.bodies: list[Body] = []
-        self.raised: BaseException | None = None
+        self.raised: list[BaseException] = []
         self.was_called = False
         self.before: RequestBefore | None = None
         self.answered: ResponseBefore | None = None
@@ -124,9 +124,9 @@ class Through:
         try:
             response = await self._forward(exchange, request)
         except Exception as error:
-            self.raised = error
+            self.raised.append(error)
+            self.answered = None
             raise
-        self.raised = None
         self.bodies.append(response.body)
         if self.before is not None:
             self.answered = ResponseBefore(response)
