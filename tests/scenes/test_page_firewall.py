@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
+from tests.support.console import Console
 from tests.support.journal_records import record
 from tests.support.served_console import served_console
 
@@ -26,6 +28,13 @@ MATCHES = (
 )
 
 
+async def refusing(console: Console) -> None:
+    """Two requests are refused from one second to the next."""
+    for blocked in (7.0, 9.0):
+        console.instance.counters.update(firewall_blocked_total=blocked, firewall_detected_total=1.0)
+        console.overview.sample()
+
+
 def test_a35_what_matched_is_explained_and_other_rules_are_tried_on_it(page: Page, tmp_path: Path) -> None:
     ours = {"listener": "gateway", "scheme": "http", "request": Part(SENT)}
     blocked = {
@@ -42,10 +51,14 @@ def test_a35_what_matched_is_explained_and_other_rules_are_tried_on_it(page: Pag
             record(2, **ours, target="http://shop.example/lamps?page=2", notes=noted),
             record(3, **ours, target="http://shop.example/chairs?page=2"),
         )
+        served.do(refusing(served.console))
         page.goto(served.link())
         page.goto(f"{served.url}#/firewall")
         view = page.get_by_role("region", name="Firewall")
         expect(view.locator(".setting summary")).to_contain_text("It blocks: requests from a score of 5")
+        expect(view.get_by_role("img")).to_have_accessible_name(
+            re.compile("Refused in 15 seconds, .* now: blocked 2, ")
+        )
         latest = view.get_by_role("button", expanded=False)
         expect(latest).to_have_count(2)
         expect(latest.first).to_contain_text("/lamps?page=2")

@@ -166,3 +166,16 @@ def test_an_edit_says_only_what_differs(modules: Page, changed: dict[str, Any], 
 )
 def test_what_is_wrong_with_json_is_pointed_at(modules: Page, text: str, said: str) -> None:
     assert call(modules, "json_text", "problemOf", text) == said
+
+
+def test_seconds_are_counted_in_pieces_of_time(modules: Page) -> None:
+    at = [1_790_000_009.5, 1_790_000_010.5, 1_790_000_011.0, 1_790_000_025.0, 1_790_000_040.0]
+    work = """async ([at, values]) => [...(await import('/firewall_chart.js')).pieces(at, values)]"""
+    assert modules.evaluate(work, [at, [1, 2, None, None, 0]]) == [
+        [1_789_999_995, 1], [1_790_000_010, 2], [1_790_000_025, None], [1_790_000_040, 0],
+    ]  # fmt: skip
+
+
+def test_a_line_of_the_last_values_ends_at_the_right_and_is_broken_where_nothing_is_known(modules: Page) -> None:
+    assert call(modules, "upstream_servers", "pathOf", [0, 10, None, 5], 10) == "M87 19L88 1M90 10"
+    assert call(modules, "upstream_servers", "pathOf", [], 1) == ""

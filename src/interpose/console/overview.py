@@ -51,6 +51,10 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float
     hit_ratio: float | None
     waiting_holds: int
+    blocked: int | None = None
+    """What the firewall refused; None where there is none."""
+    detected: int | None = None
+    """What it would have refused, where it only detects."""
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +71,9 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: list[float]
     hit_ratio: list[float | None]
     """Of the minute before each second; None where nothing was asked."""
+    blocked: list[int | None]
+    """How many, in each second."""
+    detected: list[int | None]
 
 
 class Host(msgspec.Struct, kw_only=True):
@@ -214,9 +221,11 @@ class Overview:
         counters: Mapping[str, float] = status.get("counters", {})
         elapsed_s = max(0.1, at - self._sampled_at) if self._sampled_at is not None else 1.0
 
+        def grown(name: str) -> float:
+            return max(0.0, counters.get(name, 0.0) - self._before.get(name, counters.get(name, 0.0)))
+
         def per_s(name: str) -> float:
-            grown = counters.get(name, 0.0) - self._before.get(name, counters.get(name, 0.0))
-            return round(max(0.0, grown) / elapsed_s, 2)
+            return round(grown(name) / elapsed_s, 2)
 
         looks = sum(counters.get(name, 0.0) for name in _LOOKS)
         self._looks.append((sum(counters.get(name, 0.0) for name in _HITS), looks))
@@ -226,7 +235,11 @@ class Overview:
             bytes_in_per_s=round(self._bytes_in / elapsed_s), bytes_out_per_s=round(self._bytes_out / elapsed_s),
             connections=counters.get("connections", 0.0), exchanges=counters.get("exchanges", 0.0),
             p50_ms=times[0], p95_ms=times[1], p99_ms=times[2], hit_ratio=self._hit_ratio(),
-            waiting_holds=self._waiting(),
+            waiting_holds=self._waiting(), **{
+                name: round(grown(f"firewall_{name}_total"))
+                for name in ("blocked", "detected")
+                if f"firewall_{name}_total" in counters
+            },
         )  # fmt: skip
         self._seen.look(status, self._journal, at)
         self._at.append(round(self._wall(), 3))
@@ -265,7 +278,7 @@ class Overview:
         names = {
             "requests": "requests_per_s", "errors": "errors_per_s", "bytes_in": "bytes_in_per_s",
             "bytes_out": "bytes_out_per_s", "connections": "connections", "p50_ms": "p50_ms", "p95_ms": "p95_ms",
-            "p99_ms": "p99_ms", "hit_ratio": "hit_ratio",
+            "p99_ms": "p99_ms", "hit_ratio": "hit_ratio", "blocked": "blocked", "detected": "detected",
         }  # fmt: skip
         values = {name: [getattr(second, of) for second in self._series] for name, of in names.items()}
         return Series(at=list(self._at), **values)

@@ -62,6 +62,16 @@ def test_a_second_is_what_was_counted_in_it() -> None:
     assert (series.requests, len(series.at)) == ([0.0, 40.0, 0.0], 3)
 
 
+def test_what_a_firewall_refused_is_told_where_there_is_one() -> None:
+    told = Told()
+    told.second()
+    assert (told.overview.now.blocked, told.overview.now.detected) == (None, None)
+    told.second(firewall_blocked_total=3.0, firewall_detected_total=1.0)
+    told.second(firewall_blocked_total=5.0, firewall_detected_total=1.0)
+    series = told.overview.view().series
+    assert (series.blocked, series.detected) == ([None, None, 0, 2], [None, None, 0, 0])
+
+
 def test_counters_that_begin_anew_are_no_burst() -> None:
     told = Told()
     told.second(requests_total=1000.0)

@@ -1,6 +1,7 @@
 // The firewall: in which exchanges rules matched, which rules those were, and what other rules would make of them.
 
 import { get } from './api.js';
+import { FirewallChart } from './firewall_chart.js';
 import { Rules } from './firewall_rules.js';
 import { Try } from './firewall_try.js';
 import { classes, html, useEffect, useRef, useState } from './html.js';
@@ -38,6 +39,7 @@ export default function Firewall({ place }) {
       ${value?.firewall ? html`<${Setting} firewall=${value.firewall} leftOut=${value.left_out} />` : null}
       ${value && !value.firewall ? html`<p class="banner">This instance has no <code>[firewall]</code>. What it would block can be tried all the same.</p>` : null}
       ${value && !value.is_recorded ? html`<p class="banner">Nothing is recorded here, so nothing can be shown or tried: give it a <code>[journal]</code>.</p>` : null}
+      ${q ? null : html`<${FirewallChart} />`}
       <div class="columns">
         <div>
           <h2>Latest matches</h2>

@@ -10,6 +10,7 @@ const REST_S = 15;
 const SERIES = {
   requests: 'requests_per_s', errors: 'errors_per_s', bytes_in: 'bytes_in_per_s', bytes_out: 'bytes_out_per_s',
   connections: 'connections', p50_ms: 'p50_ms', p95_ms: 'p95_ms', p99_ms: 'p99_ms', hit_ratio: 'hit_ratio',
+  blocked: 'blocked', detected: 'detected',
 };
 
 /** The answer of GET overview, with its series growing; null before the first. */
