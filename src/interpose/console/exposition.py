@@ -84,6 +84,7 @@ def exposition(status: Mapping[str, Any], tallies: Iterable[Tally], servers: Seq
     lines = [*_of_the_instance(status), *_of_workers(status), *_counters(status.get("counters", {}))]
     lines += _of_routes([tally for tally in counted if tally.what == "route"])
     lines += _of_servers([tally for tally in counted if tally.what == "upstream"])
+    lines += _as_they_stand(servers)
     lines += _of_rules([tally for tally in counted if tally.what == "rule"])
     return "\n".join(lines) + "\n"
 
@@ -91,7 +92,6 @@ def exposition(status: Mapping[str, Any], tallies: Iterable[Tally], servers: Seq
 # --- the instance --------------------------------------------------------------------------------------------------
 
 
-    lines += _as_they_stand(servers)
 def _of_the_instance(status: Mapping[str, Any]) -> Iterator[str]:
     about = [("name", status.get("name", "")), ("version", status.get("version", ""))]
     yield from _family("build_info", "gauge", "What runs: its name and version.", [("", about, 1)])
@@ -155,13 +155,6 @@ def _of_servers(tallies: Sequence[Tally]) -> Iterator[str]:
     yield from _family("upstream_latency_seconds", "histogram", about, _by_time(tallies, labels))
 
 
-def _of_rules(tallies: Sequence[Tally]) -> Iterator[str]:
-    hits: list[Sample] = [("", _labels(tally, ("of", "rule")), tally.statuses[0]) for tally in tallies]
-    yield from _family("rule_hits_total", "counter", "Requests that a rule meant, by what has the rule.", hits)
-
-
-def _by_status(tallies: Iterable[Tally], names: tuple[str, str]) -> list[Sample]:
-    return [
 def _as_they_stand(servers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     judged = [row for row in servers if row["state"] != "lone"]
     named = [[("upstream", row["upstream"]), ("server", row["server"])] for row in judged]
@@ -171,6 +164,13 @@ def _as_they_stand(servers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from _family("upstream_active_requests", "gauge", "Requests under way on a server.", active)
 
 
+def _of_rules(tallies: Sequence[Tally]) -> Iterator[str]:
+    hits: list[Sample] = [("", _labels(tally, ("of", "rule")), tally.statuses[0]) for tally in tallies]
+    yield from _family("rule_hits_total", "counter", "Requests that a rule meant, by what has the rule.", hits)
+
+
+def _by_status(tallies: Iterable[Tally], names: tuple[str, str]) -> list[Sample]:
+    return [
         ("", [*_labels(tally, names), ("status", status)], count)
         for tally in tallies
         for status, count in zip(STATUSES, tally.statuses, strict=True)

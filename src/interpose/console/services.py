@@ -123,15 +123,15 @@ class Scripts(Protocol):
 class Upstreams(Protocol):
     """The servers behind gateways."""
 
+    def told(self) -> Sequence[Mapping[str, Any]]:
+        """What each upstream is."""
+
     async def rows(self) -> Sequence[Mapping[str, Any]]:
         """How each stands."""
 
     async def drain(self, server: str, *, undo: bool) -> ReloadResult:
         """Let one get no new requests, or get them again."""
 
-
-    def told(self) -> Sequence[Mapping[str, Any]]:
-        """What each upstream is."""
 
 class Firewall(Protocol):
     """What the firewall has matched. LookupError for what is not there, ValueError for what cannot be: sentences."""
@@ -207,15 +207,15 @@ class Services:
     faults: Faults | None = None
     caches: Caches | None = None
     upstreams: Upstreams | None = None
+    upstream_history: UpstreamHistory | None = None
     access: Access | None = None
     certificates: Certificates | None = None
     learned: Learned | None = None
-    records: Records | None = None
     scripts: Scripts | None = None
+    records: Records | None = None
     replay: Replay | None = None
     review: Review | None = None
     experiments: Experiments | None = None
-    upstream_history: UpstreamHistory | None = None
     firewall: Firewall | None = None
     spools: Sequence[Spool] | None = None
     overview: Overview | None = None
