@@ -29,8 +29,8 @@ from interpose.console.monitor import monitor
 from interpose.console.news import HoldNews, SpoolNews
 from interpose.console.overview import Overview
 from interpose.console.services import Experiments, Records, Services
-from interpose.core.hold import HeldMessage
 from interpose.console.upstream_history import UpstreamHistory
+from interpose.core.hold import HeldMessage
 from interpose.core.journal import Summary
 from interpose.engine.supervisor import say_ready
 from interpose.net.address import parse_address
@@ -63,8 +63,8 @@ class Front:
         self._events = Events()
         self._holds = HoldNews(self._events)
         self._overview: Overview | None = None
-        self._services: Services | None = None
         self._history: UpstreamHistory | None = None
+        self._services: Services | None = None
         self._servers: dict[ControlServer, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._access: Access | None = None
@@ -78,10 +78,10 @@ class Front:
         if self._services is None:
             office = self._office
             records = None
-            if office.journal is not None:
             history = None
             if self._console is not None or self._metrics is not None:
                 history = self._history = UpstreamHistory(self._live_upstreams.rows)
+            if office.journal is not None:
                 self._overview = Overview(
                     instance.status,
                     self._events,
@@ -94,8 +94,8 @@ class Front:
                 instance=instance,
                 faults=self._live_faults,
                 upstreams=self._live_upstreams,
-                access=LiveAccess(instance, self._lists, office.readers[0] if office.journal is not None else None),
                 upstream_history=history,
+                access=LiveAccess(instance, self._lists, office.readers[0] if office.journal is not None else None),
                 caches=LiveCaches(instance.ask_workers),
                 certificates=LiveCertificates(instance.ask_workers, self._ordered),
                 learned=LiveInterception(instance.ask_workers),
@@ -128,11 +128,11 @@ class Front:
     async def begin(self, instance: Any) -> None:
         """See `config.office.Front`."""
         services = self.services(instance)
-        if self._console is not None:
-            served = application(services, self._access)
         interception: Any = self._office.services.get("interception")
         if interception is not None:
             interception.publish = self._events.publish
+        if self._console is not None:
+            served = application(services, self._access)
             self._serve(ControlServer(served, self._console.socket, services.events))
             say_ready("console", "console", self._console.address, self._links()["admin"], self._log_format, at="at")
         if (place := self._metrics) is not None:
@@ -144,10 +144,10 @@ class Front:
             self._holds.known((await services.review.listed(limit=1000)).holds)
         if self._overview is not None:
             self._run(self._overview.run())
-        if services.spools:
-            self._run(SpoolNews(services.spools, self._events).run())
         if self._history is not None:
             self._run(self._history.run())
+        if services.spools:
+            self._run(SpoolNews(services.spools, self._events).run())
 
     async def end(self) -> None:
         """See `config.office.Front`."""
