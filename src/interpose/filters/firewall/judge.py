@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from interpose.filters.firewall.messages import Verdict
 from interpose.filters.firewall.own_rules import Found
@@ -22,6 +25,7 @@ class Judgement(NamedTuple):
     by: Match | None
 
 
+_LEVEL = re.compile(r"paranoia-level/([1-4])")
 NOTHING = Found([], 0, None)
 
 
@@ -33,7 +37,7 @@ def judged(
     score = found.score
     refused = 0
     if verdict is not None:
-        matches += verdict.matches
+        matches += [counting(match, blocking) for match in verdict.matches]
         sums = verdict.outbound if is_answer else verdict.inbound
         score += sum(sums[:blocking])
         refused = verdict.status
@@ -44,3 +48,11 @@ def judged(
         by = max(matches, key=lambda match: match.score, default=None)
     status = (refused or 403) if reaches and blocks else 0
     return Judgement(status, score, matches, reaches, by)
+
+
+def counting(match: Match, blocking: int) -> Match:
+    """The match with what it adds to the sum that blocks: nothing, when its level lies above."""
+    for tag in match.tags:
+        if (level := _LEVEL.fullmatch(tag)) is not None:
+            return match if level[1] <= str(blocking) else replace(match, score=0)
+    return match

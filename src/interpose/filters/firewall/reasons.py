@@ -18,6 +18,7 @@ from interpose.core.printable import printable
 from interpose.protocol.number import decimal
 
 MOST_NOTED = 20
+MOST_NAMED = 5
 LONGEST_NAME = 80
 LONGEST_MESSAGE = 120
 NOTE, MATCHES_NOTE = "firewall", "firewall_matches"
@@ -72,15 +73,10 @@ def told_by(notes: Mapping[str, str]) -> Told | None:
 
 
 def why(matches: Sequence[Match], side: str, score: int, threshold: int) -> str:
-    """The sentence of a refusal."""
-    rules = ", ".join(dict.fromkeys(match.rule for match in matches[:5]))
-    more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
-    return f"The {side} score is {score}, at or above {threshold}; rules {rules}{more}." if score else "A rule says so."
-
-
-def scored(match: Match) -> bool:
-    """Whether it adds anything."""
-    return match.score > 0
+    """The sentence of a refusal: the sum, and the rules that add to it."""
+    rules = list(dict.fromkeys(match.rule for match in matches if match.score))
+    more = f" and {len(rules) - MOST_NAMED} more" if len(rules) > MOST_NAMED else ""
+    return f"The {side} score is {score}, the threshold {threshold}; by {', '.join(rules[:MOST_NAMED])}{more}."
 
 
 def _said(match: Match) -> str:
