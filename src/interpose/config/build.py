@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from interpose.config import balancing, experiments, routing, steps, through
+from interpose.config import balancing, experiments, routing, scripts, steps, through
 from interpose.config.caches import redis_addresses
 from interpose.config.faults import in_words, of_connections
 from interpose.config.interception import interception_of, is_intercepted, origin_tls
@@ -64,7 +64,10 @@ def plan(config: Config) -> list[RoutePlan]:
     for listener in config.listeners:
         if listener.role not in (*HTTP_ROLES, *OPEN_ROLES):
             what = "every datagram" if listener.udp else "every connection"
-            plans.append(RoutePlan(listener.name, what, _connection_steps(listener), listener.role))
+            around = _connection_steps(listener)
+            if listener.role == "relay":
+                around += scripts.message_steps(config, listener, parts)
+            plans.append(RoutePlan(listener.name, what, around, listener.role))
             continue
         if of_connections(listener):
             plans.append(RoutePlan(listener.name, "every connection", _connection_steps(listener), listener.role))

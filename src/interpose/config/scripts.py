@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from interpose.config.desk import pieces_held
+from interpose.config.edits import function_filter
 from interpose.config.live_scripts import TOPIC as TOPIC
 from interpose.config.model import Config, Listener, Route
 from interpose.config.model import Script as Table
@@ -37,7 +38,7 @@ def script_at(table: Table, parts: Parts) -> Script:
 
 def _script(options: Table, parts: Parts) -> Script:
     holders = parts.every(Holder)
-    return Script(options, hold=holders[0].for_script if holders else None)
+    return Script(options, hold=holders[0].for_script if holders else None, edits=function_filter)
 
 
 def tables_for(config: Config, listener: Listener, route: Route | None = None) -> list[Table]:
@@ -80,13 +81,21 @@ def _steps(tables: Iterable[Table], parts: Parts, phases: tuple[Phase, ...]) -> 
     for table in tables:
         script = script_at(table, parts)
         for phase in phases:
-            names = ", ".join(name for where, name in script.functions if where is phase)
-            detail = f"{table.file}: {names}" if names else ""
+            names = [name for where, name in script.functions if where is phase]
+            if phase is Phase.EDIT:
+                names += [f"{name} (messages)" for name in script.message_functions]
+            detail = f"{table.file}: {', '.join(names)}" if names else ""
             steps.append(Step(phase, "script", detail, partial(script.slot, phase)))
     return steps
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
+
+
+def message_steps(config: Config, listener: Listener, parts: Parts) -> list[tuple[str, str, str]]:
+    """The functions that a relay asks about messages, for people."""
+    asked = [(table.file, script_at(table, parts).message_functions) for table in tables_for(config, listener)]
+    return [("MESSAGES", "script", f"{file}: {', '.join(names)}") for file, names in asked if names]
 
 
 class AskedMessages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from interpose.core.exchange import Exchange, Outcome
 from interpose.core.handler import Phase
 from interpose.core.message import Request
 from interpose.core.message_filter import MessageFilter, together
+from interpose.filters.script.edits import CONTENT, ContentFunction, ContentOptions, MakeEdits
 from interpose.filters.script.marks import ASKED, PHASE, given
 from interpose.filters.script.message import MessageStep
 from interpose.filters.script.options import ScriptOptions
@@ -39,8 +41,9 @@ _ONE_EACH: Final = ("decision", "authenticator")
 class Loaded:
     """See the module. ValueError, a sentence with file and line, when the file cannot be loaded."""
 
-    def __init__(self, options: ScriptOptions, troubles: Troubles) -> None:
+    def __init__(self, options: ScriptOptions, troubles: Troubles, edits: MakeEdits | None = None) -> None:
         self.path = Path(options.file)
+        self._edits = edits
         self.steps: dict[Phase, list[Step]] = {phase: [] for phase in Phase}
         self.asked: dict[str, Asked] = {}
         self.messages: list[MessageStep] = []
@@ -71,6 +74,9 @@ class Loaded:
             self._check(name, value, ("exchange", "request", "forward"))
             self.steps[phase].append(Step(name, value, self._troubles, passes=self._passes))
             return True
+        if isinstance(content := getattr(value, CONTENT, None), ContentOptions):
+            self._take_content(name, value, content)
+            return True
         if not isinstance(what, str) or what not in _ARGUMENTS:
             return False
         self._check(name, value, _ARGUMENTS[what])
@@ -81,6 +87,20 @@ class Loaded:
         elif self.asked.setdefault(what, value) is not value:
             raise ValueError(f"{self.path}: only one function may be marked with @interpose.{what}")
         return True
+
+    def _take_content(self, name: str, function: Any, options: ContentOptions) -> None:
+        """Take a function in that is given contents: a filter gives them to it."""
+        line = getattr(getattr(function, "__code__", None), "co_firstlineno", 0)
+        try:
+            inspect.signature(function).bind("exchange", "content")
+            fits = options.whole or not inspect.iscoroutinefunction(function)
+        except TypeError:
+            fits = False
+        if not fits or self._edits is None:
+            raise ValueError(f"{self.path}:{line}: {name} must be `def {name}(exchange, content)`")
+        version = f"{name} {hashlib.sha256(self.path.read_bytes()).hexdigest()}"
+        edits = self._edits(ContentFunction(name, function, options, version))
+        self.steps[Phase.EDIT].append(Step(name, edits, self._troubles, passes=self._passes))
 
     def _check(self, name: str, function: Any, arguments: tuple[str, ...]) -> None:
         """Refuse what could only fail when it is called."""

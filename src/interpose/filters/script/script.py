@@ -17,6 +17,7 @@ from interpose.core.handler import Filter, Handler, Phase
 from interpose.core.hold import Ruling
 from interpose.core.message import Request, Response
 from interpose.core.message_filter import Message, Pass
+from interpose.filters.script.edits import MakeEdits
 from interpose.filters.script.loaded import Asked, Loaded
 from interpose.filters.script.options import ScriptOptions
 from interpose.filters.script.troubles import Troubles
@@ -34,7 +35,8 @@ RETRY_S: Final = 10.0
 class Script:
     """One file. `slot(phase)` gives its filter for a phase, `tick()` looks whether the file changed.
 
-    `hold` is what `exchange.hold` does, None where nothing can be held. Raises ValueError, one sentence with file and
+    `hold` is what `exchange.hold` does, None where nothing can be held; `edits` makes filters of functions that are
+    given contents. Raises ValueError, one sentence with file and
     line, when the file cannot be loaded. `start` comes before the first request, `close` after the last.
     """
 
@@ -44,8 +46,10 @@ class Script:
         clock: Callable[[], float] = time.monotonic,
         hold: HoldRequest | None = None,
         wall: Callable[[], float] = time.time,
+        edits: MakeEdits | None = None,
     ) -> None:
         self.path = Path(options.file)
+        self._edits = edits
         self._options = options
         self._hold = hold
         self._clock = clock
@@ -56,7 +60,7 @@ class Script:
         self._tasks: set[asyncio.Task[None]] = set()
         self._old: set[Loaded] = set()
         self._changing: asyncio.Task[None] | None = None
-        self._loaded = Loaded(options, self._troubles)
+        self._loaded = Loaded(options, self._troubles, edits)
 
     # --- what it has -------------------------------------------------------------------------------------------------
 
@@ -64,6 +68,11 @@ class Script:
     def functions(self) -> list[tuple[Phase, str]]:
         """The filters in the order in which they run."""
         return self._loaded.functions
+
+    @property
+    def message_functions(self) -> list[str]:
+        """Those that are asked about messages, in their order."""
+        return [step.name for step in self._loaded.messages]
 
     @property
     def has_messages(self) -> bool:
@@ -198,7 +207,7 @@ class Script:
             return
         self._seen = seen
         try:
-            loaded = Loaded(self._options, self._troubles)
+            loaded = Loaded(self._options, self._troubles, self._edits)
         except ValueError as error:
             self._refuse(str(error))
             return
