@@ -22,6 +22,8 @@ from tests.support.fake_console import FakeConsole
 from tests.support.name_server import NXDOMAIN, NameServer, Reply
 from tests.support.page import CHROMIUM, FLAGS
 from tests.support.program import Program
+from tests.support.served_console import served_console
+from tests.support.upstream_views import some as some_upstreams
 
 HERE = Path(__file__).parent
 ORDER = {
@@ -192,6 +194,8 @@ def main() -> None:
         for order in orders:
             order.wait(20)
         take_experiments(page)
+        take_upstreams(page)
+        take_firewall(page, directory / "firewall")
         browser.close()
 
 
@@ -201,6 +205,31 @@ def take_experiments(page: Page) -> None:
         console.experiments = some()[:2]
         page.goto(f"{console.url}#/experiments")
         take(page, "experiments")
+
+
+def take_upstreams(page: Page) -> None:
+    """A quarter of an hour in which a server is ejected."""
+    with FakeConsole() as console:
+        upstreams, servers, past = some_upstreams()
+        console.upstreams = {"upstreams": upstreams[:1], "servers": servers}
+        console.upstream_history = past
+        page.goto(f"{console.url}#/upstreams")
+        take(page, "upstreams")
+
+
+def take_firewall(page: Page, directory: Path) -> None:
+    """Attacks made up, matches as the rules note them; what is tried is asked of the real rules."""
+    directory.mkdir()
+    with served_console(directory) as served:
+        served.console.instance.tables = firewall_records.TABLES
+        served.record(*firewall_records.some())
+        page.goto(served.link())
+        page.goto(f"{served.url}#/firewall")
+        page.get_by_role("button", name="/things?id=").click()
+        page.get_by_label("Block up to paranoia").select_option("2")
+        page.get_by_role("button", name="Try").click()
+        page.get_by_text("Fewest exclusions").wait_for()
+        take(page, "firewall")
 
 
 if __name__ == "__main__":

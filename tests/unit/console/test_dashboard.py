@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from interpose.console.exposition import _NAMES, exposition
+from interpose.console.exposition import _NAMES, _OF_ONE_WORKER, _OF_ONE_WORKER, exposition
 from interpose.core.tally import Tally
 
 ROOT = Path(__file__).parents[3]
@@ -24,12 +24,15 @@ OF_PROMETHEUS = {"instance", "job"}
 def known() -> dict[str, set[str]]:
     """Every metric that can be told, with its labels."""
     worker = {"number": 0, "state": "serving"}
-    own = {"memory_bytes": 1.0, "memory_level": 0.0, "longest_stall_s": 0.0, "accepting": 1.0}
-    status = {"workers": [{**worker, "counters": own}], "counters": dict.fromkeys(_NAMES, 1.0)}
+    status = {
+        "workers": [{**worker, "counters": dict.fromkeys(_OF_ONE_WORKER, 1.0)}],
+        "counters": dict.fromkeys(_NAMES, 1.0),
+    }
     numbers = ([1] * 6, [1] * 14)
     tallies = [Tally("route", ("front", "/"), *numbers), Tally("upstream", ("app", "http://app"), *numbers)]
+    servers = [{"upstream": "app", "server": "http://app", "state": "up", "active": 1}]
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(exposition(status, tallies)):
+    for family in text_string_to_metric_families(exposition(status, tallies, servers)):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found

@@ -103,6 +103,16 @@ def test_servers_are_told_with_what_had_no_answer() -> None:
     assert told["interpose_upstream_latency_seconds_count", labels] == 5
 
 
+def test_servers_are_told_with_how_they_stand_but_not_those_that_nobody_judges() -> None:
+    states = ("up", "trying", "ejected", "down", "drained", "lone")
+    told = samples(
+        exposition(STATUS, [], [{"upstream": "app", "server": state, "state": state, "active": 4} for state in states])
+    )
+    up = {dict(labels)["server"]: value for (name, labels), value in told.items() if name.endswith("_server_up")}
+    assert up == {"up": 1, "trying": 1, "ejected": 0, "down": 0, "drained": 0}
+    assert told["interpose_upstream_active_requests", (("server", "down"), ("upstream", "app"))] == 4
+
+
 @pytest.mark.parametrize("name", ['a "quoted" one', "back\\slash\\n", "two\nlines", 'héllo {x="y"} 5 # HELP'])
 def test_a_route_may_be_called_anything(name: str) -> None:
     told = samples(exposition(STATUS, [route(name, [0, 0, 1, 0, 0, 0], {0: 1})]))
