@@ -230,21 +230,6 @@ def take_firewall(page: Page, directory: Path) -> None:
         page.get_by_label("Block up to paranoia").select_option("2")
         page.get_by_role("button", name="Try").click()
         page.get_by_text("Fewest exclusions").wait_for()
-        take(page, "firewall")
-
-
-def take_firewall(page: Page, directory: Path) -> None:
-    """Attacks made up, matches as the rules note them; what is tried is asked of the real rules."""
-    directory.mkdir()
-    with served_console(directory) as served:
-        served.console.instance.tables = firewall_records.TABLES
-        served.record(*firewall_records.some())
-        page.goto(served.link())
-        page.goto(f"{served.url}#/firewall")
-        page.get_by_role("button", name="/things?id=").click()
-        page.get_by_label("Block up to paranoia").select_option("2")
-        page.get_by_role("button", name="Try").click()
-        page.get_by_text("Fewest exclusions").wait_for()
         page.set_viewport_size({"width": 1280, "height": 1000})
         take(page, "firewall")
 
