@@ -33,7 +33,7 @@ def test_chromium_and_curl_are_looked_into_and_see_no_difference(tmp_path: Path)
     paths = make_site(root)
     origins = CertificateAuthority(tmp_path, "Origins")
     identity = origins.issue("127.0.0.1")
-    state, home = tmp_path / "proxy" / "state", tmp_path / "home"
+    state, home = tmp_path / "state", tmp_path / "home"
     made = interpose("ca", "init", "--state", str(state), "--permit", "127.0.0.0/8")
     assert made.returncode == 0, made.stderr
     ours = tmp_path / "ours.pem"
@@ -46,7 +46,7 @@ def test_chromium_and_curl_are_looked_into_and_see_no_difference(tmp_path: Path)
     with (
         Nginx(tmp_path / "nginx", root, certificate=identity) as site,
         in_background(lambda: RawOrigin(talk, tls=served_with(identity))) as sockets,
-        Program(tmp_path / "proxy", "proxy", "--intercept", "*", "--workers", "2", env=believes) as program,
+        Program(tmp_path, "proxy", "--intercept", "*", "--workers", "2", env=believes) as program,
         sync_playwright() as playwright,
     ):
         flags = [*FLAGS, f"--proxy-server={program.url}"]

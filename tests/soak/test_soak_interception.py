@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.background import in_background
 from tests.support.intercepting import Intercepting, served_with
-from tests.support.program import Program, interpose
+from tests.support.program import Program
 from tests.support.raw_origin import OK, RawOrigin, answering
 
 HOSTS = 60
@@ -24,14 +24,12 @@ def test_the_first_request_to_a_new_host_takes_three_milliseconds_more_at_most(t
     names = [f"{number}.site.test" for number in range(HOSTS)]
     trusted = ssl.create_default_context(cafile=world.origins.file)
     with in_background(lambda: RawOrigin(answering(OK), tls=served_with(world.origins.issue(*names)))) as origin:
-        state = tmp_path / "proxy" / "state"
-        assert interpose("ca", "init", "--state", str(state)).returncode == 0
         config = tmp_path / "proxy.toml"
         config.write_text(
             f'[log]\naccess = "off"\n[interception]\ndir = "{world.directory}"\nca_file = "{world.origins.file}"\n'
             '[[listener]]\naddress = "127.0.0.1:0"\nrole = "proxy"\n'
         )
-        with Program(tmp_path / "proxy", "run", str(config)) as program:
+        with Program(tmp_path, "run", str(config)) as program:
             added = []
             for name in names:
                 direct = first_answer(origin.port, None, name, trusted)
