@@ -65,6 +65,8 @@ class Loaded:
                 found.add(id(value))
         if not found:
             raise ValueError(f"{self.path}: no function is marked with @interpose.filter")
+        self.counts_users = bool(self._life["stopped"])
+        """Whether anything waits until nobody uses it."""
         self.ask: MessageFilter | None = together(self.messages) if self.messages else None
 
     def _take(self, name: str, value: Any) -> bool:
@@ -154,11 +156,6 @@ class Loaded:
     def has_to_start(self) -> bool:
         """Whether a function is called before the others, and was not yet."""
         return bool(self._life["started"]) and not self._has_started
-
-    @property
-    def counts_users(self) -> bool:
-        """Whether anything waits until nobody uses it."""
-        return bool(self._life["stopped"])
 
     def use_in(self, exchange: Exchange) -> None:
         """Somebody uses it until the exchange has ended."""

@@ -21,7 +21,7 @@ class MessageStep:
 
     async def __call__(self, exchange: Exchange, message: Message, forward: Pass) -> None:
         """Ask the function; what it raises, other than a `Failure`, becomes one, and the conversation ends."""
-        if self._troubles.is_off(self.name):
+        if self._troubles.some_are_off and self._troubles.is_off(self.name):
             if not self._passes:
                 raise self._troubles.refusal(self.name)
             await forward(message)

@@ -114,17 +114,19 @@ class Script:
 
     def slot(self, phase: Phase) -> Filter:
         """The filter that stands for this script in one phase; install it in each."""
-        return partial(self._run, phase)
+        return partial(self._edit if phase is Phase.EDIT else self._run, phase)
+
+    def _edit(self, phase: Phase, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
+        if request.upgrade is not None:
+            self.ask_about_messages_of(exchange)
+        return self._run(phase, exchange, request, forward)
 
     def _run(self, phase: Phase, exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
-        loaded = self._loaded
         if self._hold is not None:
             exchange.on_hold = partial(self._hold, exchange, request)
-        if phase is Phase.EDIT and loaded.ask is not None and request.upgrade is not None:
-            self.ask_about_messages_of(exchange)
-        if steps := loaded.steps[phase]:
-            if loaded.counts_users:
-                loaded.use_in(exchange)
+        if steps := self._loaded.steps[phase]:
+            if self._loaded.counts_users:
+                self._loaded.use_in(exchange)
             for step in reversed(steps):
                 forward = partial(step, forward=forward)
         return forward(exchange, request)

@@ -29,7 +29,7 @@ class Step:
 
     async def __call__(self, exchange: Exchange, request: Request, forward: Handler) -> Response:
         """Call the function; what it raises, other than a `Failure`, becomes one."""
-        if self._troubles.is_off(self.name):
+        if self._troubles.some_are_off and self._troubles.is_off(self.name):
             if self._passes:
                 return await forward(exchange, request)
             failure = self._troubles.refusal(self.name)

@@ -41,8 +41,9 @@ class Troubles:
     ) -> None:
         self.path = path
         self.total = 0
-        self.stands_still = False
-        """Whether nothing may be called, since `@interpose.started` has not succeeded."""
+        self.some_are_off = False
+        """Whether `is_off` has to be asked."""
+        self._stands_still = False
         self._max_per_minute = max_per_minute
         self._clock = clock
         self._wall = wall
@@ -63,15 +64,23 @@ class Troubles:
 
     def begin_anew(self) -> None:
         """The file has changed: its functions have a clean slate."""
-        self.stands_still = False
         self._latest.clear()
         self._recent.clear()
         self._off.clear()
+        self.stands_still = False
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether nothing may be called, since `@interpose.started` has not succeeded."""
+        return self._stands_still
+
+    @stands_still.setter
+    def stands_still(self, it_does: bool) -> None:
+        self._stands_still = it_does
+        self.some_are_off = it_does or bool(self._off)
 
     def is_off(self, name: str) -> bool:
         """Whether this function is not to be called."""
-        if not self._off and not self.stands_still:
-            return False
         return self.stands_still or self._clock() < self._off.get(name, 0.0)
 
     def refusal(self, name: str) -> Failure:
@@ -108,6 +117,7 @@ class Troubles:
         recent.append(now)
         if len(recent) == recent.maxlen and now - recent[0] < MINUTE_S:
             self._off[name] = now + MINUTE_S
+            self.some_are_off = True
             recent.clear()
             says = "script %s: %s has failed %d times in a minute and is not called for the next one"
             log.error(says, self.path, name, self._max_per_minute + 1)
