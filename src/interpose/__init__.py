@@ -38,6 +38,7 @@ _HOMES = {
     "Ruling": "interpose.core.hold",
     "Verdict": "interpose.core.hold",
     "authenticator": "interpose.filters.script.marks",
+    "content": "interpose.filters.script.edits",
     "decision": "interpose.filters.script.marks",
     "filter": "interpose.filters.script.marks",
     "messages": "interpose.filters.script.marks",
@@ -53,6 +54,7 @@ _HOMES = {
 }
 _OTHER_NAMES = {
     "authenticator": "mark_authenticator",
+    "content": "mark_content",
     "decision": "mark_decision",
     "filter": "mark",
     "messages": "mark_messages",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from interpose.core.per_exchange import PerExchange
     from interpose.core.target import Authority, Target
     from interpose.filters.script.content import read, replace
+    from interpose.filters.script.edits import mark_content as content
     from interpose.filters.script.marks import mark as filter
     from interpose.filters.script.marks import mark_authenticator as authenticator
     from interpose.filters.script.marks import mark_decision as decision
@@ -90,8 +93,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Authority", "Body", "Config", "ConfigError", "Decision", "Exchange", "Failure", "Fields", "Filter", "Handler",
     "Identity", "Message", "MessageFilter", "Outcome", "Pass", "PerExchange", "Phase", "Request", "Response",
-    "Ruling", "Side", "Target", "Verdict", "__version__", "authenticator", "decision", "filter", "gateway_config",
-    "load", "messages", "options", "proxy_config", "read", "replace", "serve", "started", "stopped",
+    "Ruling", "Side", "Target", "Verdict", "__version__", "authenticator", "content", "decision", "filter",
+    "gateway_config", "load", "messages", "options", "proxy_config", "read", "replace", "serve", "started", "stopped",
 ]  # fmt: skip
 
 

@@ -106,10 +106,11 @@ def _authorities(path: str) -> object:
 
 def _scripts(config: Config, table: Script | None = None, asks: str = "") -> Callable[[str], object]:
     """What loads a script, with the options that it will have, and demands a function for what is asked of it."""
+    from interpose.config.edits import function_filter
     from interpose.filters.script.script import Script as Loaded
 
     def use(path: str) -> object:
-        script = Loaded(table or config.script_of(path))
+        script = Loaded(table or config.script_of(path), edits=function_filter)
         if asks and asks not in script.answers:
             raise ValueError(f"{path}: no function is marked with @interpose.{asks}")
         return script

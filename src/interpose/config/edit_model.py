@@ -10,6 +10,7 @@ from interpose.config.texts import Condition, Label, Name
 from interpose.core.units import Bytes
 from interpose.filters.content.options import MOST_EDITED_BYTES, Insertion, Replacement, Selector
 from interpose.filters.field_edits import FieldEdit
+from interpose.filters.rewrite import Parameter, ParameterName
 
 
 class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +39,13 @@ class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     insert: tuple[Insertion, ...] = ()
     """HTML that is put into pages."""
+
+    remove_query: tuple[ParameterName, ...] = ()
+    """Parameters that are taken off the URL's query, by name; `utm_*` is every one that begins so, `*` the whole
+    query."""
+
+    set_query: tuple[Parameter, ...] = ()
+    """Parameters of the URL's query that are set, as `name=value`; each takes the place of all others of its name."""
 
     fields: tuple[FieldEdit, ...] = field(default=(), name="field")
     """Fields that are set, added and removed, where this table's `when` holds and their own."""

@@ -12,9 +12,12 @@ from interpose.config.model import OPEN_ROLES, Config, Listener, Route
 from interpose.config.step import Step
 from interpose.core.handler import Filter, Phase
 from interpose.filters.field_edits import FieldEdit, FieldEdits
+from interpose.filters.only_when import OnlyWhen
+from interpose.filters.rewrite import Rewrite, RewriteOptions
 
 if TYPE_CHECKING:
     from interpose.filters.content.rules import Rule
+    from interpose.filters.script.edits import ContentFunction
 
 ROLES = ("gateway", *OPEN_ROLES)
 """The roles whose listeners have edits."""
@@ -36,6 +39,21 @@ def content_steps(edits: tuple[Edit, ...]) -> list[Step]:
     if not edits:
         return []
     return [Step(Phase.EDIT, "edit", "; ".join(map(_in_words, edits)), partial(content_filter, edits))]
+
+
+def query_steps(edits: tuple[Edit, ...]) -> list[Step]:
+    """The filters of URLs' queries: one for each edit, whose condition each asks after those before it."""
+    steps = []
+    for edit in edits:
+        if edit.set_query or edit.remove_query:
+            changes = ", ".join([*(f"remove {name}" for name in edit.remove_query), *edit.set_query])
+            steps.append(Step(Phase.EDIT, "query", changes, partial(_query_filter, edit)))
+    return steps
+
+
+def _query_filter(edit: Edit) -> Filter:
+    options = RewriteOptions(set_query=edit.set_query, remove_query=edit.remove_query, restore=False)
+    return OnlyWhen(edit.when, Rewrite(options)) if edit.when else Rewrite(options)
 
 
 def field_steps(edits: tuple[Edit, ...]) -> list[Step]:
@@ -80,6 +98,25 @@ def rule_of(edit: Edit) -> Rule:
         forces=edit.force,
         blocks=edit.on_failure == "block",
     )
+
+
+def function_filter(function: ContentFunction) -> Filter:
+    """The filter that gives contents to a function of a script."""
+    from interpose.filters.content.filter import ContentEdits
+    from interpose.filters.content.rules import Rule, condition_of
+
+    marked = function.options
+    rule = Rule(
+        name=function.name,
+        matcher=condition_of(marked.when),
+        is_outbound=marked.message == "response",
+        said=function.version,
+        chunk=None if marked.whole else function.function,
+        whole=function.function if marked.whole else None,
+        max_bytes=marked.max_bytes,
+        forces=marked.force,
+    )
+    return ContentEdits([rule])
 
 
 def _in_words(edit: Edit) -> str:

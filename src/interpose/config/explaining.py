@@ -172,9 +172,7 @@ def _of_lists(config: Config, listener: Listener, parts: Parts, request: Request
             yield _other("blocklist", f"The block list “{blocked.options.name}” has it: {blocked.rule}")
 
 
-def _of_tunnels(
-    config: Config, listener: Listener, exchange: Exchange, request: Request
-) -> Iterator[dict[str, Any]]:
+def _of_tunnels(config: Config, listener: Listener, exchange: Exchange, request: Request) -> Iterator[dict[str, Any]]:
     """Whether its TLS is looked into."""
     origin = request.target.origin
     if request.target.form is Form.AUTHORITY or request.target.scheme == "https":

@@ -159,7 +159,7 @@ def route_steps(config: Config, listener: Listener, route: Route | None, parts: 
         make = partial(compression.compression_filter, config, options, cache, parts, reads=reads)
         steps.append(Step(Phase.SHAPE, "compression", compression.in_words(options, reads=reads), make))
     # What stands behind these in their phase sees what the server will.
-    steps = edits.field_steps(edited) + privacy.steps_of(config, listener) + steps
+    steps = edits.query_steps(edited) + edits.field_steps(edited) + privacy.steps_of(config, listener) + steps
     if route is not None:
         steps = experiments.steps_of(config, route, parts) + steps
         steps = error_pages.intercepting_steps(config, listener, route) + routing.edit_steps(route) + steps

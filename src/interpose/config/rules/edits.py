@@ -20,9 +20,11 @@ def _edits_can_be_made(config: Config) -> Iterator[Breach]:
     for where, edit in numbered("edit", config.edits):
         if edit.replace or edit.remove or edit.insert:
             yield from _asks(f"{where}.when", edit.when, edit.message == "request", (f"{where}.message",))
-        elif not edit.fields:
-            message = "changes nothing; give it replace, remove, insert or [[edit.field]]"
+        elif not edit.fields and not edit.set_query and not edit.remove_query:
+            message = "changes nothing; give it replace, remove, insert, set_query or [[edit.field]]"
             yield Breach(f"{where}.replace", (), message, (where,))
+        if edit.set_query or edit.remove_query:
+            yield from _asks(f"{where}.when", edit.when, True, ())
         changes = zip(numbered(f"{where}.field", edit.fields), field_edits(edit), strict=True)
         for (place, _), change in changes:
             yield from _asks(f"{place}.when", change.when, change.message == "request", (f"{place}.message", where))

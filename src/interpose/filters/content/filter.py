@@ -194,7 +194,7 @@ class ContentEdits:
         if coding and (why := await _bad_beginning(body, coding, limit)):
             _give_up(content, rules, why)
             return None
-        exchange.notes["edited"] = ", ".join([rule.name for rule in rules])
+        _note_edited(exchange, rules)
         steps = [step for rule in rules for step in rule.steps(exchange, is_html=is_html)]
         if body.is_complete and body.trailers is None and len(body.arrived) <= AT_ONCE_BYTES:
             work = Work(steps, coding, limit, lambda: None)
@@ -220,7 +220,7 @@ class ContentEdits:
             body.put_back(arrived)
             _give_up(content, rules, str(error))
             return None
-        exchange.notes["edited"] = ", ".join([rule.name for rule in rules])
+        _note_edited(exchange, rules)
         for rule in rules:
             if rule.whole is not None:
                 made = rule.whole(exchange, data)
@@ -238,6 +238,13 @@ def _give_up(content: Content, rules: list[Rule], why: str) -> None:
         if rule.blocks:
             content.exchange.refused_by("edit", rule.name, f"The content cannot be edited: {why}")
             raise Failure("http_request_denied", content.side, f"The content cannot be edited: {why}", status=403)
+
+
+def _note_edited(exchange: Exchange, rules: list[Rule]) -> None:
+    names = [rule.name for rule in rules]
+    if (before := exchange.notes.get("edited")) is not None:
+        names.insert(0, before)
+    exchange.notes["edited"] = ", ".join(names)
 
 
 async def _bad_beginning(body: Body, coding: str, limit: int) -> str:
