@@ -21,6 +21,11 @@ async def no(exchange, request, forward):
     raise interpose.Failure("http_request_denied", interpose.Side.DOWNSTREAM, "not today")
 """
 
+UNCOUNTED = {
+    "limit": [{"name": "few", "requests_per_s": 1.0, "on_failure": "deny"}],
+    "limit_redis": {"url": "unix:///nowhere/redis.sock"},
+}
+
 # What is asked, of which role, with which more of the listener's and the configuration's tables: status and filter.
 REFUSALS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, str]] = {
     "a stranger": ("GET /", "gateway", {"allow_from": ["192.0.2.0/24"]}, {}, 403, "allow"),
@@ -36,6 +41,7 @@ REFUSALS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, str]] =
     "a number that is no address": ("GET http://2130706433/", "proxy", {}, {}, 403, "dial"),
     "itself": ("POST http://self/", "proxy", {}, {}, 508, "dial"),
     "a loop": ("GET /loop", "gateway", {}, {}, 508, "forwarding"),
+    "a limit": ("GET /", "gateway", {}, UNCOUNTED, 429, "limit"),
     "a script": ("GET /", "gateway", {}, {"script": [{"file": "no.py"}]}, 403, "script"),
 }
 
