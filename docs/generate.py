@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from typer.main import get_command
 
+import interpose
 from interpose.cli.commands import app
 from interpose.config.advice import wanted
 from interpose.config.convert import type_of
@@ -32,7 +33,56 @@ def pages() -> dict[str, str]:
         "configuration.md": page("configuration", sections()),
         "commands.md": page("commands", command_sections()),
         "queries.md": page("queries", word_rows()),
+        "scripts.md": page("scripts", api_rows()),
     }
+
+
+MARKS = ("filter", "messages", "started", "stopped", "authenticator", "decision")
+API = (
+    *("options", "read", "replace", "PerExchange", "PerExchange.of", "PerExchange.put"),
+    *("Response", "Response.text", "Request.copy", "Body", "Body.read", "Body.map", "Body.close"),
+    *("Message", "Message.with_data", "Exchange.at_end", "Exchange.waiting", "Exchange.hold"),
+    *("Failure", "Decision", "Identity"),
+)
+"""What of `interpose` scripts mark functions with, and what they call: as it is written after that name."""
+
+
+def api_rows() -> Iterator[str]:
+    """A row for each, with its signature and what its first paragraph says."""
+    yield "| | |"
+    yield "|---|---|"
+    for name in (*MARKS, *API):
+        found: Any = interpose
+        for part in name.split("."):
+            found = getattr(found, part)
+        shown_as = f"@interpose.{name}" if name in MARKS else f"{name}{signature(found)}"
+        first = (inspect.getdoc(found) or "").split("\n\n")[0].replace("\n", " ")
+        cells = (f"`{shown_as}`", first)
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+def signature(function: Any) -> str:
+    """How something is called, with types as they are written in the source."""
+    given = inspect.signature(function)
+    parameters = []
+    for one in given.parameters.values():
+        default = ""
+        if one.default is not one.empty:
+            is_plain = isinstance(one.default, str | bytes | int | float | None)
+            default = f" = {one.default!r}" if is_plain else " = …"
+        if one.name != "self":
+            star = "*, " if one.kind is one.KEYWORD_ONLY and "*, " not in "".join(parameters) else ""
+            parameters.append(f"{star}{one.name}: {type_name(one.annotation)}{default}")
+    answer = "" if isinstance(function, type) else f" -> {type_name(given.return_annotation)}"
+    return f"({', '.join(parameters)}){answer}"
+
+
+def type_name(annotation: Any) -> str:
+    """A type as it is written."""
+    if isinstance(annotation, str):
+        return annotation
+    return getattr(annotation, "__forward_arg__", None) or getattr(annotation, "__name__", str(annotation))
 
 
 def page(name: str, lines: Iterable[str]) -> str:

@@ -1,12 +1,8 @@
 """Numbers the lines that come through a relay, and counts datagrams: for protocols that are not HTTP.
 
-    [[listener]]
-    address = "127.0.0.1:7000"
-    role = "relay"
-    upstream = "lines"
-
     [[script]]
     file = "count_messages.py"
+    listeners = ["lines"]          # the name of a relay
 
 A piece of TCP is what was read at once: lines may be cut anywhere, so their beginnings are kept until the end comes.
 """

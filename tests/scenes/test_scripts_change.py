@@ -135,9 +135,9 @@ def test_the_plan_of_a_configuration_names_functions_for_messages(tmp_path: Path
     ]
     upstream = {"name": "origin", "servers": ["http://127.0.0.1:1"]}
     route = {"name": "shop", "path": "/shop", "upstream": "origin"}
-    scripts = [{"file": str(tmp_path / "it.py"), "routes": ["shop"]}, {"file": str(tmp_path / "it.py")}]
+    file = str(tmp_path / "it.py")
+    scripts = [{"file": file, "routes": ["shop"]}, {"file": file}, {"file": file, "listeners": ["lines"]}]
     config = config_of({"listener": listeners, "upstream": [upstream], "route": [route], "script": scripts}, name="it")
-    file = f"{tmp_path}/it.py"
     found = {(one.listener, one.route): [step for step in one.steps if step[1] == "script"] for one in plan(config)}
     both = ("EDIT", "script", f"{file}: tell, edit (messages)")
     assert found == {

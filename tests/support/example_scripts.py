@@ -94,9 +94,8 @@ async def example(
         if role != "proxy":
             listener["upstream"] = "origin"
             tables["upstream"] = [{"name": "origin", "servers": [f"{_scheme(role)}{origin.address}"]}]
-        config = config_of(
-            {"listener": [listener], "script": [{"file": file, "options": options or {}}], **tables}, name="examples"
-        )
+        scripts = [{"file": file, "options": options or {}, "listeners": ["main"]}]
+        config = config_of({"listener": [listener], "script": scripts, **tables}, name="examples")
         async with product(config) as running:
             yield World(running, origin, role)
 

@@ -94,8 +94,13 @@ def _steps(tables: Iterable[Table], parts: Parts, phases: tuple[Phase, ...]) -> 
 
 def message_steps(config: Config, listener: Listener, parts: Parts) -> list[tuple[str, str, str]]:
     """The functions that a relay asks about messages, for people."""
-    asked = [(table.file, script_at(table, parts).message_functions) for table in tables_for(config, listener)]
+    asked = [(table.file, script_at(table, parts).message_functions) for table in _naming(config, listener)]
     return [("MESSAGES", "script", f"{file}: {', '.join(names)}") for file, names in asked if names]
+
+
+def _naming(config: Config, listener: Listener) -> list[Table]:
+    """The tables that name a relay. One that was meant for HTTP must not look into everything else."""
+    return [table for table in tables_for(config, listener) if listener.name in table.listeners]
 
 
 class AskedMessages:
@@ -129,7 +134,7 @@ class AskedMessages:
 def asked_messages(config: Config, listener: Listener, parts: Parts) -> AskedMessages | None:
     """What a relay asks before it passes something on; None where nothing could be asked."""
     hold = pieces_held(config, listener, parts)
-    scripts = [script_at(table, parts) for table in tables_for(config, listener)]
+    scripts = [script_at(table, parts) for table in _naming(config, listener)]
     if hold is None and not scripts:
         return None
     return parts.get(AskedMessages, (listener.name, hold, tuple(scripts)), lambda: AskedMessages(scripts, hold))

@@ -17,7 +17,7 @@ class ScriptOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Python, with functions marked `@interpose.filter`, `@interpose.messages` or another of the marks."""
 
     listeners: tuple[Name, ...] = ()
-    """The listeners it applies to, by name. Empty: all of them."""
+    """The listeners it applies to, by name. Empty: all that speak HTTP. Relays have to be named."""
 
     routes: tuple[Name, ...] = ()
     """The routes it applies to, by name. Empty: everything on those listeners."""
