@@ -117,6 +117,20 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(world: I
                     await connection.gone()
 
 
+async def test_a_client_that_takes_too_long_to_begin_is_cut_off(world: Intercepting) -> None:
+    hello = client_hello(world.client(), "127.0.0.1")
+    async with (
+        RawOrigin(answering(OK), tls=world.origin("127.0.0.1")) as origin,
+        product(world.config(tables={"timeouts": {"handshake_timeout_s": 0.2}})) as running,
+    ):
+        async with RawClient(running.address()) as client:
+            client.send(f"CONNECT {origin.address} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n".encode())
+            await client.answers("CONNECT")
+            client.send(hello[:40])
+            assert await client.rest() == b""
+        assert await tunnel_note(running) == "the client did not begin its handshake within 0.2 s"
+
+
 def client_hello(context: ssl.SSLContext, name: str) -> bytes:
     """The first message of a handshake."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

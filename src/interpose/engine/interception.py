@@ -1,6 +1,6 @@
 """Looking into tunnels: TLS that ends here, towards the client as its server and towards the server as its client.
 
-A tunnel is joined in one of four ways, and its exchange has a note that says in which:
+A tunnel is joined in one of three ways, and its exchange has a note that says in which:
 
     passed        the bytes go through unread: a rule says so, what is spoken in it is not TLS or no HTTP/1, or the
                   client has refused our certificate for this host before
@@ -135,8 +135,17 @@ class Interception:
             said.cancel()
             await asyncio.wait((asked, said))
 
-    async def hello(self, client: Stream) -> Hello | None:
-        """What the client says first; None when it is not TLS after all, or ends in the middle of it."""
+    async def hello(self, exchange: Exchange, client: Stream) -> Hello | None:
+        """What the client says first; None when it is not TLS after all, or ends in the middle of it. `Failure` when it
+        takes too long."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._hello(client)
+        except TimeoutError:
+            exchange.notes["interception"] = f"the client did not begin its handshake within {self._timeout_s:g} s"
+            raise Failure("connection_timeout", Side.DOWNSTREAM, exchange.notes["interception"]) from None
+
+    async def _hello(self, client: Stream) -> Hello | None:
         seen = 0
         while True:
             data = await client.peek(seen + 1)
@@ -294,7 +303,7 @@ class _Tunnel:
         if upstream is None:
             return
         asked = self._asked()
-        hello = await it.hello(client) if await it.begins_with_tls(client, upstream) else None
+        hello = await it.hello(exchange, client) if await it.begins_with_tls(client, upstream) else None
         decision = it.of_not_tls() if hello is None else it.decide(exchange, self._request, asked, hello)
         if decision.action is Action.PASS:
             self._upstream = None
