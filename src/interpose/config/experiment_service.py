@@ -30,6 +30,7 @@ from interpose.core.experiment.guarding import broken
 from interpose.core.experiment.notes import MOST, Event, Notes, decode_notes
 from interpose.core.experiment.policy import Decision, Guard
 from interpose.core.experiment.report import Goal, Report, report
+from interpose.core.experiment.trend import Trend, points_of, trend_of
 from interpose.core.experiment.view import ExperimentView, GuardView
 from interpose.core.failure import Failure, Side
 from interpose.engine.reload import Result
@@ -41,6 +42,7 @@ log = logging.getLogger("interpose")
 
 T = TypeVar("T")
 LEAST_LOOK_S: Final = 0.05
+TREND_S: Final = 60.0
 
 
 class ExperimentService:
@@ -115,7 +117,14 @@ class ExperimentService:
 
     async def _look_for_ever(self) -> None:
         last: dict[Key, float] = {}
+        noted = -TREND_S
         while True:
+            if time.monotonic() - noted >= TREND_S:
+                noted = time.monotonic()
+                try:
+                    await self.note_trends(time.time())
+                except Exception:
+                    log.exception("what is known of experiments could not be kept")
             experiments = [one for one in self._configured().experiments if one.decision is not None]
             now = time.monotonic()
             for one in experiments:
@@ -158,6 +167,18 @@ class ExperimentService:
             await self._apply()
         return decided
 
+    async def note_trends(self, now: float) -> None:
+        """Keep what is known of each experiment, if it is time for that."""
+        every = self._configured().experiments
+
+        def note(books: ExperimentBooks) -> None:
+            for one in every:
+                found, _ = _looked_at(books, one, every)
+                if found.units:
+                    books.note_trend(_key(one), points_of(found), now)
+
+        await self._on_books(note)
+
     async def _apply(self) -> Result:
         if self.apply is None:
             return Result(generation=0, errors=())
@@ -176,6 +197,16 @@ class ExperimentService:
         """One of them. LookupError, a sentence, when there is none."""
         one, every = self._experiment(name), self._configured().experiments
         return await self._on_books(lambda books: _view(books, one, every))
+
+    async def trend(self, name: str) -> Trend:
+        """How what is known of one of them came to be. LookupError, a sentence, when there is none."""
+        one, every = self._experiment(name), self._configured().experiments
+
+        def read(books: ExperimentBooks) -> Trend:
+            found, _ = _looked_at(books, one, every)
+            return trend_of(books.trend(_key(one)), found, time.time())
+
+        return await self._on_books(read)
 
     async def decide(self, name: str, action: Action, *, variant: str = "", who: str = "", why: str = "") -> Result:
         """Do what somebody has decided. LookupError and ValueError, sentences, when that cannot be."""

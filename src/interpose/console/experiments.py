@@ -12,6 +12,7 @@ from interpose.console.instance import changed
 from interpose.console.resource import Group, Resource, Role, content_of, who_asks
 from interpose.console.services import Experiments
 from interpose.core.experiment.deciding import Action
+from interpose.core.experiment.trend import Trend
 from interpose.core.experiment.view import ExperimentView
 
 
@@ -46,6 +47,9 @@ def experiments_group(experiments: Experiments) -> Group:
     async def shown(request: Request) -> ExperimentView:
         return await experiments.shown(request.path_params["name"])
 
+    async def trend(request: Request) -> Trend:
+        return await experiments.trend(request.path_params["name"])
+
     async def decide(request: Request) -> Response:
         wanted = await content_of(request, DecisionWanted)
         name, who = request.path_params["name"], who_asks(request)
@@ -74,6 +78,14 @@ def experiments_group(experiments: Experiments) -> Group:
                 handler=shown,
                 answer=ExperimentView,
                 about="One of them.",
+                refusals={404: "There is none of that name."},
+            ),
+            Resource(
+                method="GET",
+                path="/experiments/{name}/trend",
+                handler=trend,
+                answer=Trend,
+                about="How what is known of it came to be: its estimates at up to 300 times of its life, and now.",
                 refusals={404: "There is none of that name."},
             ),
             Resource(

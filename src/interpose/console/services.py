@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the control socket of an instance that keeps nothing starts
     from interpose.console.overview import Overview
     from interpose.console.upstream_history import UpstreamHistory
     from interpose.core.experiment.deciding import Action
+    from interpose.core.experiment.trend import Trend
     from interpose.core.experiment.view import ExperimentView
     from interpose.core.hold import HeldMessage
     from interpose.core.journal import Summary
@@ -154,6 +155,9 @@ class Experiments(Protocol):
 
     async def shown(self, name: str) -> ExperimentView:
         """One of them."""
+
+    async def trend(self, name: str) -> Trend:
+        """How what is known of one of them came to be."""
 
     async def decide(
         self, name: str, action: Action, *, variant: str = "", who: str = "", why: str = ""

@@ -54,7 +54,8 @@ async def test_what_is_shown_is_what_is_described(services: Services) -> None:
     control = Asgi(application(services), CONTROL)
     (group,) = [group for group in groups_of(services) if group.name == "experiments"]
     kinds = {resource.path: resource.answer for resource in group.resources if resource.method == "GET"}
-    for path, pattern in (("/experiments", "/experiments"), ("/experiments/checkout", "/experiments/{name}")):
+    for path, pattern in (("/experiments", "/experiments"), ("/experiments/checkout", "/experiments/{name}"),
+                          ("/experiments/checkout/trend", "/experiments/{name}/trend")):  # fmt: skip
         answer = await control.get(path)
         assert answer.status == 200
         read = msgspec.json.decode(answer.content, type=kinds[pattern])

@@ -17,6 +17,7 @@ import msgspec
 from interpose.core.experiment.counted import Books, Counted, Kind, Reached, Requests
 from interpose.core.experiment.deciding import State
 from interpose.core.experiment.notes import HOLDOUT, Event, Notes
+from interpose.core.experiment.trend import MOST_POINTS, Points, is_due, superfluous
 from interpose.storage.experiments.database import FILE, lossy, opened
 
 KEPT_S: Final = 90 * 86400.0
@@ -126,6 +127,26 @@ class ExperimentBooks:
             self._run("UPDATE experiments SET state = ?, touched = ? WHERE id = ?", text, state.at, experiment)
             self._run("INSERT INTO decisions (experiment, state) VALUES (?, ?)", experiment, text)
 
+    def note_trend(self, key: Key, points: Points, now: float) -> bool:
+        """Keep what is known now, if it is time for that and anything has changed; whether it was kept."""
+        row = self._one("SELECT id FROM experiments WHERE name = ? AND salt = ?", *key)
+        if row is None:
+            return False
+        (experiment,) = row
+        text = msgspec.json.encode(points).decode()
+        first, last, count = self._one("SELECT min(at), max(at), count(*) FROM trend WHERE experiment = ?", experiment)
+        if count:
+            (newest,) = self._one("SELECT points FROM trend WHERE experiment = ? AND at = ?", experiment, last)
+            if newest == text or not is_due(first, last, now):
+                return False
+        with self._transaction():
+            self._run("INSERT OR REPLACE INTO trend VALUES (?, ?, ?)", experiment, now, text)
+            if count >= MOST_POINTS:
+                times = self._run("SELECT at FROM trend WHERE experiment = ? ORDER BY at", experiment).fetchall()
+                for at in superfluous([at for (at,) in times]):
+                    self._run("DELETE FROM trend WHERE experiment = ? AND at = ?", experiment, at)
+        return True
+
     def forget(self, configured: Sequence[Key], now: float) -> None:
         """Give up the books of experiments that nobody has configured for long."""
         old = self._run("SELECT id, name, salt FROM experiments WHERE touched < ?", now - KEPT_S).fetchall()
@@ -170,6 +191,15 @@ class ExperimentBooks:
             *key, min(limit, MOST_DECISIONS),
         )  # fmt: skip
         return [state for (text,) in rows if (state := _read(text, State)) is not None]
+
+    def trend(self, key: Key) -> list[tuple[float, Points]]:
+        """What was known at some times, the oldest first."""
+        rows = self._run(
+            "SELECT at, points FROM trend JOIN experiments ON experiments.id = experiment "
+            "WHERE name = ? AND salt = ? ORDER BY at",
+            *key,
+        )
+        return [(at, points) for at, text in rows if (points := _read(text, Points)) is not None]
 
     def states(self) -> dict[Key, State]:
         """How every experiment stands of which something was decided."""

@@ -3,7 +3,8 @@
 `units` has each unit of an experiment once, with the variant that it was shown first and when; `reached` has what each
 unit came to for each goal; `early` for a moment what a unit came to of which it is not known yet what it was shown,
 because another worker has not told of it. `variants`, `exposed` and `totals` are sums of those, kept in the same
-transactions. A unit is 16 octets, a digest: no name and no address of anybody is here.
+transactions; `trend` has what was made of them at some times. A unit is 16 octets, a digest: no name and no address of
+anybody is here.
 """
 
 from __future__ import annotations
@@ -91,6 +92,15 @@ CREATE TABLE decisions (
 ) STRICT;
 CREATE INDEX decisions_by_experiment ON decisions (experiment, id);
 """
+_TREND: Final = """
+CREATE TABLE IF NOT EXISTS trend (
+    experiment INTEGER NOT NULL REFERENCES experiments (id) ON DELETE CASCADE,
+    at REAL NOT NULL,
+    points TEXT NOT NULL,
+    PRIMARY KEY (experiment, at)
+) STRICT, WITHOUT ROWID;
+"""
+"""Apart, since there are books from before there was one."""
 
 
 def opened(directory: Path) -> tuple[sqlite3.Connection, str]:
@@ -101,7 +111,9 @@ def opened(directory: Path) -> tuple[sqlite3.Connection, str]:
     said = ""
     if path.exists():
         try:
-            return _checked(_connected(path)), ""
+            connection = _checked(_connected(path))
+            connection.execute(_TREND)
+            return connection, ""
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # it is locked, or the disk does not give it: that is no damage
@@ -109,7 +121,7 @@ def opened(directory: Path) -> tuple[sqlite3.Connection, str]:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = _connected(path)
     connection.executescript(
-        f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        f"BEGIN; {_SCHEMA} {_TREND} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     )
     return connection, said
 

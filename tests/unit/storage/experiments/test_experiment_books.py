@@ -13,6 +13,7 @@ from interpose.core.experiment.counted import Kind, Requests, sample_of
 from interpose.core.experiment.deciding import State, begun, by_hand
 from interpose.core.experiment.notes import HOLDOUT, Event, Notes, decode_notes, encode_notes
 from interpose.core.experiment.policy import Decision
+from interpose.core.experiment.trend import LEAST_S, MOST_POINTS, Point, Points
 from interpose.storage.experiments.books import EARLY_S, KEPT_S, ExperimentBooks, states_in
 from interpose.storage.experiments.database import FILE
 
@@ -259,3 +260,44 @@ def test_whatever_the_order_in_which_workers_tell_the_books_are_those_of_one(boo
         assert sample_of(found[name], "order", "conversion").total == len(bought & mine)
         total = sum(spent.get(number, 0.0) for number in mine)
         assert sample_of(found[name], "spent", "sum").total == pytest.approx(total)
+
+
+def points(mean: float) -> Points:
+    return {"order": {"button=blue": Point(10, mean, 0.0, None, None)}}
+
+
+def test_what_was_known_is_kept_when_it_is_due_and_has_changed(books: ExperimentBooks, tmp_path: Path) -> None:
+    assert not books.note_trend(KEY, points(0.1), NOW), "nobody has taken part"
+    books.take([notes([(1, "button=blue")])])
+    kept = [books.note_trend(KEY, points(mean), NOW + after) for mean, after in
+            ((0.1, 0), (0.2, 30), (0.1, 90), (0.3, 91), (0.3, 200), (0.4, 201))]  # fmt: skip
+    assert kept == [True, False, False, True, False, True]
+    books.close()
+    again = ExperimentBooks(tmp_path)
+    assert [at - NOW for at, _ in again.trend(KEY)] == [0, 91, 201]
+
+
+def test_a_trend_never_has_more_than_its_points_and_keeps_its_ends(books: ExperimentBooks) -> None:
+    books.take([notes([(1, "button=blue")])])
+    most, ends = 0, []
+    for number in range(MOST_POINTS + 30):
+        now = NOW + number * LEAST_S
+        if books.note_trend(KEY, points(number), now):
+            ends = [now]
+        most = max(most, len(books.trend(KEY)))
+    found = [at for at, _ in books.trend(KEY)]
+    assert MOST_POINTS // 2 <= len(found) <= most <= MOST_POINTS + 1
+    assert (found[0], found[-1]) == (NOW, *ends)
+    books.forget([], NOW + KEPT_S * 2)
+    assert books.trend(KEY) == []
+
+
+def test_books_from_before_there_were_trends_are_opened(books: ExperimentBooks, tmp_path: Path) -> None:
+    books.take([notes([(1, "button=blue")])])
+    books.close()
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("DROP TABLE trend")
+    connection.close()
+    again = ExperimentBooks(tmp_path)
+    assert (again.problem, again.note_trend(KEY, points(0.1), NOW)) == ("", True)
+    assert again.books(KEY).variants["button=blue"].units == 1
