@@ -75,22 +75,21 @@ class PageEdits:
 
     def _changed(self, tokens: Iterator[Token]) -> list[bytes]:
         made = []
-        for token in tokens:
-            kind, raw, _, _ = token
+        for kind, raw, name, attributes in tokens:
             if kind is Kind.TEXT:
                 if not self._is_page and raw[:9].lower() == b"<!doctype":
                     self._is_page = True
                 if not self._removed:
                     made.append(raw)
             elif kind is Kind.START:
-                made.append(self._begun(token))
+                made.append(self._begun(raw, name, attributes))
             else:
-                made.append(self._ended(token))
+                made.append(self._ended(raw, name))
         return made
 
-    def _begun(self, token: Token) -> bytes:
+    def _begun(self, raw: bytes, name: bytes, attributes: bytes) -> bytes:
         """What a start tag becomes."""
-        name, opened = token.name, self._open
+        opened = self._open
         if name in _OF_PAGES:
             self._is_page = True
         while opened and opened[-1] in _ENDED_BY and name in _ENDED_BY[opened[-1]]:
@@ -100,17 +99,17 @@ class PageEdits:
             return b""
         before = self._inserted_head() if name == b"body" else b""
         for selector in self._selectors:
-            if selector.means(token):
+            if selector.means(name, attributes):
                 if name not in _EMPTY and len(opened) < MOST_OPEN:
                     self._removed = len(opened) + 1
                     self._note(name)
                 return before
         self._note(name)
-        return before + token.raw if before else token.raw
+        return before + raw if before else raw
 
-    def _ended(self, token: Token) -> bytes:
+    def _ended(self, raw: bytes, name: bytes) -> bytes:
         """What an end tag becomes."""
-        name, opened = token.name, self._open
+        opened = self._open
         was_removed, place = self._removed, -1
         if name in self._counts:
             place = len(opened) - 1
@@ -120,10 +119,10 @@ class PageEdits:
         if was_removed and (self._removed or place == was_removed - 1):
             return b""  # inside of what is removed, or its own end
         if name == b"head":
-            return self._inserted_head() + token.raw
+            return self._inserted_head() + raw
         if name == b"body":
-            return self._inserted_body() + token.raw
-        return token.raw
+            return self._inserted_body() + raw
+        return raw
 
     def _note(self, name: bytes) -> None:
         if name not in _EMPTY and len(self._open) < MOST_OPEN:

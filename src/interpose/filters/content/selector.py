@@ -12,7 +12,7 @@ from collections.abc import Callable
 from html import unescape
 from typing import Final, NamedTuple
 
-from interpose.filters.content.tags import Token, attributes_of
+from interpose.filters.content.tags import attributes_of
 
 _TAG: Final = re.compile(r"\*|[A-Za-z][A-Za-z0-9-]*")
 _NAME: Final = re.compile(r"[#.]([A-Za-z0-9_\u0080-\uffff-]+)")
@@ -47,16 +47,16 @@ class Selector(NamedTuple):
     conditions: tuple[Condition, ...]
     needle: bytes
 
-    def means(self, token: Token) -> bool:
-        """Whether the element that begins with `token` is one."""
-        if self.tag and token.name != self.tag:
+    def means(self, tag: bytes, attributes: bytes) -> bool:
+        """Whether an element is one, by its start tag."""
+        if self.tag and tag != self.tag:
             return False
         if not self.conditions:
             return True
-        if self.needle not in token.attributes and b"&" not in token.attributes:
+        if self.needle not in attributes and b"&" not in attributes:
             return False
         found: dict[bytes, bytes] = {}
-        for name, value in attributes_of(token.attributes):
+        for name, value in attributes_of(attributes):
             found.setdefault(name, value)
         return all(_holds(condition, found) for condition in self.conditions)
 

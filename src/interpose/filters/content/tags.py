@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 MAX_TAG_BYTES: Final = 65536
 _SMALL_BYTES: Final = 1024
@@ -48,13 +48,9 @@ class Kind(enum.Enum):
     END = "end"
 
 
-class Token(NamedTuple):
-    """A piece of HTML. Of a tag, `name` in lower case, and `attributes` as they were written."""
-
-    kind: Kind
-    raw: bytes
-    name: bytes = b""
-    attributes: bytes = b""
+Token = tuple[Kind, bytes, bytes, bytes]
+"""A piece of HTML: what it is, all of it as it was written, and of a tag its name, in lower case, and its attributes, as
+they were written. (No class of its own: making tokens is most of the work.)"""
 
 
 def attributes_of(written: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -89,7 +85,7 @@ class Tags:
         """What is left, which is no tag."""
         held, self._held = self._held, b""
         if held:
-            yield Token(Kind.TEXT, held)
+            yield Kind.TEXT, held, b"", b""
 
     def _tokens(self, data: bytes) -> Iterator[Token]:
         place, match_tag = 0, _TAG.match
@@ -99,32 +95,32 @@ class Tags:
                 if match is None:
                     kept = max(place, len(data) - _LONGEST_END)
                     if kept > place:
-                        yield Token(Kind.TEXT, data[place:kept])
+                        yield Kind.TEXT, data[place:kept], b"", b""
                     self._held = data[kept:]
                     return
                 # A comment's end belongs to it; an element's end is a tag of its own.
                 stop = match.start() if match[0].startswith(b"</") else match.end()
                 self._end = None
                 if stop > place:
-                    yield Token(Kind.TEXT, data[place:stop])
+                    yield Kind.TEXT, data[place:stop], b"", b""
                 place = stop
                 continue
             opening = _OPENING.search(data, place)
             if opening is None:
-                yield Token(Kind.TEXT, data[place:])
+                yield Kind.TEXT, data[place:], b"", b""
                 break
             if opening.start() > place:
-                yield Token(Kind.TEXT, data[place : opening.start()])
+                yield Kind.TEXT, data[place : opening.start()], b"", b""
             place = opening.start()
             tag = match_tag(data, place)
             if tag is not None:
                 is_end, name, attributes = tag.groups()
                 name = name.lower()
                 if is_end:
-                    yield Token(Kind.END, tag[0], name, attributes)
+                    yield Kind.END, tag[0], name, attributes
                 else:
                     self._end = _NO_HTML.get(name)
-                    yield Token(Kind.START, tag[0], name, attributes)
+                    yield Kind.START, tag[0], name, attributes
                 place = tag.end()
                 continue
             size = self._other(data, place)
@@ -133,7 +129,7 @@ class Tags:
             if size == 0:
                 self._keep(data[place:])
                 return
-            yield Token(Kind.TEXT, data[place : place + size])
+            yield Kind.TEXT, data[place : place + size], b"", b""
             place += size
         self._held = b""
 

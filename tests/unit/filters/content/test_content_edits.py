@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
+import tomllib
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import brotli
+import msgspec
 import pytest
 import zstandard
 
 from interpose.config.edit_model import Edit
-from interpose.config.edits import content_filter
+from interpose.config.edits import content_filter, rule_of
 from interpose.core.body import EMPTY, Body
 from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
@@ -25,6 +29,7 @@ from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
 from interpose.filters.content.options import Insertion, Replacement
 
+ROOT = Path(__file__).resolve().parents[4]
 HTML = ("Content-Type", "text/html; charset=UTF-8")
 MASK = Edit(name="mask", when="response.type:text/html", replace=(Replacement(text="secret", with_="***"),))
 CODED: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
@@ -86,7 +91,7 @@ async def content(answer: Response) -> bytes:
     return await answer.body.read(1 << 26)
 
 
-async def test_a_short_answer_is_edited_at_once_and_says_what_holds_of_it_now() -> None:
+async def test_a42_a_short_answer_is_edited_at_once_and_says_what_holds_of_it_now() -> None:
     about = [
         HTML,
         ("ETag", '"v1"'),
@@ -359,7 +364,7 @@ async def test_contents_of_requests_are_edited_and_their_digests_taken_off() -> 
     assert list(server.asked[0]) == [("Content-Type", "application/json"), ("If-Match", '"v1"')]
 
 
-async def test_a_tag_comes_back_without_its_mark_and_a_304_has_it() -> None:
+async def test_a42_a_tag_comes_back_without_its_mark_and_a_304_has_it() -> None:
     server = Server(
         response(b"secret", HTML, ("ETag", '"v1"')),
         response(b"", ("ETag", '"v1"'), status=304),
@@ -375,7 +380,7 @@ async def test_a_tag_comes_back_without_its_mark_and_a_304_has_it() -> None:
     assert plain.fields["etag"] == '"v1"', "what was not edited is not edited now"
 
 
-async def test_a_tag_with_the_mark_of_other_rules_is_of_no_use() -> None:
+async def test_a42_a_tag_with_the_mark_of_other_rules_is_of_no_use() -> None:
     other = Edit(when=MASK.when, replace=(Replacement(text="secret", with_="xxx"),))
     tag = (await edited(other, response(b"secret", HTML, ("ETag", '"v1"')))).fields["etag"]
     server = Server(response(b"secret", HTML, ("ETag", '"v1"')))
@@ -446,3 +451,40 @@ async def test_rules_follow_one_another_and_each_asks_for_itself() -> None:
         on = exchange()
         answer = await content_filter(rules)(on, request(("X", x)), Server(response(b"ab", HTML, status=status)))
         assert await content(answer) == expected
+
+
+SHIPPED = [
+    Edit(
+        **{key: edit[key] for key in ("name", "when") if key in edit},
+        replace=msgspec.convert(edit.get("replace", []), tuple[Replacement, ...]),
+        remove=tuple(edit.get("remove", ())),
+    )
+    for edit in tomllib.loads((ROOT / "examples" / "filter.toml").read_text("utf-8"))["edit"]
+    if "replace" in edit or "remove" in edit
+]
+HOSTILE_TEXTS = [
+    b"4111 1111 1111 " * 4369,
+    b"1" * 65536,
+    b'<iframe src="' + b"ads" * 21841,
+    b"<div class=" * 5957,
+    b"<div data-a" * 5957,
+    b"</script>" * 7281,
+    b"<script>" * 8192,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", SHIPPED, ids=[edit.name for edit in SHIPPED])
+def test_a30_no_text_makes_a_rule_of_the_examples_slow(edit: Edit) -> None:
+    """(THREATS A30) 64 KiB that are made to take long."""
+    rule = rule_of(edit)
+    for text in HOSTILE_TEXTS:
+        costs = []
+        for _ in range(3):
+            steps = rule.steps(exchange(), is_html=True)
+            began = time.process_time()
+            for step in steps:
+                for start in range(0, len(text), 8192):
+                    step.feed(text[start : start + 8192])
+                step.finish()
+            costs.append(time.process_time() - began)
+        assert min(costs) < 0.05, text[:12]
