@@ -69,6 +69,14 @@ def test_a24_the_key_is_its_owners_alone_and_a_key_that_others_can_read_is_not_u
     assert CertificateAuthority.load(directory).permits("anything.example")
 
 
+def test_a_directory_of_somebody_elses_use_is_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(ValueError, match="is open to others"):
+        CertificateAuthority.create(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_authority_is_replaced_only_when_that_is_asked_for(directory: Path) -> None:
     first = CertificateAuthority.create(directory)
     with pytest.raises(ValueError, match="already"):
