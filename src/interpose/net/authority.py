@@ -57,7 +57,8 @@ class CertificateAuthority:
         certificate = _self_signed(key, permit, days)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _refuse_if_shared(directory)  # one that was there is somebody's, and its mode is not ours to change
+            if stat.S_IMODE(directory.stat().st_mode) & 0o077:  # it was there: its mode is not ours to change
+                raise ValueError(f"{directory} is open to others; name a directory of its own, such as {directory}/ca.")
             _write(directory / KEY_FILE, private_pem(key), 0o600)
             _write(directory / CERTIFICATE_FILE, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         except OSError as error:
@@ -254,8 +255,8 @@ def _refuse_if_shared(path: Path) -> None:
     if mode & 0o077:
         wanted = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
         raise _Shared(
-            f"{path} is open to others (mode {mode:04o}), and the key of an authority must be known to nobody else; if "
-            f"nobody has read it, `chmod {wanted:o} {path}`, and if you do not know, `interpose ca init --replace` then."
+            f"{path} is open to others (mode {mode:04o}), and the key of an authority must be known to nobody else: "
+            f"if nobody has read it, `chmod {wanted:o} {path}`; if you do not know, `interpose ca init --replace` as well."
         )
     if found.st_uid not in (os.geteuid(), 0):
         raise _Shared(f"{path} belongs to another user, who can read the key in it.")
