@@ -256,7 +256,7 @@ def _refuse_if_shared(path: Path) -> None:
         wanted = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
         raise _Shared(
             f"{path} is open to others (mode {mode:04o}), and the key of an authority must be known to nobody else: "
-            f"if nobody has read it, `chmod {wanted:o} {path}`; if you do not know, `interpose ca init --replace` as well."
+            f"if nobody has read it, `chmod {wanted:o} {path}`; if you do not know, `interpose ca init --replace` too."
         )
     if found.st_uid not in (os.geteuid(), 0):
         raise _Shared(f"{path} belongs to another user, who can read the key in it.")
