@@ -21,12 +21,14 @@ import uvloop
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.scenes import judge
 from tests.support.product import Product, product
 from tests.support.raw_client import RawClient
 from tests.support.raw_origin import OK, RawOrigin, answering
 
 from interpose import gateway_config
+from interpose.config.model import Script
 
 SCRIPT = """
 import interpose
@@ -106,7 +108,8 @@ class Scene:
 
     async def start(self, script: Path) -> None:
         self.origin = await self._stack.enter_async_context(RawOrigin(answering(OK)))
-        config = gateway_config([self.origin.address], ["127.0.0.1:0"], scripts=[str(script)])
+        config = gateway_config([self.origin.address], ["127.0.0.1:0"])
+        config = replace(config, scripts=(Script(file=str(script), max_errors_per_minute=0),))
         self.product = await self._stack.enter_async_context(product(config, log=self._format, may_log_errors=True))
 
     async def stop(self) -> None:
