@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 
 from interpose.cli.say import complain
@@ -38,17 +39,16 @@ def fill_standard_descriptors() -> None:
 def reworded(sentence: str) -> str:
     """What the library says about bad usage, without its types' names and in the form of our own sentences."""
     for theirs, ours in _WORDS:
-        sentence = sentence.replace(theirs, ours)
+        sentence = re.sub(theirs, ours, sentence)
     sentence = sentence.rstrip(".")
     return f"{sentence[0].lower()}{sentence[1:]}{'' if sentence.endswith('?') else '.'}"
 
 
 _WORDS = (
-    ("Input should be a valid integer, unable to parse string as an integer", "it must be a whole number"),
-    ("Input should be a valid number, unable to parse string as a number", "it must be a number"),
-    ("Value error, ", ""),
-    (" argument(s) ", " argument "),
-    ("'. Did you mean", "'; did you mean"),
+    ("'[^']*' is not a valid int(eger)?", "it must be a whole number"),
+    ("'[^']*' is not a valid float", "it must be a number"),
+    (r" argument\(s\) ", " argument "),
+    (r"'\. Did you mean", "'; did you mean"),
 )
 
 
