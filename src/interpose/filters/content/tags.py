@@ -49,8 +49,8 @@ class Kind(enum.Enum):
 
 
 Token = tuple[Kind, bytes, bytes, bytes]
-"""A piece of HTML: what it is, all of it as it was written, and of a tag its name, in lower case, and its attributes, as
-they were written. (No class of its own: making tokens is most of the work.)"""
+"""A piece of HTML: what it is, and as it was written; of a tag its name, in lower case, and its attributes, as they
+were written. (No class of its own: making tokens is most of the work.)"""
 
 
 def attributes_of(written: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -34,7 +34,7 @@ HTML = ("Content-Type", "text/html; charset=UTF-8")
 MASK = Edit(name="mask", when="response.type:text/html", replace=(Replacement(text="secret", with_="***"),))
 CODED: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "gzip": (gzip.compress, gzip.decompress),
-    "br": (brotli.compress, brotli.decompress),
+    "br": (lambda data: brotli.compress(data, quality=4), brotli.decompress),
     "zstd": (
         zstandard.ZstdCompressor().compress,
         lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
@@ -135,7 +135,7 @@ async def test_what_no_rule_can_mean_costs_no_coroutine() -> None:
 
 
 @pytest.mark.parametrize("coding", [*CODED])
-@pytest.mark.parametrize("size", [1, 8000, 70_000])
+@pytest.mark.parametrize("size", [1, 8000, 30_000])
 async def test_a_coding_is_undone_and_made_again(coding: str, size: int) -> None:
     make, undo = CODED[coding]
     random = Random(size)
