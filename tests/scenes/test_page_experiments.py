@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
-from tests.support.experiment_views import experiment, some
+from tests.support.experiment_views import experiment, some, trend
 from tests.support.fake_console import FakeConsole
 
 pytest_plugins = ["tests.support.page"]
@@ -38,6 +40,15 @@ def test_a35_what_is_known_is_said_drawn_and_decided_upon_and_names_are_text(pag
             ["Resume…", "Promote…", "Roll back…"]
         )
         expect(page.get_by_role("article", name="hostile")).to_contain_text(FACE)
+        assert page.evaluate("typeof hacked") == "undefined"
+
+        console.trends["checkout"] = trend(
+            "checkout", {"button": ("blue", FACE)}, {"button=blue": (9_873, 1_021), f"button={FACE}": (9_941, 1_320)}
+        )
+        checkout.get_by_text("How it came to be").click()
+        chart = checkout.get_by_role("img", name="order, to button=blue, all of its life; now: ")
+        expect(chart).to_have_accessible_name(re.compile(r"<img src=x onerror=hacked=1> \+2\.94 points$"))
+        expect(chart.locator("canvas")).to_be_visible()
         assert page.evaluate("typeof hacked") == "undefined"
 
         checkout.get_by_role("button", name="Promote…").click()

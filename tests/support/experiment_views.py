@@ -11,7 +11,8 @@ from interpose.core.experiment.counted import Books, Counted, Reached, Requests
 from interpose.core.experiment.deciding import State
 from interpose.core.experiment.design import Design, Factor, Level
 from interpose.core.experiment.policy import Decision
-from interpose.core.experiment.report import Goal, report
+from interpose.core.experiment.report import Goal, Report, report
+from interpose.core.experiment.trend import Points, points_of, trend_of
 from interpose.core.experiment.view import ExperimentView, GuardView
 
 AT = 1_790_000_000.0
@@ -85,6 +86,17 @@ def some() -> list[dict[str, Any]]:
                    guard="button=green: 5 % of its exchanges fail, 1 % of the control's."),
         experiment("new", button, {}),
     ]  # fmt: skip
+
+
+def trend(name: str, factors: Mapping[str, tuple[str, ...]], counts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """How the books of an experiment came to these counts, evenly over ten days."""
+    kept: list[tuple[float, Points]] = []
+    for part in range(1, 61):
+        some = {variant: (units * part // 60, reached * part // 60) for variant, (units, reached) in counts.items()}
+        told = msgspec.convert(experiment(name, factors, some)["report"], Report)
+        kept.append((AT - 864_000 * (60 - part) / 60, points_of(told)))
+    made: dict[str, Any] = msgspec.to_builtins(trend_of(kept[:-1], told, AT))
+    return made
 
 
 def long_experiment() -> dict[str, Any]:

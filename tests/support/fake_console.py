@@ -150,6 +150,7 @@ class FakeConsole:
         self.refused: Row = {}
         self.stored: list[Row] | None = []
         self.experiments: list[Row] | None = []
+        self.trends: dict[str, Row] = {}
         self.upstreams: Row = {"upstreams": [], "servers": []}
         self.upstream_history: Row | None = None
         self.preview: Row = {
@@ -317,6 +318,7 @@ class FakeConsole:
             ("/spool/{id}/content", ["GET", "PUT"], self._file),
             ("/spool/{id}/{action}", ["POST"], self._spool_act),
             ("/experiments", ["GET"], self._experiments),
+            ("/experiments/{name}/trend", ["GET"], lambda r: self.trends[r.path_params["name"]]),
             ("/experiments/{name}/decide", ["POST"], lambda r: {"generation": 2, "errors": []}),
             ("/upstreams", ["GET"], lambda r: self.upstreams),
             ("/upstreams/history", ["GET"], self._upstream_history),

@@ -3,6 +3,7 @@
 import { get } from './api.js';
 import { Decide } from './experiment_decide.js';
 import { Goal, percent } from './experiment_goal.js';
+import { Trend } from './experiment_trend.js';
 import { classes, html, useEffect, useState } from './html.js';
 import { Empty, useLoaded } from './parts.js';
 import { count, moment } from './words.js';
@@ -50,6 +51,7 @@ function Experiment({ one, onDecide }) {
       <p class="dim wrap">${one.variant ? html`<b class="code">${one.variant}</b> is for everybody${one.holdout ? ', but for the holdout' : ''}. ` : null}${one.why}</p>
       ${report.goals.map((goal) => html`<${Goal} key=${goal.goal} goal=${goal} alpha=${one.alpha} />`)}
       ${report.goals.length ? null : html`<p class="dim">It has no goal: nothing says which variant is better.</p>`}
+      ${report.goals.length && report.units ? html`<${Trend} name=${one.name} />` : null}
       <${Passed} report=${report} guards=${one.guards} />
       <${Decisions} decisions=${one.decisions} />
     </article>

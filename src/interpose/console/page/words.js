@@ -45,6 +45,9 @@ export function clock(seconds, withMs = false) {
 /** Seconds since 1970 as day and time. */
 export const moment = (seconds) => `${new Date(seconds * 1000).toLocaleDateString('en-CA')} ${clock(seconds, true)}`;
 
+/** Seconds since 1970 as the day of a year: "11-20". */
+export const day = (seconds) => moment(seconds).slice(5, 10);
+
 /** 90 as "1 min": how long something has lasted, roughly. */
 export function span(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
