@@ -111,6 +111,18 @@ async def test_redact() -> None:
         assert answer.body == b"***************1111, 4111-1111-1111-1112, ************0004, 12345"
 
 
+async def test_hide_prices() -> None:
+    def answer(request: judge.Request) -> bytes:
+        if request.target == "/page":
+            return reply("<p>shop</p>", media_type="text/html")
+        return reply(gzip.compress(b'[{"name": "a", "price": 7}]'), media_type=JSON, Content_Encoding="gzip")
+
+    async with example("hide_prices", answer) as world:
+        listed, page = await world.get("/"), await world.get("/page")
+        assert json.loads(gzip.decompress(listed.body)) == [{"name": "a"}]
+        assert page.body == b"<p>shop</p><!-- without prices -->"
+
+
 async def test_map_local(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "app.js").write_text("mine")
