@@ -131,6 +131,7 @@ def test_a25_a_client_without_a_certificate_is_never_served_where_one_is_require
                 assert entered.content == b"secret"
                 again = await ask(address, good, "closed.test", session=entered.session)
                 assert (again.content, again.resumed) == (b"secret", True)
+            assert running.counters["failed_handshakes_total"] >= (len(refused) + 1) * len(VERSIONS)
         # Of those turned away in the handshake nobody came as far as a request.
         assert [line["status"] for line in running.log if line["status"] not in (200, 421)] == []
         assert len(running.log) == 6 * len(VERSIONS)

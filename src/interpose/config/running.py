@@ -7,6 +7,7 @@ HTTP its `Serve`. It makes its kind of server once and then changes it in place.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -35,6 +36,8 @@ from interpose.net.listen import Listening, ListenOptions
 from interpose.net.terminate import TlsTermination
 from interpose.protocol.client_hello import read_client_hello
 from interpose.protocol.head import HeadParser
+
+log = logging.getLogger("interpose")
 
 _NOT_TLS = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 43\r\nConnection: close\r\n\r\n"
@@ -246,6 +249,7 @@ class Running:
     def __init__(self, first: Chain, worker: int, level: MemoryLevel) -> None:
         self.server: Server = first.make_server(worker)
         self.sockets: list[Any] = []
+        self._failed_handshakes = 0
         self._chain = first
         self._level = MemoryLevel.OK
         self._listening = Listening([], self.server, first.entry.options, on_full=self.server.shed)
@@ -272,11 +276,22 @@ class Running:
         limit_s = entry.timeouts.handshake_timeout_s
         if entry.identities is not None:
             not_tls = _NOT_TLS if isinstance(self.server, HttpServer) else b""
-            choose = entry.identities.choose
-            first = TlsTermination(choose, first, read_client_hello, handshake_timeout_s=limit_s, not_tls=not_tls)
+            first = TlsTermination(
+                entry.identities.choose,
+                first,
+                read_client_hello,
+                handshake_timeout_s=limit_s,
+                not_tls=not_tls,
+                on_failure=self._without_tls,
+            )
         if entry.proxies is not None:
             first = ProxyLineStep(entry.proxies, first, timeout_s=limit_s, refused=self._without_line)
         return first
+
+    def _without_tls(self, stream: Stream, failure: Failure) -> None:
+        """Count a handshake that came to nothing. Who makes thousands of them must not fill a log."""
+        self._failed_handshakes += 1
+        log.debug("no TLS with %s: %s", stream.info.peer, failure.detail)
 
     def _without_line(self, stream: Stream, failure: Failure) -> None:
         """Write down that a proxy did not say who its client is, and was cut off."""
@@ -373,4 +388,5 @@ class Running:
             "requests_total": self.server.exchanges,
             "failures_total": self.server.failures,
             "refused_connections_total": self._listening.refused,
+            **({"failed_handshakes_total": self._failed_handshakes} if self._failed_handshakes else {}),
         }

@@ -26,6 +26,7 @@ _NAMES: Final = {
     "connections": ("connections", "Open connections of clients, tunnels not included."),
     "connections_total": ("connections_total", "Connections of clients that were accepted."),
     "refused_connections_total": ("refused_connections_total", "Connections closed at once, above a limit."),
+    "failed_handshakes_total": ("failed_handshakes_total", "TLS handshakes of clients that came to nothing."),
     "upstream_connections": ("upstream_connections", "Open connections to servers, idle ones included."),
     "tunnels": ("tunnels", "Open tunnels."),
     "datagram_sessions": ("datagram_sessions", "Open sessions of relays of datagrams."),
