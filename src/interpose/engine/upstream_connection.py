@@ -201,9 +201,12 @@ class UpstreamConnection:
         """The head of the final answer is here; feed what came of its body before anybody wakes."""
         response, framing, self._keep_alive = received
         self._waits_for_head = False
-        if self.attempt is not None:
-            self.attempt.status = response.status
-            self.attempt.first_byte = self._loop.time()
+        if (attempt := self.attempt) is not None:
+            attempt.status = response.status
+            attempt.first_byte = self._loop.time()
+            # Such schemes make the connection somebody's own, against RFC 9110, 11.1: nobody else may have it after.
+            if b"egotiate " in attempt.head or b"NTLM " in attempt.head:
+                self._keep_alive = False
         waiter = self._head
         if framing == 0:
             self._answer_ended(rest)

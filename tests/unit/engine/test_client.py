@@ -152,3 +152,18 @@ async def test_who_leaves_as_its_answer_comes_leaves_the_connection_to_others(
     await settle(lambda: b"POST" in stream.sent)
     assert await answered(second, stream) == b"ok"
     assert len(dial.streams) == 1
+
+
+@pytest.mark.parametrize("credentials", ["Negotiate YII", "NTLM TlR"])
+async def test_a_connection_that_was_made_somebodys_own_is_nobody_elses(
+    client: UpstreamClient, dial: Dialling, credentials: str
+) -> None:
+    first = request()
+    first.fields.add("Authorization", credentials)
+    task = asyncio.create_task(client.send(exchange(), first, A))
+    await settle(lambda: dial.sent() > 0)
+    assert await answered(task, dial.streams[0]) == b"ok"
+    task = asyncio.create_task(client.send(exchange(), request(), A))
+    await settle(lambda: dial.sent() > 1)
+    assert await answered(task, dial.streams[1]) == b"ok"
+    assert client.open_connections == 1
