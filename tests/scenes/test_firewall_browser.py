@@ -6,13 +6,16 @@ import asyncio
 from typing import Any
 
 from playwright.sync_api import sync_playwright
-from tests.support.page import CHROMIUM, FLAGS
 from tests.support.product import product
 from tests.support.raw_origin import Gone, RawOrigin
 
 from interpose.config.load import config_of
 from interpose.config.roles import gateway_tables
 
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--no-proxy-server",
+    "--host-resolver-rules=MAP shop.example 127.0.0.1",
+]  # fmt: skip
 PAGE = """<!doctype html><html lang="en"><title>Shop</title><link rel="stylesheet" href="/style.css?v=3">
 <h1>Lamps &amp; more</h1><img src="/lamp.svg" alt="A lamp">
 <form method="post" action="/contact"><input name="name"><input name="mail"><textarea name="text"></textarea>
@@ -63,8 +66,7 @@ async def shop(connection: Any) -> None:
 def browse(port: int) -> list[int]:
     """What the statuses of an application's requests were, after a visit and a letter."""
     with sync_playwright() as playwright:
-        flags = [*FLAGS, "--host-resolver-rules=MAP shop.example 127.0.0.1"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         try:
             page = browser.new_page()
             page.goto(f"http://shop.example:{port}/")

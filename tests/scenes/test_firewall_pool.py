@@ -79,7 +79,7 @@ async def test_no_more_wait_than_may_and_none_longer_than_the_deadline() -> None
         assert await reason(busy) == "deadline"
         assert 0.9 < time.monotonic() - began < 5.0
         assert pool.deadlines_total == 1
-        await when(lambda: len(pool.pids) == 1)
+        await when(lambda: bool(pool._idle))
         assert (await pool.request(asked("/pass")))[0].status == 0  # what took its place
 
 
