@@ -37,7 +37,7 @@ def pages() -> dict[str, str]:
     }
 
 
-MARKS = ("filter", "messages", "started", "stopped", "authenticator", "decision")
+MARKS = ("filter", "messages", "content", "started", "stopped", "authenticator", "decision")
 API = (
     *("options", "read", "replace", "PerExchange", "PerExchange.of", "PerExchange.put"),
     *("Response", "Response.text", "Request.copy", "Body", "Body.read", "Body.map", "Body.close"),

@@ -86,8 +86,8 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "around", "asked", "attempts", "authority", "bytes_out", "captured", "client",
-        "groups", "kept", "listener", "local", "message_filters", "named_limits", "number", "on_hold", "on_interim",
-        "outcome", "parent", "representation", "route", "scheme", "started", "through", "tls", "upstream", "user",
+        "groups", "kept", "listener", "local", "message_filters", "named_limits", "number", "on_end_error",
+        "on_hold", "on_interim", "outcome", "parent", "representation", "route", "scheme", "started", "through", "tls", "upstream", "user",
         "watcher", "worker",
     )  # fmt: skip
 
@@ -131,6 +131,8 @@ class Exchange:
         self.on_interim: Callable[[int, Fields], None] | None = None
         self.on_hold: Callable[[str], Awaitable[Ruling]] | None = None
         """Holds the request as it is now; set while a script has it."""
+        self.on_end_error: Callable[[Exchange, Exception], bool] | None = None
+        """(scripts) Takes what a function at the end has raised; False where it is somebody else's."""
         self.watcher: Watcher | None = None
         """Who is shown what passes in a conversation, or in a tunnel after the head."""
         self.message_filters: list[MessageFilter] | None = None
@@ -188,8 +190,9 @@ class Exchange:
         while functions:
             try:
                 functions.pop()(outcome)
-            except Exception:
-                log.exception("at_end of exchange %s", self.id)
+            except Exception as error:
+                if self.on_end_error is None or not self.on_end_error(self, error):
+                    log.exception("at_end of exchange %s", self.id)
 
     @property
     def is_waiting(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.scripted import FIRST, Origin, exchange, handler, request, script, write
 
 from interpose.core.body import Body
-from interpose.core.exchange import Exchange
+from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
@@ -182,3 +182,24 @@ async def test_a_retry_after_a_failure_is_not_blamed_for_the_first_one(tmp_path:
         """
     end = Answering(Failure("connection_refused", Side.UPSTREAM), Response(200))
     assert (await handler(script(tmp_path, source), end)(exchange(), request())).status == 200
+
+
+async def test_f23_what_fails_at_the_end_is_told_with_its_line_and_keeps_nothing_from_ending(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = """
+        @filter
+        async def late(exchange, request, forward):
+            exchange.at_end(lambda outcome: exchange.notes.update(ended="yes"))
+            exchange.at_end(lambda outcome: 1 / 0)
+            return await forward(exchange, request)
+        """
+    (tmp_path / "other").mkdir()
+    mine, other = script(tmp_path, source), script(tmp_path / "other", source.replace("1 / 0", "{}['x']"))
+    of = exchange()
+    await handler(mine, handler(other, Origin()))(of, request())
+    of.finish(Outcome(200, 0, None, 1.0))
+    assert of.notes["ended"] == "yes"
+    found = [(one.line, one.error) for each in (mine, other) for one in each.told()["troubles"]]
+    assert found == [(FIRST + 3, "ZeroDivisionError: division by zero"), (FIRST + 3, "KeyError: 'x'")]
+    assert [record.exc_info for record in caplog.records] == [None, None]

@@ -22,6 +22,7 @@ from interpose.filters.script.loaded import Asked, Loaded
 from interpose.filters.script.options import ScriptOptions
 from interpose.filters.script.troubles import Troubles
 from interpose.storage.file_signature import signature
+from interpose.storage.script_file import last_line_in
 
 log = logging.getLogger("interpose")
 
@@ -60,6 +61,7 @@ class Script:
         self._tasks: set[asyncio.Task[None]] = set()
         self._old: set[Loaded] = set()
         self._changing: asyncio.Task[None] | None = None
+        self._end_error = self._failed_at_end
         self._loaded = Loaded(options, self._troubles, edits)
 
     # --- what it has -------------------------------------------------------------------------------------------------
@@ -125,11 +127,24 @@ class Script:
         if self._hold is not None:
             exchange.on_hold = partial(self._hold, exchange, request)
         if steps := self._loaded.steps[phase]:
+            if exchange.on_end_error is None:
+                exchange.on_end_error = self._end_error
+            elif exchange.on_end_error is not self._end_error:
+                exchange.on_end_error = partial(self._failed_at_end, others=exchange.on_end_error)
             if self._loaded.counts_users:
                 self._loaded.use_in(exchange)
             for step in reversed(steps):
                 forward = partial(step, forward=forward)
         return forward(exchange, request)
+
+    def _failed_at_end(
+        self, exchange: Exchange, error: Exception, others: Callable[[Exchange, Exception], bool] | None = None
+    ) -> bool:
+        """Note what a function that a script gave to `exchange.at_end` has raised; whether it was one of this file."""
+        if last_line_in(str(self.path), error):
+            self._troubles.blame(exchange, "at_end", None, error)
+            return True
+        return others is not None and others(exchange, error)
 
     def ask_about_messages_of(self, exchange: Exchange) -> None:
         """Have the functions for messages asked about those of this exchange, where there are any."""
