@@ -86,9 +86,9 @@ class Exchange:
 
     __slots__ = (
         "_at_end", "_notes", "_waits", "around", "asked", "attempts", "authority", "bytes_out", "captured", "client",
-        "groups", "kept", "listener", "local", "message_filters", "named_limits", "number", "on_end_error",
-        "on_hold", "on_interim", "outcome", "parent", "representation", "route", "scheme", "started", "through", "tls", "upstream", "user",
-        "watcher", "worker",
+        "groups", "kept", "listener", "local", "message_filters", "named_limits", "number", "on_end_error", "on_hold",
+        "on_interim", "outcome", "parent", "representation", "route", "scheme", "started", "through", "tls", "upstream",
+        "user", "watcher", "worker",
     )  # fmt: skip
 
     def __init__(
