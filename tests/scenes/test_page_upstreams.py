@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import urllib.request
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
 from playwright.sync_api import Page, expect
+from tests.support.background import in_background
 from tests.support.fake_console import FakeConsole
+from tests.support.program import Program
+from tests.support.raw_origin import RawOrigin, answering
 from tests.support.upstream_views import history, server, some
 
 pytest_plugins = ["tests.support.page"]
@@ -72,3 +81,36 @@ def test_whoever_drains_the_last_server_is_told_what_follows_and_an_instance_wit
         expect(page.locator(".upstream canvas")).to_have_count(0)
         console.upstreams = {"upstreams": [], "servers": []}
         expect(page.get_by_role("heading", name="This instance has no upstreams")).to_be_visible()
+
+
+def test_a_server_is_drained_on_the_page_of_a_real_gateway_and_the_other_gets_all(page: Page, tmp_path: Path) -> None:
+    def asked(url: str) -> set[bytes]:
+        found = set()
+        for _ in range(8):
+            with urllib.request.urlopen(url, timeout=10) as answer:  # each time on a connection of its own
+                found.add(answer.read())
+        return found
+
+    with ExitStack() as stack:
+        names = ("one", "two")
+        answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + name.encode() for name in names]
+        one, two = (stack.enter_context(in_background(partial(RawOrigin, answering(answer)))) for answer in answers)
+        command = ("gateway", one.address, two.address, "--workers", "2")
+        program = stack.enter_context(Program(tmp_path, *command, console=True, listeners=2))
+        front = program.urls["gateway"]
+        page.goto(program.urls["console"])
+        expect(page.get_by_text("live", exact=True)).to_be_visible()
+        page.keyboard.press("5")
+        assert asked(front) == {b"one", b"two"}
+        view = page.get_by_role("region", name="Upstreams")
+        expect(view.locator(".tag").first).to_have_text("2 of 2 get requests")
+        expect(view.locator("tbody")).to_contain_text(re.compile("0 of [1-7]"))
+        view.get_by_role("button", name=f"Drain http://{one.address}").click()
+        page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+        expect(view.locator("tbody .tag")).to_have_text(["drained", "up"])
+        assert asked(front) == {b"two"}
+        expect(view.get_by_role("region", name="Lately")).to_contain_text(f"http://{one.address} of")
+        expect(view.locator("canvas").first).to_be_visible()
+        view.get_by_role("button", name=f"Let http://{one.address} have requests again").click()
+        expect(view.locator("tbody .tag")).to_have_text(["up", "up"])
+        assert asked(front) == {b"one", b"two"}
