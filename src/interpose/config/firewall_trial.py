@@ -97,7 +97,7 @@ async def _judged_by(options: Firewall, cases: Sequence[Case]) -> dict[int, Judg
     """What the rules make of each; without those over which they took too long."""
     found: dict[int, Judged] = {}
     processes = 1 if len(cases) < FEW else options.processes
-    async with _asking(replace(options, processes=processes, responses=True)) as ask:
+    async with _asking(replace(options, processes=processes, max_waiting=2 * AT_ONCE)) as ask:
         waiting = iter(cases)
 
         async def go_on() -> None:
@@ -195,7 +195,7 @@ class _Judge:
             "1.1" if record.version else "1.0",
             fields,
             body,
-            True,
+            self._options.responses,
         )
 
     def _uncoded(self, fields: bytes, body: bytes) -> tuple[bytes, bytes]:

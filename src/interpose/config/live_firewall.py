@@ -83,6 +83,8 @@ class LiveFirewall:
     def _told(self, query: str, limit: int) -> tuple[list[tuple[int, Record, Told]], bool]:
         if self._reader is None:
             return [], False
+        if query:
+            parse(query)  # what is wrong with it is told of it, and not of what stands around it here
         found = self._reader.find(parse(f"{MATCHED} ({query})" if query else MATCHED), limit=limit)
         told = []
         for summary in found.rows:

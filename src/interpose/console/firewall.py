@@ -8,7 +8,17 @@ import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 
-from interpose.console.resource import Group, Parameter, Resource, Role, content_of, number, number_in_path
+from interpose.console.resource import (
+    Group,
+    Parameter,
+    Refusal,
+    Resource,
+    Role,
+    content_of,
+    number,
+    number_in_path,
+    role_of,
+)
 from interpose.console.services import Firewall
 
 _MOST = 500
@@ -40,7 +50,10 @@ def firewall_group(firewall: Firewall) -> Group:
         return await firewall.shown(number_in_path(request))
 
     async def tried(request: Request) -> dict[str, Any]:
-        return await firewall.tried(msgspec.to_builtins(await content_of(request, TryWanted)))
+        wanted = await content_of(request, TryWanted)
+        if wanted.rule_set and role_of(request) < Role.ADMIN:  # rules may run scripts of theirs
+            raise Refusal(403, "To try the rules of another directory takes the role admin.")
+        return await firewall.tried(msgspec.to_builtins(wanted))
 
     return Group(
         name="firewall",
@@ -66,7 +79,7 @@ def firewall_group(firewall: Firewall) -> Group:
                 content=TryWanted,
                 about="Ask changed rules about recorded exchanges: who would newly be blocked or freed, and the "
                 "smallest exclusions that free them.",
-                refusals={422: "Why that cannot be tried."},
+                refusals={403: "Another rule set takes the role admin.", 422: "Why that cannot be tried."},
             ),
             Resource(
                 method="GET",
