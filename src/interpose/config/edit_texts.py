@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-LONGEST = 4096
+from interpose.filters.content.options import LONGEST_TEXT_BYTES
+
+
+def sought(text: str) -> str:
+    """A text that is looked for; "" for none."""
+    if len(text.encode()) > LONGEST_TEXT_BYTES:
+        raise ValueError(f"must have at most {LONGEST_TEXT_BYTES} octets")
+    return text
 
 
 def pattern(text: str) -> str:
@@ -15,9 +22,7 @@ def pattern(text: str) -> str:
     # Who edits nothing need not have the library in memory.
     from interpose.filters.content.replacing import compiled
 
-    if len(text) > LONGEST:
-        raise ValueError(f"must have at most {LONGEST} characters")
-    if text:
+    if sought(text):
         compiled(text)
     return text
 
@@ -30,4 +35,4 @@ def selector(text: str) -> str:
     return text
 
 
-KINDS: dict[str, Callable[[str], str]] = {"pattern": pattern, "selector": selector}
+KINDS: dict[str, Callable[[str], str]] = {"sought": sought, "pattern": pattern, "selector": selector}

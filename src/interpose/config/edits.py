@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from interpose.config.edit_model import Edit
-from interpose.config.model import OPEN_ROLES, Config, Listener, Route
+from interpose.config.model import Config, Listener, Route
 from interpose.config.step import Step
 from interpose.core.handler import Filter, Phase
 from interpose.filters.field_edits import FieldEdit, FieldEdits
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from interpose.filters.content.rules import Rule
     from interpose.filters.script.edits import ContentFunction
 
-ROLES = ("gateway", *OPEN_ROLES)
-"""The roles whose listeners have edits."""
+ROLES = ("gateway", "proxy", "auto")
+"""The roles whose listeners speak HTTP."""
 
 
 def edits_for(config: Config, listener: Listener, route: Route | None) -> tuple[Edit, ...]:

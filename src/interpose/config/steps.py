@@ -213,6 +213,7 @@ def setup_page(config: Config, listener: Listener) -> SetupPage:
         pac_exceptions=listener.pac_exceptions,
         looks_into_tls=is_intercepted(config, listener),
         asks_for_password=any(one.kind == "passwords" for one in authentication_of(config, listener)),
+        shows_privacy=bool(privacy.rules_for(config, listener)),
         pseudonym=config.process.pseudonym,
     )
     return SetupPage(options, Authority("localhost" if address.is_unix else address.host, address.port or None))

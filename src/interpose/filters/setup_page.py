@@ -57,6 +57,9 @@ NOTE_INTERCEPTION = """\
 NOTE_PASSWORD = """\
 <p class="note">It asks for a user name and a password: browsers show a dialogue, curl takes <code>-U NAME</code>.</p>
 """
+NOTE_PRIVACY = """\
+<p class="note">It decides what servers learn of you: <a href="/privacy">see what they see</a>.</p>
+"""
 
 
 class SetupPageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,6 +73,9 @@ class SetupPageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     looks_into_tls: bool = False
     """Whether the page says that there is a certificate to trust, at `/certificate`."""
+
+    shows_privacy: bool = False
+    """Whether the page says that there is one about what servers see, at `/privacy`."""
 
     pseudonym: str = "interpose"
     """What the page calls the program that serves it."""
@@ -116,6 +122,7 @@ class SetupPage:
             return answer("text/plain; charset=utf-8", TEXT.substitute(values))
         notes = (NOTE_TLS if scheme == "https" else "") + (NOTE_PASSWORD if self._options.asks_for_password else "")
         notes += NOTE_INTERCEPTION if self._options.looks_into_tls else ""
+        notes += NOTE_PRIVACY if self._options.shows_privacy else ""
         host, port = full
         values |= {"address": str(full), "host": host, "port": str(port), "pseudonym": self._options.pseudonym}
         values |= {"direct": ", ".join(("addresses of your own machine", *self._exceptions[2:]))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from interpose.config.edits import ROLES
 from interpose.config.model import Config
 from interpose.config.rules.breach import Breach, Rule, numbered
 from interpose.core.query import QueryError, demand, parse
@@ -23,6 +24,15 @@ def _rules_can_be_asked(config: Config) -> Iterator[Breach]:
             yield Breach(f"{where}.when", rule.when, message, (f"{where}.profile", f"{where}.trail"))
 
 
+def _rules_have_a_place(config: Config) -> Iterator[Breach]:
+    roles = {listener.name: listener.role for listener in config.listeners}
+    for where, rule in numbered("privacy", config.privacy):
+        for number, name in enumerate(rule.listeners, 1):
+            if roles.get(name, "proxy") not in ROLES:
+                message = "speaks no HTTP; name a gateway or a proxy"
+                yield Breach(f"{where}.listeners[{number}]", name, message, ("listener",))
+
+
 def _later_rules_are_reached(config: Config) -> Iterator[Breach]:
     """A rule behind one that means everything is never asked."""
     for_all: dict[str, str] = {}
@@ -37,4 +47,4 @@ def _later_rules_are_reached(config: Config) -> Iterator[Breach]:
                 for_all.setdefault(name, where)
 
 
-RULES: tuple[Rule, ...] = (_rules_can_be_asked, _later_rules_are_reached)
+RULES: tuple[Rule, ...] = (_rules_can_be_asked, _rules_have_a_place, _later_rules_are_reached)

@@ -28,7 +28,7 @@ from interpose.core.fields import FieldLine, Fields, field_line
 from interpose.core.handler import Handler
 from interpose.core.message import Request, Response
 from interpose.core.query.live import Live
-from interpose.filters.content.flow import Flow, Work
+from interpose.filters.content.flow import TURN_S, Flow, Work
 from interpose.filters.content.rules import Rule, octets
 from interpose.protocol import ranges
 from interpose.protocol.cache_control import request_directives, response_directives
@@ -36,8 +36,8 @@ from interpose.protocol.compressible import MediaTypes
 from interpose.protocol.content_coding import Bounds, CodingError, Decoder, coding_of, decoded, encoded
 from interpose.protocol.edited import UTF_8, charset_of, edited_lines, inbound_lines, not_modified_lines
 
-AT_ONCE_BYTES: Final = 65536
-"""What is here and no longer than this is edited at once."""
+AT_ONCE_BYTES: Final = 32768
+"""What is here and, without its coding, no longer than this is edited at once."""
 
 _TEXT: Final = MediaTypes(
     (
@@ -191,12 +191,13 @@ class ContentEdits:
         limit = min([rule.max_bytes for rule in rules])
         if any(rule.whole is not None for rule in rules):
             return await self._at_once(content, rules, coding, limit, is_html=is_html)
-        if coding and (why := await _bad_beginning(body, coding, limit)):
-            _give_up(content, rules, why)
+        beginning = await _beginning(body, coding, limit)
+        if beginning.why:
+            _give_up(content, rules, beginning.why)
             return None
         _note_edited(exchange, rules)
         steps = [step for rule in rules for step in rule.steps(exchange, is_html=is_html)]
-        if body.is_complete and body.trailers is None and len(body.arrived) <= AT_ONCE_BYTES:
+        if body.is_complete and body.trailers is None and beginning.size <= AT_ONCE_BYTES:
             work = Work(steps, coding, limit, lambda: None)
             return Body(b"".join([*work.changed(body.take()), *work.changed(None)]))
 
@@ -247,19 +248,31 @@ def _note_edited(exchange: Exchange, rules: list[Rule]) -> None:
     exchange.notes["edited"] = ", ".join(names)
 
 
-async def _bad_beginning(body: Body, coding: str, limit: int) -> str:
-    """Why a content cannot be undone of its coding, as far as its first octets tell; "" when it seems so."""
+class Beginning(NamedTuple):
+    """What the first octets of a content tell: why it cannot be undone of its coding, "" when it seems so, and how
+    many octets they are without it."""
+
+    why: str
+    size: int
+
+
+async def _beginning(body: Body, coding: str, limit: int) -> Beginning:
+    if not coding:
+        return Beginning("", len(body.arrived))
     first = body.take() or await body.next_chunk()
     body.put_back(first)
     decoder = Decoder(coding, Bounds(max_bytes=limit))
+    until = time.perf_counter() + TURN_S
     try:
         for _ in decoder.decode(first):
-            pass
+            if time.perf_counter() > until:  # others have their turn meanwhile
+                await asyncio.sleep(0)
+                until = time.perf_counter() + TURN_S
         if body.is_complete:
             decoder.finish()
     except CodingError as error:
-        return str(error)
-    return ""
+        return Beginning(str(error), decoder.bytes_out)
+    return Beginning("", decoder.bytes_out)
 
 
 async def _collected(body: Body, limit: int) -> bytes | None:

@@ -11,7 +11,7 @@ MOST_EDITED_BYTES = 32 << 20
 LONGEST_TEXT_BYTES = 4096
 LONGEST_MATCH_BYTES = 65536
 
-Sought = Annotated[str, Meta(max_length=LONGEST_TEXT_BYTES)]
+Sought = Annotated[str, Meta(extra={"kind": "sought"})]
 Pattern = Annotated[str, Meta(extra={"kind": "pattern"})]
 Selector = Annotated[str, Meta(extra={"kind": "selector"})]
 MatchBytes = Annotated[int, Meta(ge=1, le=LONGEST_MATCH_BYTES)]
