@@ -123,10 +123,10 @@ def test_plugins_stand_before_and_behind_the_rule_set(tmp_path: Path) -> None:
 
 
 def test_it_is_told_in_words() -> None:
-    assert in_words(Firewall()) == ("block at 5 in, 4 out; Core Rule Set, paranoia 1, 2 processes, 0.5 s")
+    assert in_words(Firewall()) == ("block at 5 in, 4 out; Core Rule Set, paranoia 1, 2 processes, 1 s")
     more = Firewall(mode="detect", detection_paranoia=3, exclusions=(Exclusion(rules=("1",)),), larger_body="pass")
     assert in_words(more) == (
-        "detect at 5 in, 4 out; Core Rule Set, paranoia 1, noted up to 3, 2 processes, 0.5 s; 1 exclusion; "
+        "detect at 5 in, 4 out; Core Rule Set, paranoia 1, noted up to 3, 2 processes, 1 s; 1 exclusion; "
         "content above 131072 bytes passes"
     )
 

@@ -128,7 +128,7 @@ class Firewall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_waiting: Annotated[int, Meta(ge=1, le=10_000)] = 128
     """How many may wait for a process of a worker. What comes on top is treated as `on_failure` says."""
 
-    deadline_s: Timeout = 0.5
+    deadline_s: Timeout = 1.0
     """How long the rules may take over one request or answer, and how long one may wait for them. A process past it is
     killed and replaced."""
 
