@@ -71,6 +71,8 @@ _KINDS = {
     "origin": 'a site such as "https://app.example"',
     "site": "the path of a directory",
     "condition": 'a query such as "cookie.beta:1"',
+    "pattern": "a regular expression of RE2",
+    "selector": 'a selector such as "div.advert"',
     "method": 'a method such as "GET"',
     "media": 'a media type such as "text/html" or "text/*"',
     "log": 'a file, "-" or "off"',
