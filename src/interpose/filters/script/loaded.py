@@ -24,8 +24,8 @@ from interpose.storage.script_file import load
 Asked = Callable[[Exchange, Request], Awaitable[object]]
 
 START_S: Final = 10.0
-STOP_S: Final = 5.0
-"""How long `@interpose.started` and `@interpose.stopped` may take."""
+STOP_S: Final = 1.0
+"""How long `@interpose.started` and `@interpose.stopped` may take. A worker that ends has no more time than that."""
 
 _ARGUMENTS: Final = {
     "messages": ("exchange", "message", "forward"),
