@@ -31,12 +31,12 @@ from interpose.config import (
 )
 from interpose.config.auto import AutoChain, own_handlers
 from interpose.config.cache_questions import answered
-from interpose.config.caches import cache_counters
+from interpose.config.counting import counters_of
 from interpose.config.datagrams import Ways, datagram_chain_of
 from interpose.config.descriptors import check_descriptors
 from interpose.config.desk import holder_of
 from interpose.config.dialling import Dialling
-from interpose.config.faults import connection_chances, faults_total
+from interpose.config.faults import connection_chances
 from interpose.config.model import HTTP_ROLES, Config, Listener, Upstream
 from interpose.config.name_check import NameCheck
 from interpose.config.outgoing import Outgoing
@@ -334,13 +334,7 @@ class WorkerRuntime:
             "accepting": float(not any(running.is_full for running in self._running.values())),
             "tunnels": float(len(self._open_tunnels())),
             "log_lines_dropped_total": float(sum(writer.dropped for writer in writers) + self._retired.dropped_lines),
-            "faults_total": faults_total(self._parts),
-            **certificates.counters(self._parts),
-            **cache_counters(self._parts.every(Keeper)),
-            **experiments.counters(self._parts),
-            **firewall.counters(self._parts),
-            **interception.interception_counters(self._parts),
-            **scripts.counters(self._parts),
+            **counters_of(self._parts),
             "records_total": float(self._records.total),
             "records_dropped_total": float(self._records.dropped),
         }

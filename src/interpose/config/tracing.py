@@ -10,7 +10,7 @@ from interpose.config.step import Step
 from interpose.config.urls import page_of
 from interpose.core.handler import Phase
 from interpose.core.version import __version__
-from interpose.engine.span_exporter import SpanExporter
+from interpose.engine.span_exporter import Counts, SpanExporter
 from interpose.filters.spans import Spans
 from interpose.filters.trace import Trace
 from interpose.protocol.otlp import PATH
@@ -38,4 +38,16 @@ def exporter(config: Config, traces: Traces, parts: Parts) -> SpanExporter:
         "service.version": __version__,
         "service.instance.id": config.process.name,
     }
-    return parts.get(SpanExporter, (client, tuple(resource.items())), lambda: SpanExporter(client, resource))
+    counts = parts.get(Counts, None, Counts)
+    return parts.get(SpanExporter, (client, tuple(resource.items())), lambda: SpanExporter(client, resource, counts))
+
+
+def counters(parts: Parts) -> dict[str, float]:
+    """Counts for the status; none without a collector."""
+    made = parts.every(Counts)
+    if not made:
+        return {}
+    return {
+        "spans_total": float(sum(counts.sent for counts in made)),
+        "spans_dropped_total": float(sum(counts.dropped for counts in made)),
+    }

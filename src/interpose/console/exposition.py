@@ -38,6 +38,8 @@ _NAMES: Final = {
         "experiment_notes_dropped_total",
         "What was seen of experiments and could not be kept until it was written.",
     ),
+    "spans_total": ("spans_total", "Spans that the collector of traces has taken."),
+    "spans_dropped_total": ("spans_dropped_total", "Spans that it did not take, or that came too fast for it."),
     "script_errors_total": ("script_errors_total", "Errors of users' scripts."),
     "scripts_broken": ("scripts_broken", "Changed scripts that cannot be loaded, in each worker."),
     "script_functions_off": ("script_functions_off", "Functions of scripts that are not called, since they fail."),

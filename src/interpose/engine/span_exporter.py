@@ -21,35 +21,48 @@ MOST_WAITING = 8192
 """Spans of one worker that wait while the collector is slow; more are lost, and counted."""
 
 
-class SpanExporter:
-    """What filters tell of is sent to `client`. `resource` says who sends it."""
+class Counts:
+    """What became of all spans of a process, whoever sent them: it outlives reloads, so that nothing falls."""
 
-    def __init__(self, client: ServiceClient, resource: Mapping[str, Value]) -> None:
+    __slots__ = ("dropped", "sent")
+
+    def __init__(self) -> None:
         self.sent = 0
         self.dropped = 0
+
+
+class SpanExporter:
+    """What filters tell of is sent to `client`, and counted. `resource` says who sends it."""
+
+    def __init__(self, client: ServiceClient, resource: Mapping[str, Value], counts: Counts) -> None:
+        self._counts = counts
         self._client = client
         self._resource = resource
         self._waiting: list[Span] = []
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._is_closing = False
         self._warn = Seldom()
 
     def tell(self, spans: list[Span]) -> None:
         """Take spans; returns at once."""
         if len(self._waiting) + len(spans) > MOST_WAITING:
-            self.dropped += len(spans)
+            self._lost(len(spans), "it is slower than they come")
             return
         self._waiting += spans
+        self._begin_in_time()
+
+    def _begin_in_time(self) -> None:
         if len(self._waiting) >= LARGEST_BATCH:
             self._begin()
-        elif self._timer is None:
+        elif self._waiting and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT_S, self._begin)
 
     def _begin(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._sending is None and self._waiting:
+        if self._sending is None and self._waiting and not self._is_closing:
             self._sending = asyncio.get_running_loop().create_task(self._send())
             self._sending.add_done_callback(self._done)
 
@@ -62,28 +75,35 @@ class SpanExporter:
                 why = f"it answered {said.status}"
         except Failure as failure:
             why = failure.detail or failure.kind
+        except asyncio.CancelledError:
+            self._counts.dropped += len(batch)
+            raise
         if why:
-            self.dropped += len(batch)
-            self._warn("the collector of traces got nothing of %d spans: %s", self.dropped, why)
+            self._lost(len(batch), why)
         else:
-            self.sent += len(batch)
+            self._counts.sent += len(batch)
+
+    def _lost(self, count: int, why: str) -> None:
+        self._counts.dropped += count
+        self._warn("the collector of traces did not get %d spans so far: %s", self._counts.dropped, why)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._sending = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("spans could not be sent", exc_info=error)
         if not task.cancelled():
-            self._begin()
+            self._begin_in_time()
 
     async def close(self) -> None:
-        """Send what waits, within a moment."""
+        """Send what waits, within a moment; what is left then is lost."""
+        self._is_closing = True
         if self._timer is not None:
             self._timer.cancel()
         try:
             async with asyncio.timeout(LONGEST_WAIT_S):
-                while self._sending is not None or self._waiting:
-                    self._begin()
-                    if self._sending is not None:
-                        await self._sending
-        except (TimeoutError, asyncio.CancelledError):
-            self.dropped += len(self._waiting)
+                if self._sending is not None:
+                    await asyncio.gather(self._sending, return_exceptions=True)
+                while self._waiting:
+                    await self._send()
+        except TimeoutError:
+            self._counts.dropped += len(self._waiting)

@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from interpose.console.exposition import _NAMES, _OF_ONE_WORKER, _OF_ONE_WORKER, exposition
+from interpose.console.exposition import _NAMES, _OF_ONE_WORKER, exposition
 from interpose.core.tally import Tally
 
 ROOT = Path(__file__).parents[3]
