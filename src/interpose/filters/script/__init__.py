@@ -16,5 +16,6 @@ milliseconds belongs into `await asyncio.to_thread(...)`; the watchdog names the
     options  the table of the configuration      marks     what marks functions, and gives options
     loaded   one version of a file               step      one function as a filter
     script   the file, as it changes             message   one function as a filter of messages
-    content  reading and replacing contents      troubles  what went wrong, and who is passed over for it
+    content  reading and replacing contents      edits     functions that are given contents by a filter of their own
+    troubles what went wrong, and who is passed over for it
 """
