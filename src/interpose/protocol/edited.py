@@ -2,7 +2,7 @@
 
 A changed content is another representation. Its entity-tag is the origin's with a mark behind it, and weak; clients
 send it back in If-None-Match, where the mark comes off, so that the origin still answers 304. A tag with the mark of
-other rules is of no use any more. Dates of change, digests and the offer of parts were about the content as it was.
+other rules is one that no origin knows. Dates of change, digests and the offer of parts were about the content as it was.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def inbound_lines(lines: Sequence[FieldLine], mark: bytes) -> tuple[list[FieldLi
             kept = []
             for is_weak, tag in tags((line[2],)):
                 match = _MARKED.fullmatch(tag)
-                if match is None:
+                if match is None or match[2] != mark:
                     kept.append(b"W/" + tag if is_weak else tag)
-                elif match[2] == mark:
+                else:
                     kept.append(b'W/"%b"' % match[1])
                     marked.add(b'"%b"' % match[1])
             if kept:

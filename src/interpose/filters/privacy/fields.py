@@ -46,7 +46,7 @@ _BROWSERS: Final = (
     (re.compile(rb".*\bEdg(?:A|iOS)?/([0-9]{1,4})"),
      "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{0}.0.0.0 Safari/537.36 "
      "Edg/{0}.0.0.0"),
-    (re.compile(rb".*\bChrom(?:e|ium)/([0-9]{1,4})"),
+    (re.compile(rb".*\b(?:Headless)?Chrom(?:e|ium)/([0-9]{1,4})"),
      "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{0}.0.0.0 Safari/537.36"),
     (re.compile(rb".*\bVersion/([0-9]{1,4})[0-9.]* (?:Mobile/[0-9A-Za-z]+ )?Safari/"),
      "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/{0}.0 "
@@ -205,7 +205,8 @@ def general_user_agent(value: bytes) -> str:
         if (match := browser.match(value)) is not None:
             return text.format(match[1].decode("ascii"))
     product = _PRODUCT.fullmatch(value)
-    return "Mozilla/5.0" if product is None else product[1].decode("ascii")
+    name = b"Mozilla" if product is None else product[1]
+    return "Mozilla/5.0" if name == b"Mozilla" else name.decode("ascii")
 
 
 def trail_of(exchange: Exchange, target: Target) -> forwarding.Trail:

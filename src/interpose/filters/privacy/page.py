@@ -152,14 +152,15 @@ def _value(lines: list[FieldLine], key: bytes) -> str:
 
 def _row(row: Row) -> str:
     name = escape(row.name) + (" <small>(an example)</small>" if row.is_example else "")
-    cells = "".join([_cell(value, row.before) for value in (row.page, row.embedded)])
-    return f'<tr><th scope="row">{name}</th><td>{escape(row.before) or "<i>not sent</i>"}</td>{cells}</tr>'
+    before = escape(row.before) or "<i>not sent</i>"
+    cells = _cell("going to it", row.page, row.before) + _cell("embedded", row.embedded, row.before)
+    return f'<tr><th scope="row">{name}</th><td data-of="without rules">{before}</td>{cells}</tr>'
 
 
-def _cell(value: str, before: str) -> str:
+def _cell(of: str, value: str, before: str) -> str:
     if value == before:
-        return '<td class="same">the same</td>'
-    return f"<td>{escape(value)}</td>" if value else '<td class="gone">not sent</td>'
+        return f'<td data-of="{of}" class="same">the same</td>'
+    return f'<td data-of="{of}">{escape(value)}</td>' if value else f'<td data-of="{of}" class="gone">not sent</td>'
 
 
 def _answer(media_type: str, content: bytes) -> Response:

@@ -234,6 +234,7 @@ async def test_a_part_whose_tag_went_is_asked_for_whole() -> None:
          "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 "
          "Safari/605.1.15"),
         ("(odd)", "Mozilla/5.0"),
+        ("Mozilla/5.0 (Unknown; of 2031) Browser/7", "Mozilla/5.0"),
     ],
 )  # fmt: skip
 def test_a_browser_looks_like_many_others(value: str, shown: str) -> None:
