@@ -273,6 +273,9 @@ class UpstreamConnection:
             self._upgrade is None or response.upgrade != self._upgrade or self._sender is not None
         ):
             raise bad_response("The origin switched protocols without being asked to.", "http_upgrade_failed")
+        if (attempt := self.attempt) is not None:
+            attempt.status = response.status
+            attempt.first_byte = self._loop.time()
         waiter, self._head = self._head, None
         self._waits_for_head = False
         self._exchange = None

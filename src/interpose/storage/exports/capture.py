@@ -94,6 +94,10 @@ class Capture:
             return pcapng.packet(wire.side, at_us, _way(wire, inbound).udp(data), comment)
         before = b""
         stream = self._streams.get(wire)
+        if stream is None and verb is Verb.END and not comment:
+            return b""  # it has ended already
+        if stream is not None and verb is Verb.ASK and at_us < stream.used_us:
+            return b""  # it was opened when something was said there, as nobody had told of its beginning yet
         is_another = verb is Verb.ASK or (may_begin and stream is not None and at_us - stream.used_us >= IDLE_US)
         if stream is not None and is_another:
             before = self._closed(wire, at_us)
@@ -102,7 +106,7 @@ class Capture:
             before += self._room(at_us)
             self._made += 1
             stream = self._streams[wire] = TcpStream(_way(wire, True), _way(wire, False), self._made)
-        stream.used_us = at_us
+        stream.used_us = max(stream.used_us, at_us)
         self._streams.move_to_end(wire)
         packets = _PACKETS[verb](stream, inbound, data)
         written = before + _blocks(wire.side, at_us, packets, comment)

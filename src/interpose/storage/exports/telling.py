@@ -5,6 +5,10 @@ content went to the client; what it cannot know is put where it must have been: 
 connection is there, an origin's content comes with its head. Nothing on one connection comes before what was told of it
 already: a worker reads the clock a millisecond late at times.
 
+In the stream of a tunnel, Wireshark takes everything after CONNECT for what its port says, TLS as a rule. What was said
+inside of a tunnel that was looked into is plain, so it is a stream of its own, between the two ends that the client's
+TLS was to connect: the client's real address and port, and the server's.
+
 An end that has no address (a Unix socket), or none that is known, gets one for documentation and a port of its own, and
 a comment says so. An attempt that reached nobody leaves no packets.
 """
@@ -23,6 +27,7 @@ from interpose.storage.exports.packets import MOST_DATAGRAM_BYTES, documented, o
 
 CLIENTS, ORIGINS = 0, 1
 MOST_FLOORS: Final = 16_384
+MOST_TUNNELS: Final = 4096
 LAST_S: Final = float(1 << 33)
 """No record of ours has a later time; one that was taken in may say anything."""
 LATE_US: Final = 5_000
@@ -31,6 +36,9 @@ LATE_US: Final = 5_000
 _MADE_ADDRESSES: Final = "The addresses are made: one end has none, as Unix sockets have none, or it is not known."
 _FIRST_MADE_PORT: Final = 1024
 _BROKEN_OFF: Final = "connection_terminated"
+_INTERCEPTED: Final = (
+    "TLS in this tunnel was looked into: what was said inside is a stream from the client's port to the server's."
+)
 
 
 class Teller:
@@ -40,9 +48,17 @@ class Teller:
         self._orders = itertools.count()
         self._floors: OrderedDict[Wire, int] = OrderedDict()
         self._made_ports = itertools.count()
+        self._inside: OrderedDict[str, Wire] = OrderedDict()
 
     def events(self, record: Record) -> list[Event]:
         """What the record tells, in order of time on each connection."""
+        told = self._told(record)
+        inside = self._inside.pop(record.exchange, None)
+        if inside is not None:
+            told.append(_Line(self, inside, record.started, slack_us=None).event(Verb.END, record.duration_s))
+        return told
+
+    def _told(self, record: Record) -> list[Event]:
         if record.kind is Kind.UDP:
             return list(self._datagrams(record))
         if record.method:
@@ -56,14 +72,14 @@ class Teller:
     def _exchange(self, record: Record) -> Iterator[Event]:
         wire = self._client_wire(record)
         line = _Line(self, wire, record.started, slack_us=None)
-        said = [_tls(record.tls)] if line.is_new and record.kind is not Kind.TUNNEL else []
+        said = [_tls_of_client(record)] if line.is_new and record.kind is not Kind.TUNNEL else []
         request = spoken.request_of_client(record)
         comment = _comment(*said, line.about_ends, _cut(record.request) if record.kind is Kind.HTTP else "")
         yield line.event(Verb.SAY, record.request.ended_s, True, request, comment)._replace(may_begin=True)
         if record.status:
             head, content = spoken.response_to_client(record)
             cut = _cut(record.response) if record.kind is Kind.HTTP else _unrecorded(record)
-            comment = _comment(cut, _failure(record))
+            comment = _comment(_INTERCEPTED if _is_intercepted(record) else "", cut, _failure(record))
             until_s = record.response.ended_s or record.duration_s
             head_s = max(record.response_s or until_s, _answered_s(record))
             if content and until_s > head_s:
@@ -92,7 +108,7 @@ class Teller:
         sent_s = max(attempt.started_s, attempt.connected_s)
         if request := spoken.request_of_attempt(record, attempt):
             cut = _cut(record.request) if is_http else ""
-            older = "The connection is older than this capture knows." if attempt.reused and line.is_new else ""
+            older = _older(record, attempt) if attempt.reused and line.is_new else ""
             yield line.event(Verb.SAY, sent_s, True, request, _comment(line.opening, older, cut))
         if attempt.status:
             head, content = spoken.response_to_attempt(record, attempt)
@@ -101,7 +117,7 @@ class Teller:
             yield line.event(Verb.SAY, attempt.first_byte_s or sent_s, False, head + content, _comment(unknown, cut))
         if is_last and not is_http:
             yield from self._messages(line, record.messages)
-        if attempt.failure or not is_http or line.wire.exchange:
+        if attempt.failure or line.wire.exchange or not (is_http or _is_intercepted(record)):
             broke_off = attempt.failure == _BROKEN_OFF
             ended_s = record.duration_s if is_last else record.attempts[number + 1].started_s
             comment = f"{attempt.origin}: {attempt.failure}." if attempt.failure else ""
@@ -156,7 +172,8 @@ class Teller:
     # --- ends --------------------------------------------------------------------------------------------------------
 
     def _opened(self, record: Record, attempt: Try, number: int) -> _Line:
-        line = _Line(self, self._wire(record, attempt, number), record.started, slack_us=LATE_US)
+        slack_us = 0 if _is_intercepted(record) else LATE_US  # what was asked inside has been told before
+        line = _Line(self, self._wire(record, attempt, number), record.started, slack_us=slack_us)
         line.opening = _comment(line.about_ends, _tls(attempt.tls) if not attempt.reused else "")
         if not attempt.reused:
             line.told.append(line.event(Verb.ASK, attempt.started_s))
@@ -165,8 +182,22 @@ class Teller:
         return line
 
     def _client_wire(self, record: Record) -> Wire:
-        wire = self._between(CLIENTS, record.client, record.local, record.exchange)
-        return wire._replace(exchange=record.parent) if record.parent and not wire.exchange else wire
+        if record.parent:
+            return self._inside_wire(record)
+        return self._between(CLIENTS, record.client, record.local, record.exchange)
+
+    def _inside_wire(self, record: Record) -> Wire:
+        """Where all of one tunnel is shown. A server behind another proxy, or never reached, has no address here."""
+        wire = self._inside.get(record.parent)
+        if wire is None or record.client[1] not in (0, wire.source_port):  # another run counts from the beginning
+            reached = [attempt.peer for attempt in record.attempts if attempt.peer[1] == record.port]
+            server = reached[-1] if reached else (record.host, record.port)
+            wire = self._between(CLIENTS, record.client, server, record.parent)._replace(exchange=record.parent)
+        self._inside[record.parent] = wire
+        self._inside.move_to_end(record.parent)
+        if len(self._inside) > MOST_TUNNELS:
+            self._inside.popitem(last=False)
+        return wire
 
     def _wire(self, record: Record, attempt: Try, number: int) -> Wire:
         return self._between(ORIGINS, attempt.local, attempt.peer, f"{record.exchange} {number}")
@@ -238,6 +269,23 @@ def _answered_s(record: Record) -> float:
     """When the last attempt was answered, which cannot be after the client was."""
     last = record.attempts[-1] if record.attempts else None
     return max(last.connected_s, last.first_byte_s) if last is not None and spoken.has_answer(record, last) else 0.0
+
+
+def _is_intercepted(record: Record) -> bool:
+    return record.kind is Kind.TUNNEL and record.notes.get("interception") == "intercepted"
+
+
+def _older(record: Record, attempt: Try) -> str:
+    if record.parent:
+        return _comment(_tls(attempt.tls), "It was opened for the client's tunnel.")
+    return "The connection is older than this capture knows."
+
+
+def _tls_of_client(record: Record) -> str:
+    if not record.parent:
+        return _tls(record.tls)
+    host, port = record.local
+    return f"This went inside {record.tls or 'TLS'}, in the tunnel from port {record.client[1]} to {host}:{port}."
 
 
 def _tls(version: str) -> str:

@@ -198,6 +198,61 @@ def test_what_is_inside_tls_is_readable_on_the_port_of_tls(tmp_path: Path) -> No
     assert found == [("8080", "This went inside TLSv1.3."), ("443", "This went inside TLSv1.3.")]
 
 
+def inner(number: int, client: int = 40000, **changes: Any) -> Record:
+    """A request in the tunnel `2-1`, on the connection to the server that was made for it."""
+    sent = Try("https://shop.example", 0.0, 0.0, 0.1, ("10.1.1.1", 5555), ("192.0.2.9", 443), True, "TLSv1.3",
+               GET % number, status=200)  # fmt: skip
+    known = {"client": ("10.0.0.7", client), "parent": "2-1", "tls": "TLSv1.3", "attempts": [sent]}
+    return record(number, **{**known, **changes})
+
+
+def tunnel(**changes: Any) -> Record:
+    """The tunnel `2-1`, which ends after what was asked in it."""
+    opened = Try("https://shop.example", 0.01, 0.02, 0.0, ("10.1.1.1", 5555), ("192.0.2.9", 443), tls="TLSv1.3")
+    known: dict[str, Any] = {
+        "kind": Kind.TUNNEL, "exchange": "2-1", "method": "CONNECT", "target": "shop.example:443", "started": STARTED,
+        "duration_s": 9.0, "client": ("10.0.0.7", 40000), "request": Part(), "response": Part(), "response_s": 0.03,
+        "notes": {"interception": "intercepted"}, "attempts": [opened],
+    }  # fmt: skip
+    return record(0, **{**known, **changes})
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_what_was_inside_a_tunnel_is_http_beside_it(tmp_path: Path, is_live: bool) -> None:
+    told = [inner(1), inner(2), inner(3, attempts=[]), tunnel()]
+    if is_live:
+        live = LiveCapture()
+        file = tmp_path / "live.pcapng"
+        file.write_bytes(b"".join([live.begin(), *(live.packets(one) for one in told), live.end()]))
+        assert complaints(file) == []
+    else:
+        file = written(tmp_path, told)
+    asked = fields(file, "http.request && frame.interface_name == clients", "http.request.method", "tcp.srcport",
+                   "ip.dst", "tcp.dstport", "http.request.uri")  # fmt: skip
+    inside = [("GET", "40000", "192.0.2.9", "443", f"/item/{number}?page={number}") for number in (1, 2, 3)]
+    assert sorted(asked) == sorted([("CONNECT", "40000", "127.0.0.1", "8080", "shop.example:443"), *inside])
+    streams = {row[0] for row in fields(file, "http && ip.addr == 10.0.0.7 && tcp.port == 443", "tcp.stream")}
+    assert len(streams) == 1
+    [[opened_at]] = fields(file, "tcp.flags.syn == 1 && tcp.flags.ack == 0 && ip.src == 10.1.1.1", "frame.time_epoch")
+    assert opened_at == ("1790000001.000000000" if is_live else "1790000000.010000000")
+    comments = [row[0] for row in fields(file, "frame.comment", "frame.comment")]
+    assert "This went inside TLSv1.3, in the tunnel from port 40000 to 127.0.0.1:8080." in comments
+    assert "This went inside TLSv1.3. It was opened for the client's tunnel." in comments or not is_live
+
+
+def test_each_tunnel_has_a_stream_of_its_own_that_ends_with_it(tmp_path: Path) -> None:
+    told = [inner(1), inner(2, client=40001, parent="2-3"), tunnel(duration_s=2.5), inner(3, parent="2-2")]
+    file = written(tmp_path, told)
+    asked = fields(file, "http.request && tcp.port == 443 && ip.addr == 10.0.0.7", "tcp.srcport", "http.request.uri",
+                   "tcp.stream")  # fmt: skip
+    assert [row[:2] for row in asked] == [
+        (port, f"/item/{number}?page={number}") for number, port in ((1, "40000"), (2, "40001"), (3, "40000"))
+    ]
+    assert len({row[2] for row in asked}) == 3
+    ends = "tcp.flags.fin == 1 && ip.src == 10.0.0.7 && tcp.dstport == 443 && tcp.stream == "
+    assert fields(file, ends + asked[0][2], "frame.time_epoch") == [("1790000002.500000000",)]
+
+
 def test_ends_without_addresses_get_some_for_documentation(tmp_path: Path) -> None:
     nobody = {"client": ("", 0), "local": ("/run/interpose.sock", 0), "attempts": []}
     file = written(tmp_path, [plain(number, **nobody) for number in range(3)])
