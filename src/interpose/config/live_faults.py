@@ -44,6 +44,7 @@ class LiveFaults:
         self._set: dict[Place, Tables] = {}
         self._reloading: Reload | None = None
         self._changing = asyncio.Lock()
+        self._known: tuple[bytes, Config] | None = None
 
     def begin(self, reloading: Reload) -> None:
         """Change the instance by these reloads."""
@@ -145,7 +146,10 @@ class LiveFaults:
     def written(self) -> Config:
         """The configuration that runs, as it was written."""
         plan = self._running.plan
-        return self._decoded(plan.written or plan.config)
+        encoded = plan.written or plan.config
+        if self._known is None or self._known[0] is not encoded:  # asked for every other second
+            self._known = encoded, self._decoded(encoded)
+        return self._known[1]
 
     @staticmethod
     def _decoded(encoded: bytes) -> Config:

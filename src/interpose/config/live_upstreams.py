@@ -66,8 +66,11 @@ class LiveUpstreams:
         """How the servers stand in all workers together, by upstream. What a lone server does nobody judges, and only
         `[metrics]` counts. `drain` is what `drain` knows a server by; empty for one that nobody has named."""
         assert self._ask is not None
+        written = self.written
+        if not written.upstreams and not written.upstream_proxies:
+            return []
         rows = together([msgspec.json.decode(answer) for answer in await self._ask(QUESTION)])
-        upstreams = self.written.upstreams
+        upstreams = written.upstreams
         rows += lone(upstreams, self._tallies(), known={row["upstream"] for row in rows})
         named = {(one.name, str(origin_of(server))): server for one in upstreams for server in one.servers}
         for row in rows:
