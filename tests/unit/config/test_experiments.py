@@ -234,6 +234,26 @@ async def test_decisions_by_hand_are_effective_at_once(promoting: World) -> None
         await service.decide("check-in", "pause")
 
 
+async def test_how_what_is_known_came_to_be_is_kept_from_when_there_is_something(promoting: World) -> None:
+    service = promoting.service
+    await service.note_trends(1_000.0)
+    for minute, orders in enumerate((10, 40), 1):
+        await promoting.see(BLUE, 200, 10)
+        await promoting.see(GREEN, 200, orders)
+        await service.note_trends(1_000.0 + 60 * minute)
+    await service.note_trends(2_000.0)  # nothing has changed
+    trend = await service.trend("checkout")
+    assert trend.at[:2] == [1_060.0, 1_120.0]
+    assert len(trend.at) == 3, "what is known now comes last"
+    [goal] = trend.goals
+    blue, green = goal.variants
+    assert (blue.units, blue.mean) == ([200, 400, 400], [0.05, 0.05, 0.05])
+    assert green.mean == [0.05, 0.125, 0.125]
+    assert green.difference == [0.0, pytest.approx(0.075), pytest.approx(0.075)]
+    with pytest.raises(LookupError, match="chekout"):
+        await service.trend("chekout")
+
+
 async def test_what_the_configuration_itself_says_is_changed_there(tmp_path: Path) -> None:
     async with World(tmp_path, one(paused=True)) as world:
         with pytest.raises(ValueError, match="The configuration itself says that checkout is paused"):
