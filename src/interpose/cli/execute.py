@@ -48,6 +48,7 @@ def execute(
     log: options.AccessLog = "off",
     log_format: options.Format = LogFormat.COMBINED,
     intercept: options.Intercepts = [],  # noqa: B006
+    keylog: options.KeyLog = None,
     no_console: options.NoConsole = False,
 ) -> None:
     """Run one command through a proxy of its own, and end with its exit status: `interpose exec -- pytest`.
@@ -68,6 +69,7 @@ def execute(
             lambda: exec_config(
                 Path(directory),
                 intercept=intercept,
+                keylog=options.key_log(keylog, intercept),
                 allow_upstream=allow_upstream,
                 scripts=script,
                 log=log,

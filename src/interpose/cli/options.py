@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from interpose.cli.say import Refused
+
 
 class LogFormat(enum.StrEnum):
     """How lines of the access log and ready lines are written."""
@@ -118,8 +120,24 @@ Intercepts = Annotated[
         help="Look into the TLS of these tunnels: 'host:*.example.com', or '*' for all. Repeatable.",
     ),
 ]
+KeyLog = Annotated[
+    str | None,
+    typer.Option(
+        "--keylog",
+        metavar="FILE",
+        help="Write the secrets of the TLS that is looked into there, for Wireshark.",
+        show_default="$SSLKEYLOGFILE, if set",
+    ),
+]
 NoConsole = Annotated[bool, typer.Option("--no-console", help="Run without the web console, and record nothing.")]
 WhichName = Annotated[
     str, typer.Option("--name", metavar="NAME", help="Which instance.", show_default="the only one running")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+def key_log(file: str | None, intercept: list[str]) -> str | None:
+    """The same file, if there are secrets to be written to it."""
+    if file is not None and not intercept:
+        raise Refused("--keylog takes the secrets of TLS that is looked into: add --intercept QUERY.")
+    return file

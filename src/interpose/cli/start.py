@@ -38,6 +38,7 @@ def proxy(
     name: options.Name = "",
     state: options.State = "",
     intercept: options.Intercepts = [],  # noqa: B006
+    keylog: options.KeyLog = None,
     hold: options.Holds = [],  # noqa: B006
     console: options.Console = "",
     no_console: options.NoConsole = False,
@@ -65,6 +66,7 @@ def proxy(
             state=state,
             holds=hold,
             intercept=intercept,
+            keylog=options.key_log(keylog, intercept),
             console=None if no_console else console,
         ),
         from_flags=True,

@@ -6,6 +6,7 @@ the certificates made for hosts, live on.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from interpose.config.interception_files import authority, authority_directory
+from interpose.config.interception_files import authority, authority_directory, key_log_file
 from interpose.config.interception_model import INTERCEPTED_ROLES
 from interpose.config.interception_model import Interception as Table
 from interpose.config.interception_service import Spread, take
@@ -36,8 +37,11 @@ from interpose.net.certificate import Condition
 from interpose.protocol.client_hello import read_client_hello
 
 if TYPE_CHECKING:  # making certificates takes a library that is slow to load
+    from interpose.net.key_log import KeyLog
     from interpose.net.leaves import Leaves
     from interpose.net.origin_tls import OriginTls
+
+log = logging.getLogger("interpose")
 
 _ACTIONS = {"intercept": Action.INTERCEPT, "pass": Action.PASS, "refuse": Action.REFUSE}
 _NOTHING: Mapping[str, float] = {}
@@ -56,8 +60,25 @@ def origin_tls(config: Config, parts: Parts) -> OriginTls:
     assert table is not None
     shown = tuple(ClientIdentity(one.hosts, one.certificate, one.key) for one in table.client_certificates)
     files = [table.ca_file, table.crl_file, *(file for one in shown for file in one[1:])]
-    make = partial(OriginTls, ca_file=table.ca_file, crl_file=table.crl_file, identities=shown)
-    return parts.get(OriginTls, (table.ca_file, table.crl_file, shown, _signatures(files)), make)
+    key_log = key_log_of(config, parts)
+    make = partial(OriginTls, ca_file=table.ca_file, crl_file=table.crl_file, identities=shown, key_log=key_log)
+    return parts.get(OriginTls, (table.ca_file, table.crl_file, shown, _signatures(files), key_log), make)
+
+
+def key_log_of(config: Config, parts: Parts) -> KeyLog | None:
+    """What takes the secrets of the TLS that is looked into, which is said in the log; None when nothing does."""
+    file = key_log_file(config)
+    if file is None:
+        return None
+    from interpose.net.key_log import KeyLog
+
+    def make() -> KeyLog:
+        made = KeyLog(file)
+        words = "secrets of the TLS that is looked into are written to %s: they open all that passes, passwords too"
+        log.warning(words, file)
+        return made
+
+    return parts.get(KeyLog, file, make)
 
 
 def leaves(config: Config, parts: Parts) -> Leaves:
@@ -66,8 +87,9 @@ def leaves(config: Config, parts: Parts) -> Leaves:
     from interpose.net.leaves import Leaves
 
     directory = authority_directory(config)
-    key = (directory, _signatures([str(directory / CERTIFICATE_FILE)]))
-    return parts.get(Leaves, key, lambda: Leaves(authority(config)))
+    key_log = key_log_of(config, parts)
+    key = (directory, _signatures([str(directory / CERTIFICATE_FILE)]), key_log)
+    return parts.get(Leaves, key, lambda: Leaves(authority(config), key_log=key_log))
 
 
 def interception_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,17 +34,27 @@ def authority(config: Config) -> CertificateAuthority:
     return found
 
 
+def key_log_file(config: Config) -> str | None:
+    """Where the secrets of the TLS that is looked into are written, if anywhere."""
+    if config.interception is None:
+        return None
+    return config.interception.keylog or os.environ.get("SSLKEYLOGFILE") or None
+
+
 def tries(config: Config) -> Iterator[Try]:
     """What to try out before anything is started."""
     table = config.interception
     if table is None:
         return
+    from interpose.net.key_log import check_key_log
     from interpose.net.origin_tls import ClientIdentity, OriginTls
 
     def verifier(**files: Any) -> Callable[[str], object]:
         return lambda _: OriginTls(**files)
 
     yield "interception.dir", lambda _: authority(config)
+    if key_log := key_log_file(config):
+        yield "interception.keylog" if table.keylog else "SSLKEYLOGFILE", lambda _: check_key_log(key_log)
     if table.ca_file:
         yield "interception.ca_file", verifier(ca_file=table.ca_file)
     if table.crl_file:

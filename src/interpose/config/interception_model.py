@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from interpose.config.texts import File, Folder, HostPattern
+from interpose.config.texts import File, Folder, HostPattern, LaterFile
 
 INTERCEPTED_ROLES = ("proxy", "auto")
 """Roles in whose tunnels may be looked: those that open them and speak HTTP."""
@@ -49,6 +49,10 @@ class Interception(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     crl_file: File | None = None
     """Certificates of servers that were revoked, as lists of their authorities, in PEM."""
+
+    keylog: LaterFile | None = None
+    """Where to write the secrets of the TLS that is looked into, of both sides, for Wireshark: who has them and the
+    packets can read what passed. Without it `$SSLKEYLOGFILE`, if that is set, and else nowhere."""
 
     not_tls: Literal["pass", "refuse"] = "pass"
     """What becomes of tunnels in which no TLS is spoken, or in TLS no HTTP/1 by what the client offers."""

@@ -44,18 +44,20 @@ def proxy_tables(
     allow_upstream: Sequence[str] = (),
     socks: bool = False,
     intercept: Sequence[str] = (),
+    keylog: str | None = None,
     name: str = "",
     **options: Any,
 ) -> dict[str, Any]:
     """The tables of a forward proxy; with `socks` of one that speaks SOCKS too, on the same port. `intercept` are
-    queries of tunnels that are looked into; the others pass."""
+    queries of tunnels that are looked into; the others pass. `keylog` is where their secrets are written."""
     role, name = ("auto", name or "proxy") if socks else ("proxy", name)
     tables = common_tables(role, listen, own={"allow_upstream": list(allow_upstream)}, name=name, **options)
-    return {**tables, **({"interception": _interception_table(intercept)} if intercept else {})}
+    return {**tables, **({"interception": _interception_table(intercept, keylog)} if intercept else {})}
 
 
-def _interception_table(queries: Sequence[str]) -> dict[str, Any]:
-    return {"rule": [*({"when": query, "action": "intercept"} for query in queries), {"when": "*", "action": "pass"}]}
+def _interception_table(queries: Sequence[str], keylog: str | None) -> dict[str, Any]:
+    rules = [*({"when": query, "action": "intercept"} for query in queries), {"when": "*", "action": "pass"}]
+    return {"rule": rules, **({"keylog": keylog} if keylog else {})}
 
 
 def gateway_tables(
@@ -253,6 +255,7 @@ _FLAGS = tuple(
         (r"console\.address", "--console"),
         (r"hold(\[[0-9]+\])\.when", r"--hold\1"),
         (r"interception\.rule(\[[0-9]+\])\.when", r"--intercept\1"),
+        (r"interception\.keylog", "--keylog"),
         (r"interception(\.dir)?", "--intercept"),
         (r"log\.format", "--log-format"),
         (r"script\[[0-9]+\]\.file", "--script"),

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from interpose.net.authority import CertificateAuthority, private_pem
+from interpose.net.key_log import KeyLog
 from interpose.net.tls import server_context
 
 LIVES = timedelta(days=5)
@@ -28,6 +29,9 @@ LIVES = timedelta(days=5)
 RENEWED_BEFORE = timedelta(days=1)
 MOST_KEPT = 512
 """Contexts, of about 20 KiB each."""
+
+MOST_KEPT_WITH_KEY_LOG = 64
+"""Each has that file open for itself."""
 
 
 class Leaf(NamedTuple):
@@ -38,18 +42,21 @@ class Leaf(NamedTuple):
 
 
 class Leaves:
-    """Contexts for servers by host, those asked for last kept. `minted` counts the certificates made."""
+    """Contexts for servers by host, those asked for last kept. `minted` counts the certificates made; `key_log` has
+    the secrets of what is said with them."""
 
     def __init__(
         self,
         authority: CertificateAuthority,
         *,
         most: int = MOST_KEPT,
+        key_log: KeyLog | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.authority = authority
         self.minted = 0
-        self._most = most
+        self._most = most if key_log is None else min(most, MOST_KEPT_WITH_KEY_LOG)
+        self._key_log = key_log
         self._clock = clock
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._key_pem = private_pem(self._key)
@@ -70,6 +77,8 @@ class Leaves:
         certificate = self.authority.issue(host, self._key.public_key(), now, LIVES)
         with _as_file(self._key_pem + certificate.public_bytes(serialization.Encoding.PEM)) as path:
             context = server_context(path, path)
+        if self._key_log is not None:
+            self._key_log.follow(context)
         self.minted += 1
         ends = certificate.not_valid_after_utc
         # The authority's last day is everybody's: there is no longer one to be had by asking again.

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from interpose.core.failure import Failure, Side
 from interpose.core.stream import Stream
+from interpose.net.key_log import KeyLog
 from interpose.net.stream import SocketStream
 from interpose.net.tls import client_context
 
@@ -30,10 +31,16 @@ class ClientIdentity(NamedTuple):
 
 
 class OriginTls:
-    """See the module. ValueError, a sentence, for a file that cannot be used."""
+    """See the module. ValueError, a sentence, for a file that cannot be used. `key_log` has the secrets of what is said
+    to origins."""
 
     def __init__(
-        self, *, ca_file: str | None = None, crl_file: str | None = None, identities: Sequence[ClientIdentity] = ()
+        self,
+        *,
+        ca_file: str | None = None,
+        crl_file: str | None = None,
+        identities: Sequence[ClientIdentity] = (),
+        key_log: KeyLog | None = None,
     ) -> None:
         self._usual = client_context(ca_file)
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -41,6 +48,9 @@ class OriginTls:
             context = _with_identity(client_context(ca_file), identity)
             for host in identity.hosts:
                 self._contexts.setdefault(host, context)
+        if key_log is not None:
+            for context in {self._usual, *self._contexts.values()}:
+                key_log.follow(context)
         self._revoked = None if crl_file is None else _revoked(crl_file)
 
     def context(self, host: str) -> ssl.SSLContext:

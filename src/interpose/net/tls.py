@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -34,8 +35,15 @@ def client_context(ca_file: str | None = None, *, verify: bool = True, http: boo
     `ca_file` replaces the system's authorities; `http` announces which protocol is spoken inside. `ValueError` with one
     sentence when the file cannot be used.
     """
+    # Not ssl.create_default_context: where SSLKEYLOGFILE is set, it writes secrets to a file that others may read.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.version_info >= (3, 13):  # as that does from then on
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags.VERIFY_X509_STRICT
     try:
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
+        if ca_file is None:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        else:
+            context.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"The authorities in {ca_file} cannot be used: {_words(error)}.") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
