@@ -130,6 +130,34 @@ def test_more_can_be_peeked_at_than_is_received_unasked(on_loop: Callable[[Scene
     on_loop(scene)
 
 
+def test_one_may_read_while_others_wait_until_they_may_write(
+    on_loop: Callable[[Scene], None], connected: Connected
+) -> None:
+    """Conversations whose messages are asked about do: each direction has a task of its own."""
+
+    async def scene() -> None:
+        async with connected() as (client, server):
+            reading = asyncio.ensure_future(client.read())
+            while client.write(b"x" * 65536):
+                pass
+            writing = [asyncio.ensure_future(client.drain()) for _ in range(2)]
+            await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                server.write(b"hello")
+                assert await reading == b"hello"
+                writing.pop().cancel()
+                taking = asyncio.ensure_future(_all_of(server))
+                await writing[0]
+            taking.cancel()
+
+    on_loop(scene)
+
+
+async def _all_of(stream: Stream) -> None:
+    while await stream.read():
+        pass
+
+
 def test_what_was_peeked_at_is_read_and_then_pushed(on_loop: Callable[[Scene], None], connected: Connected) -> None:
     async def scene() -> None:
         async with connected() as (client, server):

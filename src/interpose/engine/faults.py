@@ -52,7 +52,7 @@ class FaultyStream:
 
     __slots__ = (
         "_buffer", "_clock", "_ended", "_failure", "_full", "_has_said_enough", "_in", "_inner", "_is_closing",
-        "_is_gone", "_is_lost", "_out", "_reading", "_receiver", "_task", "_timers", "_upgrading", "_waiter",
+        "_is_gone", "_is_lost", "_out", "_reading", "_receiver", "_room", "_task", "_timers", "_upgrading", "_waiter",
         "_when_lost", "_written",
     )  # fmt: skip
 
@@ -76,6 +76,7 @@ class FaultyStream:
         self._failure: Failure | None = None
         self._when_lost: list[Callable[[Failure | None], None]] = []
         self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._timers: list[Timer] = []
         for fault, _ in drawn:
@@ -155,6 +156,8 @@ class FaultyStream:
         for timer in self._timers:
             timer.cancel()
         self._wake()
+        if self._room is not None:
+            self._room.set()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         receiver, self._receiver = self._receiver, None
@@ -182,7 +185,8 @@ class FaultyStream:
             self._full = False
             if self._receiver is not None:
                 self._receiver.writable()
-            self._wake()
+            if self._room is not None:
+                self._room.set()
 
     # --- Stream ----------------------------------------------------------------------------------------------------
 
@@ -321,7 +325,9 @@ class FaultyStream:
     async def drain(self) -> None:
         """See `Stream.drain`."""
         while self._full and not self._is_lost:
-            await self._wait()
+            self._room = self._room or asyncio.Event()
+            self._room.clear()
+            await self._room.wait()
 
     async def start_tls(self, context: Any, *, server_name: str | None = None) -> None:
         """See `Stream.start_tls`. The handshake itself passes beside the faults, and so does what came of it early."""

@@ -41,7 +41,7 @@ class SocketStream(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_eof", "_failure", "_full", "_handler", "_info", "_lost", "_owner", "_reading", "_receiver",
-        "_task", "_transport", "_upgrading", "_waiter", "_when_lost", "_written",
+        "_room", "_task", "_transport", "_upgrading", "_waiter", "_when_lost", "_written",
     )  # fmt: skip
 
     def __init__(self, handler: StreamHandler | None = None, owner: Owner | None = None) -> None:
@@ -59,7 +59,8 @@ class SocketStream(asyncio.Protocol):
         self._lost = False
         self._upgrading = False
         self._info: StreamInfo | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None  # of the one who reads
+        self._room: asyncio.Event | None = None  # of those who write, who may be others, and several
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,7 +114,8 @@ class SocketStream(asyncio.Protocol):
         self._full = False
         if self._receiver is not None:
             self._receiver.writable()
-        self._wake()
+        if self._room is not None:
+            self._room.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -125,6 +127,8 @@ class SocketStream(asyncio.Protocol):
         self._lost = True
         self._eof = True
         self._wake()
+        if self._room is not None:
+            self._room.set()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         receiver, self._receiver = self._receiver, None
@@ -264,7 +268,9 @@ class SocketStream(asyncio.Protocol):
     async def drain(self) -> None:
         """See `Stream.drain`."""
         while self._full and not self._lost:
-            await self._wait()
+            self._room = self._room or asyncio.Event()
+            self._room.clear()
+            await self._room.wait()
 
     async def start_tls(self, context: Any, *, server_name: str | None = None) -> None:
         """See `Stream.start_tls`. What was peeked at and not read is the beginning of the handshake."""
