@@ -51,7 +51,7 @@ class MemoryStream:
         self._is_delivering = False
         self._failure: Failure | None = None
         self._buffer = b""
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._when_lost: list[Callable[[Failure | None], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -212,12 +212,14 @@ class MemoryStream:
 
     async def _wait(self) -> None:
         self.resume()
-        self._waiter = self._loop.create_future()
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
         try:
-            await self._waiter
+            await waiter
         finally:
-            self._waiter = None
+            self._waiters.remove(waiter)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

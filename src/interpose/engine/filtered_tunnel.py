@@ -25,6 +25,8 @@ from interpose.protocol.websocket_frames import Deflate, Frames
 QUEUE_BYTES: Final = 256 * 1024
 MESSAGE_BYTES: Final = 16 << 20
 """The longest message of a WebSocket that can be asked about; at a longer one the conversation ends (status 1009)."""
+QUEUED_AT_LEAST: Final = 512
+"""What each message in the queue counts as: so that those with nothing in them cannot fill the memory either."""
 HALF_CLOSED_TIMEOUT_S: Final = 60.0
 
 _AROUND = ("ping", "pong")
@@ -68,6 +70,7 @@ class WebSocket:
 
     def __init__(self, deflate: Deflate | None, *, inbound: bool) -> None:
         self._inbound = inbound
+        self._may_compress = deflate is not None
         self._messages = Messages(MESSAGE_BYTES)
         self._frames = Frames(masks=inbound, deflate=deflate)
 
@@ -76,6 +79,8 @@ class WebSocket:
         for message in self._messages.feed(data):
             if message.size > MESSAGE_BYTES:
                 raise ValueError("a message is longer than what is kept of one")
+            if message.is_compressed and not self._may_compress:
+                raise ValueError("a message is compressed, which was not agreed on")
             yield Message(message.data, self._inbound, message.kind, message.is_compressed)
 
     def said(self, message: Message) -> bytes:
@@ -237,13 +242,13 @@ class _Way:
 
     async def _take(self, message: Message) -> None:
         if message.kind in _AROUND:
-            self._write(message)
+            await self._forward(message)
             return
         while self._queued_bytes >= QUEUE_BYTES:
             self._room.clear()
             await self._room.wait()
         self._queue.append(message)
-        self._queued_bytes += len(message.data)
+        self._queued_bytes += _weight(message)
         self._news.set()
 
     async def pass_on(self) -> None:
@@ -256,9 +261,8 @@ class _Way:
                 self._news.clear()
                 await self._news.wait()
             message = self._queue.popleft()
-            size = len(message.data)
             await self._tunnel.ask(self._tunnel.exchange, message, self._forward)
-            self._queued_bytes -= size
+            self._queued_bytes -= _weight(message)
             self._room.set()
 
     async def _forward(self, message: Message) -> None:
@@ -284,6 +288,11 @@ class _Way:
 
     def say_last(self, why: str) -> None:
         """Tell the target why nothing follows."""
+        self.has_ended = True
         if data := self._speech.last_words(why):
             self._target.write(data)
         self._target.end()
+
+
+def _weight(message: Message) -> int:
+    return max(len(message.data), QUEUED_AT_LEAST)

@@ -44,17 +44,18 @@ class Messages:
         """The messages that end in `data`."""
         waiting = self._buffer + data if self._buffer else data
         self._buffer = b""
-        while waiting:
+        place = 0  # and no slice of the rest: there may be as many frames in it as it has octets
+        while place < len(waiting):
             if self._frame is None:
-                head = _read_head(waiting)
+                head = _read_head(waiting, place)
                 if head is None:
-                    self._buffer = waiting
+                    self._buffer = waiting[place:]
                     return
-                self._frame, used = head
+                self._frame, place = head
                 self._begin(self._frame)
-                waiting = waiting[used:]
             frame = self._frame
-            payload, waiting = waiting[: frame.left], waiting[frame.left :]
+            payload = waiting[place : place + frame.left]
+            place += len(payload)
             self._take(frame, payload)
             if frame.left:
                 continue
@@ -107,9 +108,11 @@ class Messages:
             raise ValueError("a compressed message is longer than what is kept of one")
         try:
             plain = self._inflater.decompress(data + _TAIL, self._most)
+            if self._inflater.eof:  # its last block says that it is the last (7.2.3.4); what follows begins anew
+                self._inflater = None
         except zlib.error:
             raise ValueError("a compressed message cannot be inflated") from None
-        if self._inflater.unconsumed_tail:
+        if self._inflater is not None and self._inflater.unconsumed_tail:
             raise ValueError("a compressed message is longer than what is kept of one")
         return plain
 
@@ -129,18 +132,19 @@ class _Frame:
         self.control = bytearray()
 
 
-def _read_head(data: bytes) -> tuple[_Frame, int] | None:
-    """The frame that begins, and how long its head is; None when that is not all there (RFC 6455, 5.2)."""
-    if len(data) < 2:
+def _read_head(data: bytes, place: int) -> tuple[_Frame, int] | None:
+    """The frame that begins at `place`, and where its content does; None when its head is not all there (RFC 6455,
+    5.2)."""
+    if len(data) < place + 2:
         return None
-    first, second = data[0], data[1]
+    first, second = data[place], data[place + 1]
     opcode = first & 0x0F
     if first & 0x30 or (opcode not in KINDS and opcode != _CONTINUATION):
         raise ValueError("a frame of a kind that is not known")
-    length, used = second & 0x7F, 2
+    length, used = second & 0x7F, place + 2
     for marker, octets in ((126, 2), (127, 8)):
         if length == marker:
-            length, used = int.from_bytes(data[2 : 2 + octets], "big"), 2 + octets
+            length, used = int.from_bytes(data[used : used + octets], "big"), used + octets
             break
     is_masked = bool(second & 0x80)
     whole = used + 4 * is_masked

@@ -1,5 +1,6 @@
 """WebSocket messages out of octets, whole, byte by byte, masked, in frames, compressed, and what is none."""
 
+import time
 import zlib
 
 import pytest
@@ -70,6 +71,24 @@ def test_messages_come_out_however_the_octets_came(name: str, step: int) -> None
         message for place in range(0, len(octets), step) for message in messages.feed(octets[place : place + step])
     ]
     assert found == expected
+
+
+def test_a_message_may_say_that_its_last_block_is_the_last() -> None:
+    """The example of RFC 7692, 7.2.3.4, and after it a message of one who goes on compressing."""
+    finished = b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"
+    octets = frame(1, finished, compressed=True) * 2 + frame(1, COMPRESSED[0], compressed=True)
+    found = list(Messages(1000).feed(octets))
+    assert [message.data for message in found] == [b"Hello", b"Hello", b"hello hello hello"]
+
+
+def test_a30_many_small_messages_cost_as_much_as_their_octets_and_no_more() -> None:
+    def costs(count: int) -> float:
+        octets = frame(9, b"", masked=True) * count
+        began = time.process_time()
+        assert sum(1 for _ in Messages(1000).feed(octets)) == count
+        return time.process_time() - began
+
+    assert min(costs(80_000) for _ in range(3)) < 16 * min(costs(10_000) for _ in range(3))
 
 
 @pytest.mark.parametrize(
