@@ -135,6 +135,21 @@ async def site() -> AsyncIterator[Site]:
     await site.keeper.close()
 
 
+async def test_a_fetch_goes_the_way_that_was_chosen_for_who_asked(site: Site) -> None:
+    """An access rule may say through which proxy: a fetch that forgot it would go round that."""
+    observe = site.observe
+
+    def chosen(exchange: Exchange, request: Request, forward: Handler) -> Awaitable[Response]:
+        exchange.through, exchange.groups, exchange.route = "far", ("staff",), "shop"
+        return observe(exchange, request, forward)
+
+    site.server.handler = chain([chosen, site.cache], site.origin)
+    assert (await site.get()).text == b"content"
+    [own] = site.own
+    assert own is not site.exchanges[0]
+    assert (own.through, own.groups, own.route) == ("far", ("staff",), "shop")
+
+
 async def test_what_is_fresh_is_served_without_its_origin(site: Site) -> None:
     first = await site.get()
     assert first.text == b"content"

@@ -65,6 +65,7 @@ class Fetcher:
         own = Exchange(asking.number, asking.worker, asking.listener, asking.client, loop.time(), asking.scheme)
         own.parent, own.tls, own.user, own.authority = asking, asking.tls, asking.user, asking.authority
         own.upstream, own.representation = asking.upstream, asking.representation
+        own.through, own.groups, own.route = asking.through, asking.groups, asking.route
         if not in_background:
             own.attempts = asking.attempts
             own.on_interim = partial(_pass_interim, asking)
