@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -51,7 +52,8 @@ class Nginx:
     """`with Nginx(directory, root) as origin` serves the files below `root`; PUT stores there.
 
     With `certificate` there is https as well, at `tls_port`; with `unix` also a socket of that path.
-    `extra` are directives for the server.
+    `extra` are directives for the server. It can be killed, with its worker, and started again on the same ports; while
+    it is paused it accepts connections and answers nothing.
     """
 
     def __init__(
@@ -67,15 +69,22 @@ class Nginx:
 
     def __enter__(self) -> Nginx:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = self._bind()
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Serve; connections are welcome when it returns."""
+        self._sockets.clear()
+        self.port = self._bind(self.port)
         tls = unix = ""
         if self._certificate is not None:
-            self.tls_port = self._bind()
+            self.tls_port = self._bind(self.tls_port)
             tls = f"listen 127.0.0.1:{self.tls_port} ssl; ssl_certificate {self._certificate.certificate};"
             tls += f" ssl_certificate_key {self._certificate.key};"
         if self._unix is not None:
             sock = socket.socket(socket.AF_UNIX)
             self._sockets.append(sock)
+            self._unix.unlink(missing_ok=True)
             sock.bind(str(self._unix))
             sock.listen(64)
             unix = f"listen unix:{self._unix};"
@@ -100,21 +109,38 @@ class Nginx:
             # Descriptors named here are taken over instead of bound: nginx's own way to be replaced while it runs.
             env={**os.environ, "NGINX": "".join(f"{number};" for number in numbers)},
             stderr=subprocess.DEVNULL,
+            process_group=0,
         )
         for sock in self._sockets:
             sock.close()
-        return self
+
+    def kill(self) -> None:
+        """End it at once, whatever it is doing."""
+        self._signal(signal.SIGKILL)
+        self._process.wait(10)
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Tell the process and its worker."""
+        os.killpg(self._process.pid, number)
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
+        if self._process.poll() is None:
+            self.go_on()
+            self._process.terminate()
         try:
             self._process.wait(10)
-        finally:
-            self._process.kill()
-            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
 
-    def _bind(self) -> int:
-        sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+    def _bind(self, port: int) -> int:
+        sock = socket.create_server(("127.0.0.1", port), backlog=256)
         self._sockets.append(sock)
         return int(sock.getsockname()[1])
 
