@@ -16,12 +16,13 @@ from interpose.core.failure import Failure
 from interpose.core.fields import Fields
 from interpose.core.hold import Ruling, Verdict
 from interpose.core.message import Request, Response
+from interpose.core.path_spellings import spelled
 from interpose.core.stream import Address
 from interpose.core.target import Authority, Form, Target
 from interpose.filters.access.asking import Asker
 from interpose.filters.access.filter import Access
 from interpose.filters.access.options import AccessRule, AskOptions
-from interpose.filters.access.rules import AccessRules, Rule, spelled
+from interpose.filters.access.rules import AccessRules, Rule
 from interpose.filters.error_answer import ErrorAnswer, ErrorAnswerOptions
 from interpose.protocol.target import parse_target
 
@@ -93,6 +94,29 @@ async def test_the_first_rule_that_matches_decides(
     assert await outcome(counted.access, exchange, request) == status
     assert counted.hits == hits
     assert exchange.notes["access"]
+
+
+@pytest.mark.parametrize(
+    ("when", "action", "user", "groups", "status"),
+    [
+        ("-group:staff", "deny", "eve", None, 403),
+        ("-group:staff", "deny", "eve", (), 403),
+        ("-group:staff", "deny", "ann", ("staff",), 204),
+        ("-group:staff", "deny", None, None, 403),
+        ("group:guests", "deny", "eve", None, 403),
+        ("group:guests", "deny", "eve", (), 204),
+        ("group:guests", "deny", None, None, 204),
+        ("-group:guests", "allow", "eve", None, 403),
+        ("-group:guests", "allow", "eve", (), 204),
+    ],
+)
+async def test_a11_nobody_comes_in_because_nothing_is_known_of_groups(
+    when: str, action: str, user: str | None, groups: tuple[str, ...] | None, status: int
+) -> None:
+    counted = Counted(rule(when, action), rule("*", "deny" if action == "allow" else "allow"))
+    for url in ("http://a.example/", "http://a.example/;a=b"):
+        exchange, request = asked(url, user=user, groups=groups)
+        assert await outcome(counted.access, exchange, request) == status
 
 
 async def test_a_refusal_has_its_note_and_says_what_the_rule_says() -> None:
@@ -343,7 +367,13 @@ async def test_the_trace_says_what_of_each_rule_did_not_match() -> None:
         rule("*", "allow"),
     )
     trace = list(counted.rules.trace(*asked(user="bob")))
-    assert [(one.rule.number, one.matched) for one in trace] == [(1, False), (2, False), (3, True), (4, False), (5, True)]
+    assert [(one.rule.number, one.matched) for one in trace] == [
+        (1, False),
+        (2, False),
+        (3, True),
+        (4, False),
+        (5, True),
+    ]
     assert [(reason.part, reason.found) for reason in trace[0].reasons] == [
         ("host:*.games.example", "www.example"),
         ("user:ann", "bob"),

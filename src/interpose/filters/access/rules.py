@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from interpose.core.exchange import Exchange
 from interpose.core.message import Request
+from interpose.core.path_spellings import spelled, with_path
 from interpose.core.query import compile_query, parse
 from interpose.core.query.index import Index
 from interpose.core.query.live import Live
 from interpose.core.query.reasons import Reason, why_not
-from interpose.core.target import without_parameters
 from interpose.filters.access.options import AccessRule
 
 Hit = Callable[[], None]
 """Counts one hit."""
-
-_SEVERAL = re.compile(r"[;%\\]|//")
-_SLASHES = re.compile(r"//+")
 
 
 class Asked(NamedTuple):
@@ -46,12 +41,15 @@ class Rule:
     def matches(self, subject: Live, others: Sequence[Live]) -> bool:
         """Whether it means this request. `others` are the same with other spellings of its path (see `spelled`).
 
-        One that lets pass has to mean all of them; for any other it is enough to mean one (THREATS A13).
+        One that lets pass has to mean all of them; for any other it is enough that it may mean one (THREATS A13): who
+        is denied by the groups that somebody is not in does not let in whose groups nobody knows.
         """
-        if not others:
-            return self._matcher.matches(subject)
-        answers = map(self._matcher.matches, (subject, *others))
-        return all(answers) if self.options.action in ("allow", "limit") else any(answers)
+        if self.options.action in ("allow", "limit"):
+            return self._matcher.matches(subject) and all(map(self._matcher.matches, others))
+        return self._may_mean(subject) or any(map(self._may_mean, others))
+
+    def _may_mean(self, subject: Live) -> bool:
+        return self._matcher.decide(subject) is not False
 
 
 class AccessRules:
@@ -64,11 +62,12 @@ class AccessRules:
 
     def first(self, exchange: Exchange, request: Request, kind: str = "") -> Rule | None:
         """The rule that decides, counted and noted; None when none does. Rules on trial are counted and noted too."""
-        subject = Live(exchange, request, time=self._wall(), kind=kind)
+        groups = _groups_of(exchange)
+        subject = Live(exchange, request, time=self._wall(), groups=groups, kind=kind)
         candidates = self._index.candidates(subject)
         if not candidates:
             return None
-        others = self._others(exchange, request, kind)
+        others = self._others(exchange, request, groups, kind)
         for number in candidates:
             rule = self.rules[number]
             if rule.matches(subject, others):
@@ -81,8 +80,9 @@ class AccessRules:
 
     def trace(self, exchange: Exchange, request: Request, kind: str = "") -> Iterator[Asked]:
         """Every rule down to the one that decides, with what of it does not match. Nothing is counted or noted."""
-        subject = Live(exchange, request, time=self._wall(), kind=kind)
-        others = self._others(exchange, request, kind)
+        groups = _groups_of(exchange)
+        subject = Live(exchange, request, time=self._wall(), groups=groups, kind=kind)
+        others = self._others(exchange, request, groups, kind)
         for rule in self.rules:
             matched = rule.matches(subject, others)
             spellings = (subject, *others)
@@ -91,42 +91,14 @@ class AccessRules:
             if matched and not rule.options.dry_run:
                 return
 
-    def _others(self, exchange: Exchange, request: Request, kind: str) -> list[Live]:
-        paths = spelled(request.target.path)
-        return [Live(exchange, _with_path(request, path), time=self._wall(), kind=kind) for path in paths]
+    def _others(self, exchange: Exchange, request: Request, groups: Sequence[str] | None, kind: str) -> list[Live]:
+        now = self._wall()
+        return [
+            Live(exchange, with_path(request, path), time=now, groups=groups, kind=kind)
+            for path in spelled(request.target.path)
+        ]
 
 
-def spelled(path: str) -> list[str]:
-    """The other paths that servers may take a canonical path for; nearly always none.
-
-    Some decode what is encoded, slashes and dots included, some take a backslash for a slash, some leave parameters
-    (`;x=y`) away, some see one slash in several, some nothing behind a NUL. Who denies `/admin` denies all that.
-    """
-    if _SEVERAL.search(path) is None:
-        return []
-    found = [path]
-    for base in (path, without_parameters(path)):
-        decoded = unquote(base, "latin-1").replace("\\", "/")
-        for text in (base, decoded, without_parameters(decoded), decoded.partition("\0")[0]):
-            found += [_SLASHES.sub("/", text), _plain(text)]
-    return list(dict.fromkeys(found))[1:]
-
-
-def _plain(path: str) -> str:
-    """With slashes merged and dot segments taken out."""
-    kept: list[str] = []
-    segments = path.split("/")[1:]
-    for segment in segments:
-        if segment == "..":
-            if kept:
-                kept.pop()
-        elif segment not in ("", "."):
-            kept.append(segment)
-    if kept and segments[-1] in ("", ".", ".."):
-        kept.append("")
-    return "/" + "/".join(kept)
-
-
-def _with_path(request: Request, path: str) -> Request:
-    target = request.target._replace(path=path)
-    return Request(request.method, target, request.fields, request.body, request.version, request.received)
+def _groups_of(exchange: Exchange) -> Sequence[str] | None:
+    """None where there is a user whose groups nobody knows: nobody is in no group."""
+    return () if exchange.user is None and exchange.groups is None else exchange.groups

@@ -161,8 +161,7 @@ class Bearer:
             return self._invalid("The token does not say when it expires.")
         verdict: Verdict = self._lacking(claims)
         if verdict is None:
-            groups = claim(claims, self._options.groups_claim)
-            verdict = Pass(Identity(user, None if groups is None else words(groups)))
+            verdict = Pass(Identity(user, words(claim(claims, self._options.groups_claim))))
         left = min(expires + self._options.leeway_s - self._wall(), self._options.remember_s)
         self._remembered.keep(digest, verdict, self._clock() + left)
         return verdict

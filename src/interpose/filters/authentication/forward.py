@@ -117,8 +117,10 @@ class Forward:
     def _pass(self, fields: Fields) -> Pass:
         options = self._options
         user = _text(fields, options.user_field)
-        groups = _text(fields, options.groups_field)
-        listed = None if groups is None else tuple(one for part in groups.split(",") if (one := part.strip(" \t")))
+        groups = _text(fields, options.groups_field) or ""
+        listed = (
+            tuple(one for part in groups.split(",") if (one := part.strip(" \t"))) if options.groups_field else None
+        )
         names = [(name.encode(), name.lower().encode()) for name in options.response_fields]
         copied = tuple((name, value) for name, key in names for value in fields.every(key))
         return Pass(Identity(user, listed) if user else None, copied)

@@ -16,6 +16,7 @@ from interpose.core.fields import Fields
 from interpose.core.handler import Answered, Handler
 from interpose.core.limit_book import DAY_S, Verdict
 from interpose.core.message import Request, Response
+from interpose.core.path_spellings import spelled, with_path
 from interpose.core.query import Matcher, compile_query, parse
 from interpose.core.query.live import Live
 from interpose.core.target import Authority, Form, Target
@@ -78,10 +79,19 @@ class Limit:
         self._matcher: Matcher | None = None if rule.when == "*" else compile_query(parse(rule.when))
 
     def is_about(self, exchange: Exchange, request: Request, kind: str = "") -> bool:
-        """Whether the limit holds for this request."""
+        """Whether the limit may hold for this request, however servers read its path (THREATS A13)."""
         if self.rule.only_by_rule and self.rule.name not in exchange.named_limits:
             return False
-        return self._matcher is None or self._matcher.matches(Live(exchange, request, kind=kind))
+        return self._matcher is None or self._may_mean(self._matcher, exchange, request, kind)
+
+    @staticmethod
+    def _may_mean(matcher: Matcher, exchange: Exchange, request: Request, kind: str) -> bool:
+        """Of the words that limits know only groups can be unknown, those of a user of whom nobody says them."""
+        groups = () if exchange.user is None and exchange.groups is None else exchange.groups
+        if matcher.decide(Live(exchange, request, groups=groups, kind=kind)) is not False:
+            return True
+        others = [with_path(request, path) for path in spelled(request.target.path)]
+        return any(matcher.decide(Live(exchange, one, groups=groups, kind=kind)) is not False for one in others)
 
     def retry_s(self, verdict: Verdict) -> int:
         """When to come again, in whole seconds, one at least."""
