@@ -1,6 +1,8 @@
 """The files of examples/deploy: judged by those whose formats they are in, and what they run by the program itself."""
 
+import http.client
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from tests.support.program import interpose
+from tests.support.program import Program, interpose, wait_until
+from tests.support.small_origin import SmallOrigin
 
 DEPLOY = Path(__file__).parents[2] / "examples" / "deploy"
 MANIFESTS = DEPLOY / "kubernetes"
@@ -57,6 +60,69 @@ def test_the_pod_outlives_the_drain_of_what_it_runs(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
     waits = [float(re.search(rf"{key} = (\d+)", text)[1]) for key in ("grace_s", "pre_drain_s")]  # type: ignore[index]
     assert of_kind("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > sum(waits)
+
+
+def mounted(place: Path, text: str) -> Path:
+    """`text` as the kubelet brings a ConfigMap into a pod: a link to a directory that is changed at once."""
+    version = place / f"..{len(list(place.iterdir()))}"
+    version.mkdir()
+    (version / "interpose.toml").write_text(text)
+    link = place / "..new"
+    link.symlink_to(version.name)
+    link.rename(place / "..data")
+    file = place / "interpose.toml"
+    if not file.is_symlink():
+        file.symlink_to("..data/interpose.toml")
+    return file
+
+
+def got(address: str, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(address, timeout=20)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def test_f18_a_pod_takes_up_a_changed_config_map_and_ends_as_its_probes_expect(tmp_path: Path) -> None:
+    """The manifests' own configuration and arguments, with addresses of this machine; the Redis is away."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "cache").write_text("k" * 32)
+    text = of_kind("ConfigMap")["data"]["interpose.toml"]
+    replaced = {
+        "/etc/interpose/keys/cache": str(tmp_path / "cache"),
+        "0.0.0.0:9464": "127.0.0.1:0",
+        "0.0.0.0:8080": "127.0.0.1:0",
+        "10.0.0.0/8": "127.0.0.0/8",
+        "redis://redis:6379/0": f"unix://{tmp_path}/away",
+        "pre_drain_s = 5": "pre_drain_s = 3",
+    }
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    [container] = of_kind("Deployment")["spec"]["template"]["spec"]["containers"]
+    probes = {key: container[key]["httpGet"]["path"] for key in ("readinessProbe", "livenessProbe")}
+    options = [one for one in container["args"] if one.startswith("--") and one != "--log-format"]
+    assert options == ["--watch"]
+    with SmallOrigin("first") as first, SmallOrigin("second") as second:
+        file = mounted(tmp_path / "config", text.replace("http://shop:80", first.address))
+        with Program(tmp_path / "run", "run", str(file), *options, listeners=2) as program:
+            [web] = [one["address"] for one in program.ready if one["role"] == "gateway"]
+            [probed] = [one["address"] for one in program.ready if one["role"] == "metrics"]
+            assert got(web, "/") == (200, b"first")
+            assert {got(probed, path)[0] for path in probes.values()} == {200}
+            mounted(tmp_path / "config", text.replace("http://shop:80", "shop"))
+            program.says("the reload failed")
+            assert got(web, "/") == (200, b"first")
+            mounted(tmp_path / "config", text.replace("http://shop:80", second.address))
+            wait_until(lambda: got(web, "/") == (200, b"second"), "the other ConfigMap takes effect")
+
+            program.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: got(probed, probes["readinessProbe"])[0] == 503, "it is not ready")
+            assert got(probed, probes["livenessProbe"])[0] == 200
+            assert got(web, "/") == (200, b"second")
+            assert program.process.wait(20) == 0
 
 
 def test_the_unit_is_one_and_keeps_what_it_runs_in_a_box(tmp_path: Path) -> None:
