@@ -37,10 +37,7 @@ class TellsBytes(Protocol):
         """Key, bytes since this was asked last, exchanges under way."""
 
     def told(self, key: str, is_used_up: bool, share: float) -> None:
-        """What the supervisor says to that."""
-
-    def put_back(self, key: str, size: int) -> None:
-        """The supervisor did not hear of it."""
+        """What the supervisor says to that. The key may be another's."""
 
 
 class LimitLink:
@@ -53,7 +50,10 @@ class LimitLink:
         self._owner = owner
         self._terms: dict[str, tuple[Terms, int]] = {}
         self._unannounced: set[str] = set()
-        self._tellers: dict[str, TellsBytes] = {}
+        self._tellers: dict[str, list[TellsBytes]] = {}
+        """Those with something under way: of one limit several, when exchanges outlive the configuration they had."""
+        self._unheard: Counter[tuple[str, str]] = Counter()
+        """Bytes by limit and key that the supervisor did not hear of."""
         self._asked = Asked(owner)
         self._waiting: list[asyncio.Future[Verdict | None]] = []
         self._is_in_doubt = False
@@ -73,9 +73,16 @@ class LimitLink:
             self._unannounced.add(name)
 
     def tells(self, name: str, teller: TellsBytes) -> Callable[[], None]:
-        """Have `teller` asked for the bytes of a limit; it calls what is returned when there are any."""
-        self._tellers[name] = teller
-        return self._tell_soon
+        """What to call when `teller` begins to have something to tell of a limit. It is asked until it has nothing: one
+        of a configuration that never serves is not asked at all, and takes nobody's place."""
+
+        def begins() -> None:
+            tellers = self._tellers.setdefault(name, [])
+            if teller not in tellers:
+                tellers.append(teller)
+            self._tell_soon()
+
+        return begins
 
     def take(self, name: str, key: str) -> asyncio.Future[Verdict | None]:
         """What the supervisor says to one more; None when it cannot be asked."""
@@ -143,8 +150,19 @@ class LimitLink:
         self._unannounced.clear()
 
     def _gather(self) -> None:
-        for name, teller in self._tellers.items():
-            self._asked.flows += [(name, key, size, count) for key, size, count in teller.untold()]
+        counts: Counter[tuple[str, str]] = Counter()
+        sizes, self._unheard = self._unheard, Counter()
+        for name, tellers in list(self._tellers.items()):
+            for teller in tuple(tellers):
+                untold = teller.untold()
+                if not untold:
+                    tellers.remove(teller)
+                for key, size, count in untold:
+                    sizes[name, key] += size
+                    counts[name, key] += count
+            if not tellers:
+                del self._tellers[name]
+        self._asked.flows += [(name, key, size, counts[name, key]) for (name, key), size in sizes.items()]
 
     def _ask(self) -> None:
         self._has_scheduled = False
@@ -190,7 +208,8 @@ class LimitLink:
         if self._is_in_doubt:  # what waited for the last answer
             self._ask_soon(loop)
         for (name, key, _, _), (is_used_up, share) in zip(asked.flows, told.flows, strict=True):
-            self._tellers[name].told(key, is_used_up, share)
+            for teller in self._tellers.get(name, ()):
+                teller.told(key, is_used_up, share)
 
     def _lost(self, asked: Asked, error: Exception, now: float) -> None:
         """Nobody knows whether the supervisor has heard of it."""
@@ -198,7 +217,7 @@ class LimitLink:
         self._away_until = now + REST_S
         self._unannounced.update(self._terms)
         for name, key, size, _ in asked.flows:
-            self._tellers[name].put_back(key, size)
+            self._unheard[name, key] += size
         if self._again is not None:
             self._again.cancel()
         loop = asyncio.get_running_loop()

@@ -135,14 +135,11 @@ class Teller:
 
     def untold(self) -> list[tuple[str, int, int]]:
         told = [(key, size, 1) for key, size in self.sizes.items()]
-        self.sizes = {}
+        self.sizes = dict.fromkeys(self.sizes, 0)
         return told
 
     def told(self, key: str, is_used_up: bool, share: float) -> None:
         self.heard.append((key, is_used_up, share))
-
-    def put_back(self, key: str, size: int) -> None:
-        self.sizes[key] = self.sizes.get(key, 0) + size
 
 
 async def test_bytes_that_were_not_heard_of_are_told_again_and_the_last_ones_at_the_end(
@@ -166,6 +163,27 @@ async def test_bytes_that_were_not_heard_of_are_told_again_and_the_last_ones_at_
     teller.sizes["a"] = 20
     await link.close()
     assert supervisor.office.books["limit"].used[1] == {"a": 30}
+
+
+async def test_f15_a_configuration_that_never_serves_keeps_nobody_from_telling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reload makes tellers anew, also one that fails; and exchanges go on with those that they began with."""
+    monkeypatch.setattr(limit_link, "TELL_S", 0.005)
+    supervisor, link = linked()
+    link.announce("limit", Terms(bytes_per_day=25), 100)
+    serving, failed, next_one = Teller(), Teller(), Teller()
+    tell = link.tells("limit", serving)
+    link.tells("limit", failed)
+    tell_too = link.tells("limit", next_one)
+    tell()
+    tell_too()
+    async with asyncio.timeout(5):
+        while not (serving.heard and next_one.heard):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert serving.heard[0] == next_one.heard[0] == ("a", False, 1.0)
+    assert supervisor.asked[0].flows == [("limit", "a", 20, 2)]
+    assert not failed.heard
+    await link.close()
+    assert supervisor.office.books["limit"].used[1] == {"a": 20}
 
 
 async def test_whatever_is_lost_the_supervisor_knows_in_the_end_what_is_under_way(

@@ -163,7 +163,3 @@ class Telling:
             flow.set_rate(self._flows.rate * share)
         if is_used_up:
             flow.break_off()
-
-    def put_back(self, key: str, size: int) -> None:
-        """See `engine.limit_link.TellsBytes`."""
-        self._flows.gone[key] = self._flows.gone.get(key, 0) + size

@@ -18,6 +18,9 @@ from interpose.core.message import Request, Response
 from interpose.core.pacing import Pace, PacedLane, Pacer
 from interpose.core.stream import Stream, StreamHandler
 
+MOST_GONE = 100_000
+"""Keys whose bytes wait to be told of, while nobody can be; then those of the one that went first are lost."""
+
 LaneTo = Callable[[Callable[[bytes], bool]], PacedLane]
 Wrap = Callable[[Stream, tuple[LaneTo, LaneTo]], Stream]
 """Puts lanes, inbound and outbound, into the way of a stream."""
@@ -124,6 +127,8 @@ class Flows:
         flow.exchanges.pop(exchange, None)
         if not flow.exchanges and self.by_key.get(key) is flow:
             del self.by_key[key]
+            if len(self.gone) >= MOST_GONE:
+                del self.gone[next(iter(self.gone))]
             self.gone[key] = self.gone.get(key, 0) + flow.spent
             if self.on_change is not None:
                 self.on_change()
