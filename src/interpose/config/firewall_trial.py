@@ -27,7 +27,7 @@ from interpose.filters.firewall.own_rules import OwnRules, exclusions_of
 from interpose.filters.firewall.pool import Pool, Unavailable
 from interpose.filters.firewall.reasons import told_by
 from interpose.filters.firewall.rule_text import flags_for, levels_in, rules_of
-from interpose.filters.firewall.what_if import Judged, exclusions, smallest_cover
+from interpose.filters.firewall.what_if import Judged, Pair, exclusions, not_in_vain, smallest_cover
 from interpose.protocol.compressible import MediaTypes
 from interpose.protocol.content_coding import CodingError
 
@@ -79,17 +79,20 @@ async def _proposed(
         return [], [id for id, _ in cases]
     levels = levels_in(rules_of(then))
     found: list[Exclusion] = []
-    refused = [after[id] for id, _ in cases]
+    tried: list[Pair] = []
+    seen = refused = [after[id] for id, _ in cases]
     for _ in range(ROUNDS):
-        more = exclusions(smallest_cover(refused, levels, then.blocking_paranoia), refused)
+        more = not_in_vain(smallest_cover(refused, levels, then.blocking_paranoia), tried)
         if not more:
             break
-        found += more
+        tried = [*(pair for pair in tried if Pair(pair.rule, "") not in more), *more]
+        found = exclusions(tried, seen)
         with_them = replace(then, exclusions=(*then.exclusions, *found))
         came = await _judged_by(with_them, cases)
         refused = [one for one in came.values() if one.blocked]
         if not refused:
             break
+        seen = [*seen, *refused]
     return found, [one.id for one in refused]
 
 

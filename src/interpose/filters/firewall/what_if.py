@@ -97,6 +97,16 @@ def smallest_cover(refused: Sequence[Judged], levels: Mapping[int, int], blockin
     return chosen
 
 
+def not_in_vain(pairs: Sequence[Pair], tried: Sequence[Pair]) -> list[Pair]:
+    """The pairs, the whole rule in place of one that was tried and changed nothing; none that was tried.
+
+    Rules that count something (`&REQUEST_HEADERS:Content-Type`) name it in the same way as others, but no exclusion of
+    it holds for the count.
+    """
+    wider = dict.fromkeys(Pair(pair.rule, "") if pair in tried else pair for pair in pairs)
+    return [pair for pair in wider if pair not in tried]
+
+
 def contributions(judged: Judged, levels: Mapping[int, int], blocking: int) -> dict[Pair, int]:
     """What each rule adds by each thing that it looks at."""
     found: dict[Pair, int] = defaultdict(int)
@@ -148,4 +158,4 @@ def _quoted(texts: Sequence[str]) -> str:
 
 
 def _is_of(match: Match, pair: Pair) -> bool:
-    return match.rule == pair.rule and nameable(match.where) == pair.variable
+    return match.rule == pair.rule and pair.variable in ("", nameable(match.where))

@@ -14,6 +14,7 @@ from interpose.filters.firewall.what_if import (
     differences,
     exclusions,
     nameable,
+    not_in_vain,
     smallest_cover,
 )
 
@@ -81,6 +82,15 @@ def test_the_fewest_exclusions_that_free_all_that_can_be_freed(
 def test_what_counts_for_detection_only_is_not_excluded() -> None:
     one = Judged(1, "/a", True, "inbound", 5, [Match("1", 5, "ARGS:a", ""), Match("2", 5, "ARGS:a", "")], 1)
     assert smallest_cover([one], {2: 3}, blocking=1) == [Pair("1", "ARGS:a")]
+
+
+def test_what_changed_nothing_is_not_proposed_again_but_its_whole_rule_is_once() -> None:
+    counts, text = Pair("920341", "REQUEST_HEADERS:Content-Type"), Pair("942100", "ARGS:a")
+    assert not_in_vain([counts, text], []) == [counts, text]
+    assert not_in_vain([counts, text], [counts]) == [Pair("920341", ""), text]
+    assert not_in_vain([counts], [counts, Pair("920341", "")]) == []
+    [found] = exclusions([Pair("920341", "")], [judged(1, ("920341", counts.variable, 5), path="/up")])
+    assert (found.when, found.rules, found.variables) == ("path:/up", ("920341",), ())
 
 
 def test_exclusions_are_as_narrow_as_what_they_free() -> None:
