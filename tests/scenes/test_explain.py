@@ -97,7 +97,11 @@ def test_hits_are_exact_and_a_refusal_is_explained_by_its_reference(tmp_path: Pa
         answer = interpose("explain", "http://x.blocked.example/", *at, "--json")
         others = json.loads(answer.stdout)["others"]
         assert others[0] == {"by": "blocklist", "why": "The block list “bad” has it: blocked.example", "refuses": True}
-        for wrong, words in (("9-ffff", "no exchange 9-ffff"), ("ftp://x/", "the scheme ftp"), ("a:b", "neither a URL nor")):
+        for wrong, words in (
+            ("9-ffff", "no exchange 9-ffff"),
+            ("ftp://x/", "the scheme ftp"),
+            ("a:b", "neither a URL nor"),
+        ):
             answer = interpose("explain", wrong, *at)
             said = answer.stderr.lower()
             assert (answer.returncode != 0, words.lower() in said, said.count("\n")) == (True, True, 1), wrong
@@ -160,3 +164,20 @@ async def test_what_cannot_be_asked_is_said_in_a_sentence(question: Question, sa
     config = config_of({"listener": LISTENERS, "upstream": UPSTREAMS})
     with pytest.raises(ValueError, match=says):
         await explanation_offline(question, config)
+
+
+async def test_the_firewall_and_limits_are_named_since_they_are_not_asked() -> None:
+    config = config_of(
+        {
+            "listener": [{"name": "web", "role": "gateway", "address": "127.0.0.1:0", "upstream": "u"}],
+            "upstream": UPSTREAMS,
+            "firewall": {"core_rules": False, "rule": [{"name": "no", "when": "path:/no"}]},
+            "limit": [
+                {"name": "slow", "requests_per_s": 1},
+                {"name": "called", "requests_per_s": 1, "only_by_rule": True},
+            ],
+        }
+    )
+    said = await explanation_offline(Question("http://127.0.0.1/no"), config)
+    assert [(other["by"], other["refuses"]) for other in said["others"]] == [("firewall", False), ("limit", False)]
+    assert said["others"][1]["why"].endswith(": slow.")

@@ -24,6 +24,8 @@ _DONE = {
     "ask": "is decided elsewhere",
     "limit": "goes on under its limit",
 }
+_WHEN_IT_COMES = ("firewall", "limit")
+"""Who decides by more than is asked about."""
 
 
 def explain(
@@ -114,14 +116,18 @@ def _verdict(decision: Mapping[str, Any]) -> str:
 
 
 def _besides(answer: Mapping[str, Any]) -> Iterator[str]:
-    for other in answer["others"]:
+    known = [other for other in answer["others"] if other["by"] not in _WHEN_IT_COMES]
+    later = [other for other in answer["others"] if other["by"] in _WHEN_IT_COMES]
+    for other in known:
         if not other["refuses"]:
             yield f"Before that: {other['why']}"
-    refusing = [other for other in answer["others"] if other["refuses"]]
+    refusing = [other for other in known if other["refuses"]]
     for other in refusing:
         yield f"It would fail besides ({other['by']}): {other['why']}"
     if not refusing:
-        yield "Nothing else here would refuse it."
+        yield f"Nothing else here would refuse it{', as far as is known before it comes' if later else ''}."
+    for other in later:
+        yield f"When it comes: {other['why']}"
 
 
 def _of_exchange(answer: Mapping[str, Any]) -> Iterator[str]:

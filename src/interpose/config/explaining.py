@@ -2,7 +2,8 @@
 
 What is said: which access rules were asked, down to the one that decides, and what of the others did not match; which
 block list has the address; and what of the listener's own would refuse it, decided or not: its networks, its ports,
-the addresses that the host really has.
+the addresses that the host really has. What can be known only when the request comes, by the firewall and by limits, is
+named.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from interpose.config import access, blocklists, interception
+from interpose.config import access, blocklists, firewall, interception
 from interpose.config.authentication_tables import of_listener as authentication_of
 from interpose.config.dialling import Dialling
+from interpose.config.limit_places import limits_for
 from interpose.config.model import OPEN_ROLES, Config, Listener
 from interpose.config.parts import Parts
 from interpose.config.steps import destination_of, error_answer
@@ -97,6 +99,7 @@ async def explanation(question: Question, config: Config, parts: Parts, judge_fo
             *_of_lists(config, listener, parts, request),
             *_of_tunnels(config, listener, exchange, request),
             *[one async for one in _of_destination(config, listener, exchange, request, judge_for)],
+            *_of_what_comes(config, listener),
         ],
     }
 
@@ -181,6 +184,15 @@ def _of_tunnels(config: Config, listener: Listener, exchange: Exchange, request:
             words = {Action.REFUSE: "refused", Action.PASS: "let through unread", Action.INTERCEPT: "looked into"}
             why = f"Its tunnel would be {words[decision.action]}: {decision.why}."
             yield _other("interception", why, refuses=decision.action is Action.REFUSE)
+
+
+def _of_what_comes(config: Config, listener: Listener) -> Iterator[dict[str, Any]]:
+    """Who decides by more than is asked about here."""
+    if any(firewall.options_for(config, listener, route) for route in (None, *config.routes)):
+        yield _other("firewall", "The firewall inspects it; see `interpose firewall try`.", refuses=False)
+    counting = [rule.name for rule in limits_for(config, listener) if not rule.only_by_rule]
+    if counting:
+        yield _other("limit", f"Limits count it, where they mean it: {', '.join(counting)}.", refuses=False)
 
 
 async def _of_destination(

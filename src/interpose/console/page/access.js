@@ -102,12 +102,14 @@ const told = (notes) => {
 function Trace({ said, isOld }) {
   const { decision } = said;
   const refusing = said.others.filter((other) => other.refuses);
+  const later = said.others.filter((other) => ['firewall', 'limit'].includes(other.by));
   return html`
     <p class="wrap"><span class="code">${said.method} ${said.url}</span>${isOld ? ', by the rules as they are now' : ''}:</p>
     <ol class="plain-list">${said.rules.map((rule) => html`<li key=${rule.number} class="wrap">
       ${rule.number}. ${rule.name}: ${rule.matched ? html`<b>matches</b>` : html`<span class="dim">${rule.reasons.map(reason).join('; ') || 'does not match'}</span>`}</li>`)}</ol>
     <p class="wrap"><b>${decision.rule === null ? 'No rule decides about it: it is let through.' : `It ${DONE[decision.action]}${decision.status ? ` with ${decision.status}` : ''}, by rule ${decision.rule}.`}</b> ${decision.message}</p>
     ${refusing.map((other) => html`<p key=${other.by} class="wrap dim">It would fail besides (${other.by}): ${other.why}</p>`)}
+    ${later.map((other) => html`<p key=${other.by} class="wrap dim">When it comes: ${other.why}</p>`)}
   `;
 }
 
