@@ -45,7 +45,7 @@ def reworded(sentence: str) -> str:
 
 
 _WORDS = (
-    ("'[^']*' is not a valid int(eger)?", "it must be a whole number"),
+    ("'[^']*' is not a valid int(eger)?( range)?", "it must be a whole number"),
     ("'[^']*' is not a valid float", "it must be a number"),
     (r" argument\(s\) ", " argument "),
     (r"'\. Did you mean", "'; did you mean"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,19 +11,24 @@ from rich.table import Table
 from rich.text import Text
 
 from interpose.cli.status_view import size
-from interpose.cli.table import Cell, table
+from interpose.cli.table import Cell, console, table
 from interpose.core.printable import printable
 
 COLUMNS = ("ID", "At", "Method", "URL", "Status", "Type", "Size", "Took", "")
 _NUMBERS = ("ID", "Size", "Took")
+_LEFT_OUT = ("Type", "Size")
+"""Of a terminal with less than this many columns, so that URLs can be read in it."""
+_ALL_FROM = 100
 _MARKS = {"star": "★", "red": "●", "orange": "●", "yellow": "●", "green": "●", "blue": "●"}
 _STYLES = {2: "green", 3: "cyan", 4: "yellow", 5: "bold red"}
 _SHOWN_LINES = 200
 
 
 def flow_table(flows: Iterable[Mapping[str, Any]]) -> Table:
-    """Flows as a table."""
-    return table(COLUMNS, (cells(flow) for flow in flows), numbers=_NUMBERS)
+    """Flows as a table, as wide as the terminal."""
+    shown = [name not in _LEFT_OUT or console().width >= _ALL_FROM for name in COLUMNS]
+    rows = (tuple(itertools.compress(cells(flow), shown)) for flow in flows)
+    return table(tuple(itertools.compress(COLUMNS, shown)), rows, numbers=_NUMBERS)
 
 
 def cells(flow: Mapping[str, Any]) -> tuple[Cell, ...]:

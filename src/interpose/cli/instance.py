@@ -34,7 +34,7 @@ def status(name: options.WhichName = "", state: options.State = "", as_json: opt
     from interpose.cli.status_view import blocklists_view, certificates_view, rules_view, status_view
     from interpose.cli.table import console
 
-    console().print(status_view(answer))
+    console().print(status_view(answer), crop=False)  # the console's link is of use only as a whole
     if servers:
         from interpose.cli.upstream_view import upstreams_view
 

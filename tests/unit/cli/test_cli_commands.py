@@ -136,6 +136,7 @@ def test_without_a_file_in_the_directory_the_commands_for_files_say_what_else_th
         (["prox"], ["interpose: no such command 'prox'; did you mean 'proxy'?"]),
         (["proxy", "x", "y"], ["interpose: got unexpected extra argument (x y)."]),
         (["proxy", "--workers", "x"], ["interpose: invalid value for '--workers': it must be a whole number."]),
+        (["flows", "show", "0-5"], ["interpose: invalid value for 'ID': it must be a whole number."]),
         (["connect", "h:1", "--timeout", "x"], ["interpose: invalid value for '--timeout': it must be a number."]),
         (
             ["proxy", "--log-format", "x"],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from interpose.cli.flow_view import flow_story
+from interpose.cli.flow_view import flow_story, flow_table
 
 EMPTY: dict[str, Any] = {"fields": [], "size": 0}
 
@@ -52,3 +53,20 @@ def story(kind: str, **attempt: Any) -> list[str]:
 )
 def test_only_what_has_one_answer_can_miss_it(kind: str, attempt: dict[str, Any], line: str) -> None:
     assert line in story(kind, **attempt)
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("80", False), ("120", True)])
+def test_a_url_can_be_read_in_a_narrow_terminal(columns: str, shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    url = "http://shop.example/cart"
+    flow = {
+        "id": 7, "kind": "http", "started": 0.0, "duration_ms": 3.0, "method": "CONNECT", "url": url, "status": 0,
+        "failure": "timeout", "type": "text/html; x=yz", "response_size": 5 << 20, "is": ["blocked", "error"],
+        "mark": "",
+    }  # fmt: skip
+    console = Console(width=int(columns))
+    with console.capture() as captured:
+        console.print(flow_table([flow]))
+    head, row = captured.get().splitlines()[:2]
+    assert url in row
+    assert ("Type" in head, "text/html" in row, "5.0 MiB" in row) == (shown, shown, shown)
