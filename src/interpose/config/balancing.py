@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from interpose.config.model import Config
 from interpose.config.origins import origin_of
 from interpose.config.parts import Parts
 from interpose.config.upstream_model import Upstream
@@ -14,7 +13,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.message import Request
 from interpose.engine.group_client import Key
 from interpose.engine.health_checks import CheckOptions
-from interpose.engine.live_group import LiveGroup, LiveOptions
+from interpose.engine.live_group import LiveGroup, LiveOptions, Reach
 from interpose.engine.membership import Named, Offered, Source
 from interpose.engine.sticky import Sticky
 from interpose.net.address import ip_address
@@ -40,28 +39,31 @@ def is_group(upstream: Upstream) -> bool:
     )
 
 
-def group_of(upstream: Upstream, parts: Parts) -> LiveGroup:
+def group_of(upstream: Upstream, parts: Parts, reach: Reach) -> LiveGroup:
     """The group of an upstream. What is known of its servers lives on across reloads, and so do those that are new to
     nobody: `settle` makes it what a configuration says. ValueError when its secret cannot be read."""
-    options = live_options(upstream)
+    return prepared_group(upstream.name, live_options(upstream), parts, reach)
+
+
+def prepared_group(name: str, options: LiveOptions, parts: Parts, reach: Reach) -> LiveGroup:
+    """The group of this name; a new one is like this at once, another one stays as it is until `settle`."""
     fresh: list[LiveGroup] = []
 
     def make() -> LiveGroup:
-        fresh.append(LiveGroup(upstream.name))
+        fresh.append(LiveGroup(name))
         return fresh[0]
 
-    live = parts.get(LiveGroup, upstream.name, make)
+    live = parts.get(LiveGroup, name, make)
+    live.prepare(options, reach)
     if fresh:
-        live.configure(options)
+        live.settle()
     return live
 
 
-def settle(config: Config, parts: Parts) -> None:
+def settle(parts: Parts) -> None:
     """(a configuration begins to run) Let its groups be as it says."""
-    running = {live.group.name: live for live in parts.every(LiveGroup)}
-    for upstream in config.upstreams:
-        if upstream.name in running:
-            running[upstream.name].configure(live_options(upstream))
+    for live in parts.every(LiveGroup):
+        live.settle()
 
 
 def live_options(upstream: Upstream) -> LiveOptions:

@@ -32,10 +32,11 @@ from interpose.config.origins import origin_of
 from interpose.config.parts import Parts
 from interpose.config.steps import Step, listener_steps, route_steps, routes_of
 from interpose.core.handler import Handler, chain
-from interpose.engine.client import OriginClient, UpstreamClient
+from interpose.engine.client import Dial, OriginClient, UpstreamClient
 from interpose.engine.failover import Failover
 from interpose.engine.group_client import GroupClient, ServerClient
 from interpose.engine.interception import Interception
+from interpose.engine.live_group import Reach
 from interpose.engine.mirror import Mirror
 from interpose.engine.router import Match, Router
 from interpose.engine.upstream_proxies import Through
@@ -214,12 +215,16 @@ def servers_end(config: Config, upstream: Upstream, means: Means) -> Handler:
     client = upstream_client(config, upstream, means)
     if not balancing.is_group(upstream):
         return ServerClient(client, origin_of(upstream.servers[0]))
-    live = balancing.group_of(upstream, means.parts)
-    live.checks.client, live.checks.dial = client, means.dial_for(config, upstream)
-    live.membership.resolve = resolver_of(config, means.parts)
-    if upstream.srv:
-        live.membership.services = services_of(config, means.parts)
+    live = balancing.group_of(
+        upstream, means.parts, reach_of(config, upstream, means, means.dial_for(config, upstream))
+    )
     return GroupClient(client, live, balancing.key_of(upstream))
+
+
+def reach_of(config: Config, upstream: Upstream, means: Means, dial: Dial) -> Reach:
+    """How the servers of an upstream are looked up, and checked with `dial`."""
+    services = services_of(config, means.parts) if upstream.srv else None
+    return Reach(dial, upstream_client(config, upstream, means), resolver_of(config, means.parts), services)
 
 
 def upstream_client(config: Config, upstream: Upstream, means: Means) -> UpstreamClient:

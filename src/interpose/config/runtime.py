@@ -221,7 +221,7 @@ class WorkerRuntime:
         await scripts.start(self._parts)
         self._config = prepared.config
         self._own_handlers = own_handlers(prepared.chains)
-        balancing.settle(self._config, self._parts)
+        balancing.settle(self._parts)
         self._open_tunnels().idle_timeout_s = prepared.config.timeouts.tunnel_timeout_s
         chains: dict[str, Any] = {**prepared.chains, **prepared.datagram_chains}
         for name, running in list(self._running.items()):

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from interpose.config import balancing, scripts, spools, through
 from interpose.config.admission import Admitted, admission_of
 from interpose.config.authentication_tables import of_listener
-from interpose.config.build import Means, looks_into
+from interpose.config.build import Means, looks_into, reach_of
 from interpose.config.model import OPEN_ROLES, Config, Listener
-from interpose.config.names import resolver_of
 from interpose.config.origins import origin_of
 from interpose.config.steps import destination_of, users_of
 from interpose.engine.association import Associations
@@ -53,9 +52,7 @@ def relay_of(config: Config, listener: Listener, means: Means) -> Serve:
     """Passes everything on to the servers of an upstream."""
     upstream = next(upstream for upstream in config.upstreams if upstream.name == listener.upstream)
     dial = means.dial_for(config, listener)
-    live = balancing.group_of(upstream, means.parts)
-    live.checks.dial = dial
-    live.membership.resolve = resolver_of(config, means.parts)
+    live = balancing.group_of(upstream, means.parts, reach_of(config, upstream, means, dial))
     return Relay(
         dial,
         live,

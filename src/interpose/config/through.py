@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
-from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from interpose.config.balancing import prepared_group
 from interpose.config.interception import origin_tls
 from interpose.config.means import Means
 from interpose.config.model import Config, Listener, Upstream
@@ -15,10 +16,11 @@ from interpose.config.names import resolver_of
 from interpose.config.upstream_proxy_model import UpstreamProxy
 from interpose.config.urls import proxy_of
 from interpose.core.exchange import Exchange
+from interpose.core.failure import Failure
 from interpose.core.target import Origin
 from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.health_checks import CheckOptions
-from interpose.engine.live_group import LiveGroup, LiveOptions
+from interpose.engine.live_group import LiveOptions, Reach
 from interpose.engine.through_proxy import ProxyServer, ThroughProxy
 from interpose.engine.upstream_proxies import Choice, Judge, Key, ProxyPool, ProxyWay
 from interpose.net.address import is_name
@@ -60,9 +62,7 @@ def _pool(
     reached = Upstream(name=f"upstream proxy {table.name}", servers=places, ca_file=table.ca_file)
     dial = means.dial_for(config, reached) if before is None else before.reach
     ways = {server.origin: _way(config, table, server, before, dial, means) for server in servers}
-    live = means.parts.get(LiveGroup, reached.name, partial(LiveGroup, reached.name))
-    live.configure(_options(table, servers))
-    live.checks.dial = dial
+    live = prepared_group(reached.name, _options(table, servers), means.parts, Reach(dial))
     judge = _judge(means.judge_for(config, listener))
     return ProxyPool(table.name, live, ways, judge, _key(table))
 
@@ -143,11 +143,19 @@ def _key(table: UpstreamProxy) -> Key | None:
 
 def _judge(judge: Judge) -> Judge:
     """Judges addresses, and names of this machine; what only a proxy will look up it cannot."""
+    ours = {os.uname().nodename.lower(), "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
 
     async def judged(origin: Origin) -> object:
         host = origin.host.lower().rstrip(".")
-        if is_name(host) and host != "localhost" and not host.endswith(".localhost"):
+        if not is_name(host) or host == "localhost" or host.endswith(".localhost"):
+            return await judge(origin)
+        if host not in ours:
             return None
-        return await judge(origin)
+        try:
+            return await judge(origin)
+        except Failure as failure:
+            if failure.kind in ("dns_error", "dns_timeout"):  # nobody but the proxy knows it
+                return None
+            raise
 
     return judged

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from interpose.core.target import Origin
+from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.health_checks import CheckOptions, HealthChecks
-from interpose.engine.membership import Membership, Source
+from interpose.engine.membership import Membership, Resolve, Services, Source
 from interpose.engine.sticky import Sticky
 from interpose.engine.waiting_line import WaitingLine
 from interpose.upstream.group import Group, Member
@@ -29,6 +30,16 @@ class LiveOptions(NamedTuple):
     check: CheckOptions | None = None
 
 
+class Reach(NamedTuple):
+    """How the servers of a group are reached: `dial` and `client` by its checks, the others by whoever looks up who
+    they are."""
+
+    dial: Dial
+    client: UpstreamClient | None = None
+    resolve: Resolve | None = None
+    services: Services | None = None
+
+
 class LiveGroup:
     """The group of one upstream, with all routes that lead there. It outlives configurations. `tick` once a second."""
 
@@ -39,8 +50,22 @@ class LiveGroup:
         self.membership = Membership(name, self._have)
         self.retries = 1
         self.sticky: Sticky | None = None
+        self._prepared: tuple[LiveOptions, Reach] | None = None
         self._options = LiveOptions([], GroupOptions())
         self._clock = asyncio.get_running_loop().time
+
+    def prepare(self, options: LiveOptions, reach: Reach) -> None:
+        """Be like this once the configuration that is being built begins to run (`settle`), if it ever does."""
+        self._prepared = options, reach
+
+    def settle(self) -> None:
+        """Be as was prepared."""
+        if self._prepared is None:
+            return
+        options, reach = self._prepared
+        self.checks.dial, self.checks.client = reach.dial, reach.client
+        self.membership.resolve, self.membership.services = reach.resolve, reach.services
+        self.configure(options)
 
     def configure(self, options: LiveOptions) -> None:
         """Be like this from the next request on."""

@@ -53,7 +53,11 @@ class ProxyWay:
             return await self._behind.send(exchange, request, origin)
         if (authorization := self.server.authorization) is not None:
             request.fields.set("Proxy-Authorization", authorization)
-        response = await self._plain.send(exchange, request, self.server.origin, absolute=True)
+        try:
+            response = await self._plain.send(exchange, request, self.server.origin, absolute=True)
+        except Failure:
+            request.fields.remove("Proxy-Authorization")  # whoever is asked instead is not to know it
+            raise
         if response.status == 407:  # which would ask our client for what the proxy wants of us
             response.body.close()
             raise Failure("http_request_denied", Side.UPSTREAM, _unknown_there(self.server), status=502)
@@ -72,6 +76,8 @@ class ProxyPool:
         self._judge = judge
         self._key = key
         self._clock = asyncio.get_running_loop().time
+        self._known: Sequence[Server] = ()
+        self._strangers: tuple[Server, ...] = ()
 
     async def send(self, exchange: Exchange, request: Request, join: Join | None = None) -> Response:
         """The answer of the origin, through one of the proxies; through another one where a proxy cannot be reached."""
@@ -79,28 +85,45 @@ class ProxyPool:
         await self._judged(exchange, origin)
 
         async def through(way: ProxyWay) -> Response:
+            exchange.notes["through"] = f"{self.name} ({way.server})"
             return await way.send(exchange, request, join)
 
-        return await self._tried(exchange, origin, through)
+        response, server = await self._tried(self._key_of(exchange, origin), lambda: exchange.attempts[-1], through)
+        exchange.at_end(partial(self._over, server))
+        return response
 
     async def dial(self, exchange: Exchange, origin: Origin, attempt: Attempt) -> Stream:
         """A stream to `origin` through one of the proxies."""
         await self._judged(exchange, origin)
 
         async def through(way: ProxyWay) -> Stream:
+            exchange.notes["through"] = f"{self.name} ({way.server})"
             return await way.dial(origin, attempt)
 
-        return await self._tried(exchange, origin, through, attempt)
+        stream, server = await self._tried(self._key_of(exchange, origin), lambda: attempt, through)
+        exchange.at_end(partial(self._over, server))
+        return stream
 
     async def reach(
         self, origin: Origin, attempt: Attempt | None = None, *, configured: bool = False, opening: bytes = b""
     ) -> Stream:
-        """(an `engine.client.Dial`) A stream to a proxy behind these."""
-        server = self._chosen(origin.host.encode(), ())
+        """(an `engine.client.Dial`) A stream to a proxy behind these. Where none of them leads there, that one has not
+        been connected to, whatever else has."""
+        about = attempt or Attempt(origin, self._clock())
+
+        async def through(way: ProxyWay) -> Stream:
+            return await way.dial(origin, about, opening=opening)
+
         try:
-            return await self._ways[server.origin].dial(origin, attempt, opening=opening)
-        finally:
-            self._live.group.ended(server)
+            stream, server = await self._tried(origin.host.encode(), lambda: about, through)
+        except Failure:
+            about.connected = 0.0
+            raise
+        self._live.group.ended(server)
+        return stream
+
+    def _key_of(self, exchange: Exchange, origin: Origin) -> bytes:
+        return b"" if self._key is None else self._key(exchange, origin)
 
     async def _judged(self, exchange: Exchange, origin: Origin) -> None:
         try:
@@ -111,26 +134,21 @@ class ProxyPool:
             raise
 
     async def _tried(
-        self,
-        exchange: Exchange,
-        origin: Origin,
-        send: Callable[[ProxyWay], Awaitable[T]],
-        own: Attempt | None = None,
-    ) -> T:
+        self, key: bytes, attempt: Callable[[], Attempt], send: Callable[[ProxyWay], Awaitable[T]]
+    ) -> tuple[T, Server]:
+        """What `send` gives for the first proxy that can be reached, on which it counts as under way from then on.
+        `attempt` is that of the last `send`."""
         group = self._live.group
-        key = b"" if self._key is None else self._key(exchange, origin)
-        avoid: tuple[Server, ...] = ()
+        avoid = self._without_way()
         while True:
             server = self._chosen(key, avoid)
             way = self._ways[server.origin]
-            exchange.notes["through"] = f"{self.name} ({server.origin})"
             began = self._clock()
             try:
                 done = await send(way)
             except Failure as failure:
                 group.ended(server)
-                attempt = own or exchange.attempts[-1]
-                if attempt.connected or failure.side is not Side.UPSTREAM or failure.sent:
+                if attempt().connected or failure.side is not Side.UPSTREAM or failure.sent:
                     raise _for_our_client(failure, way.server) from None
                 group.failed(server, failure.detail or failure.kind, self._clock(), unreachable=True)
                 avoid = (*avoid, server)
@@ -142,8 +160,15 @@ class ProxyPool:
             else:
                 now = self._clock()
                 group.answered(server, 200, now - began, now)
-                exchange.at_end(partial(self._over, server))
-                return done
+                return done, server
+
+    def _without_way(self) -> tuple[Server, ...]:
+        """Servers that another configuration has brought: who still runs on this one cannot use them."""
+        servers = self._live.group.servers
+        if servers is not self._known:
+            self._known = servers
+            self._strangers = tuple(server for server in servers if server.origin not in self._ways)
+        return self._strangers
 
     def _chosen(self, key: bytes, avoid: Sequence[Server]) -> Server:
         group = self._live.group
