@@ -159,6 +159,12 @@ def export(
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on with what passes, until Ctrl-C; with --pcapng.")
     ] = False,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            "--secrets", metavar="KEYLOG", help="Add those of the TLS in relayed conversations; with --pcapng."
+        ),
+    ] = None,
     name: options.WhichName = "",
     state: options.State = "",
 ) -> None:
@@ -169,7 +175,12 @@ def export(
         raise Refused("one export is one file: give one of --output, --har and --pcapng.")
     if follow and pcapng is None:
         raise Refused("--follow is for captures: add --pcapng FILE, or - for a pipe.")
+    if secrets is not None and (pcapng is None or follow):
+        raise Refused("--secrets is for captures that end: give it with --pcapng FILE, and without --follow.")
     control = instance.control_of(name, state)
+    if secrets is not None and pcapng is not None:
+        _exported_with_secrets(control, " ".join(query), pcapng, secrets)
+        return
     if follow and pcapng is not None:
         _captured(control, " ".join(query), pcapng, from_now=False)
         return
@@ -190,6 +201,35 @@ def _exported(control: Path, asked: str, file: Path, *, is_text: bool) -> None:
         count = asyncio.run(_copied(control, path, opened, is_text=is_text))
         size = opened.tell()
     print(f"{file}: {max(0, count - 1)} flows." if is_text else f"{file}: {size} octets.", file=sys.stderr)
+
+
+def _exported_with_secrets(control: Path, query: str, file: Path, key_log: Path) -> None:
+    import asyncio
+    import tempfile
+
+    from interpose.cli.flow_secrets import combined, secrets_of
+
+    known = secrets_of(key_log)
+    with tempfile.TemporaryFile() as capture:
+        path = f"/v1/flows/export?{urlencode({'q': query, 'format': 'pcapng'})}"
+        asyncio.run(_copied(control, path, capture, is_text=False))
+        combined(capture, known, file)
+
+
+@app.command("secrets")
+def secrets(
+    capture: Annotated[
+        Path, typer.Argument(metavar="CAPTURE", help="What tcpdump or dumpcap wrote of the TLS itself: pcap or pcapng.")
+    ],
+    key_log: Annotated[Path, typer.Option("--keylog", metavar="FILE", help="Secrets, as proxy --keylog writes them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to (pcapng), - for a pipe.")],
+) -> None:
+    """Put secrets of TLS into a capture, so that Wireshark reads what was encrypted: those of its own sessions only."""
+    from interpose.cli.flow_secrets import combined, secrets_of
+
+    known = secrets_of(key_log)
+    with _readable(capture) as opened:
+        combined(opened, known, output, demands_some=True)
 
 
 def _captured(control: Path, query: str, file: Path, *, from_now: bool) -> None:
