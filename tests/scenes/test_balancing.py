@@ -309,6 +309,25 @@ async def test_f24_a_check_that_is_answered_with_an_error_or_not_at_all_has_fail
     ]
 
 
+async def test_f24_a_check_is_not_about_how_long_an_answer_is_and_leaves_nothing_open() -> None:
+    """Of one that is long, or never ends, only the beginning is read."""
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+    endless = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx"
+    check = {"interval_s": 0.1, "timeout_s": 0.3, "rise": 1, "fall": 1}
+    async with (
+        RawOrigin(answering(long)) as a,
+        RawOrigin(answering(endless)) as b,
+        product(gateway([a.address, b.address], check=check), may_log_errors=True) as running,
+    ):
+        async with asyncio.timeout(10):
+            while True:
+                rows = json.loads(await running.running.ask_a_worker(b"upstreams ", 5.0))
+                if [row["state"] for row in rows] == ["up", "down"] and len(b.connections) > 2:
+                    break
+                await asyncio.sleep(0.02)
+        assert running.counters["upstream_connections"] <= 2
+
+
 def test_a_server_is_drained_in_all_workers_also_in_those_that_start_later_and_let_in_again(tmp_path: Path) -> None:
     def asked(program: Program, times: int) -> set[str]:
         found = set()

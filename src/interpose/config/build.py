@@ -37,7 +37,7 @@ from interpose.engine.failover import Failover
 from interpose.engine.group_client import GroupClient, ServerClient
 from interpose.engine.interception import Interception
 from interpose.engine.live_group import Reach
-from interpose.engine.mirror import Mirror
+from interpose.engine.mirror import Copies, Mirror
 from interpose.engine.router import Match, Router
 from interpose.engine.upstream_proxies import Through
 from interpose.net.address import parse_address
@@ -203,6 +203,7 @@ def upstream_end(config: Config, name: str, means: Means) -> Handler:
         end = Mirror(
             end,
             upstream_end(config, upstream.mirror, means),
+            means.parts.get(Copies, upstream.name, Copies),
             share=upstream.mirror_share,
             max_body_bytes=upstream.max_mirror_body_bytes,
             random=random.random,

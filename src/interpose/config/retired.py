@@ -15,6 +15,7 @@ from interpose.config.limit_means import LimitMeans
 from interpose.engine.client import UpstreamClient
 from interpose.engine.courier import Courier
 from interpose.engine.live_group import LiveGroup
+from interpose.engine.mirror import Copies
 from interpose.engine.narration import Narration
 from interpose.engine.service_client import ServiceClient
 from interpose.engine.span_exporter import SpanExporter
@@ -55,6 +56,7 @@ class Retired:
         self._notebooks: list[Notebook] = []
         self._scripts: list[Script] = []
         self._limits: list[LimitMeans] = []
+        self._copies: weakref.WeakSet[Copies] = weakref.WeakSet()
         self._services: weakref.WeakSet[ServiceClient] = weakref.WeakSet()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -88,6 +90,8 @@ class Retired:
                 self._pools.append(part)
             elif isinstance(part, LimitMeans):
                 self._limits.append(part)
+            elif isinstance(part, Copies):
+                self._copies.add(part)
             elif isinstance(part, Notebook):
                 self._notebooks.append(part)
             elif isinstance(part, Script):
@@ -133,6 +137,7 @@ class Retired:
         """Close everything now; what the logs' targets do not take within a moment is given up."""
         loop = asyncio.get_running_loop()
         await _close_all(self._exporters)
+        await _close_all(list(self._copies))
         for service in list(self._services):
             await service.end()
         for client in list(self._clients):

@@ -21,7 +21,7 @@ class Tap:
     """Sits between two bodies: the sink of `inner`, the source of `body`, whose content, length and end are the same.
 
     `kept` are the first `most` octets of what flowed, `size` counts all, `ended` is when the last one came (0.0: not
-    yet).
+    yet), `is_whole` whether nothing is missing then.
     """
 
     __slots__ = (
@@ -33,6 +33,7 @@ class Tap:
         "_room",
         "body",
         "ended",
+        "is_whole",
         "on_drain",
         "size",
     )
@@ -41,6 +42,7 @@ class Tap:
         self.on_drain: Callable[[], None] | None = None
         self.size = 0
         self.ended = 0.0
+        self.is_whole = False
         self._inner = inner
         self._chunks: list[bytes] = []
         self._room = most
@@ -67,6 +69,7 @@ class Tap:
     def end(self, trailers: Fields | None) -> None:
         """See `core.body.Sink`."""
         self.ended = self._clock.time()
+        self.is_whole = True
         self.body.finish(trailers)
 
     def abort(self, failure: Failure) -> None:

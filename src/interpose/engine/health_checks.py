@@ -12,6 +12,7 @@ import random
 from functools import partial
 from typing import Literal, NamedTuple
 
+from interpose.core.body import Body
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure
 from interpose.core.fields import Fields
@@ -109,8 +110,16 @@ class HealthChecks:
         exchange = Exchange(0, 0, "check", UNKNOWN, self._clock(), scheme)
         try:
             response = await client.send(exchange, request, origin)
-            await response.body.read(MOST_BYTES)
-            response.body.close()
+            try:
+                await _some_of(response.body)
+            finally:
+                response.body.close()
         finally:
             exchange.finish(Outcome(0, 0, None, self._clock()))
         return "" if 200 <= response.status < 400 else f"it answered a check with {response.status}"
+
+
+async def _some_of(body: Body) -> None:
+    size = 0
+    while size <= MOST_BYTES and (chunk := await body.next_chunk()):
+        size += len(chunk)
