@@ -51,6 +51,8 @@ class Offered(NamedTuple):
 
 
 Source = Member | Named | Offered
+Found = tuple[str, ...] | tuple[Offer, ...]
+"""What was looked up: the addresses of a name, or the servers of a service."""
 
 
 class Membership:
@@ -60,17 +62,18 @@ class Membership:
         self._name = name
         self._have = have
         self._sources: Sequence[Source] = ()
-        self._known: dict[Source, list[Member]] = {}
+        self._known: dict[tuple[type, str], Found] = {}
         self._looking: asyncio.Task[None] | None = None
-        self._failing: set[Source] = set()
+        self._failing: set[tuple[type, str]] = set()
         self.resolve: Resolve | None = None
         self.services: Services | None = None
 
     def configure(self, sources: Sequence[Source]) -> list[Member]:
         """Follow these from now on; the members as far as they are known. A name stands for itself until it was looked
-        up."""
+        up. What is known of names stays, whatever else is said of them now."""
         self._sources = sources
-        self._known = {source: self._known.get(source) or _before(source) for source in sources}
+        keys = [_key(source) for source in sources]
+        self._known = {key: self._known[key] for key in keys if key in self._known}
         return self._members()
 
     def tick(self) -> None:
@@ -93,48 +96,58 @@ class Membership:
     async def _look(self) -> None:
         before = self._members()
         for source in list(self._sources):
+            key = _key(source)
             try:
                 found = await self._found(source)
             except Failure as failure:
-                if source not in self._failing:
-                    self._failing.add(source)
+                if key not in self._failing:
+                    self._failing.add(key)
                     log.warning("upstream %s: %s Its servers stay as they were.", self._name, failure.detail)
                 continue
-            self._failing.discard(source)
-            if source in self._known:
-                self._known[source] = found
+            self._failing.discard(key)
+            if found is not None and source in self._sources:
+                self._known[key] = found
         members = self._members()
         if members != before:
             shown = ", ".join(str(member.origin) for member in members)
             log.info("upstream %s: its servers are now %s", self._name, shown)
             self._have(members)
 
-    async def _found(self, source: Source) -> list[Member]:
+    async def _found(self, source: Source) -> Found | None:
         match source:
             case Named(member) if self.resolve is not None:
-                addresses = sorted(map(str, await self.resolve(member.origin.host)))
-                return [member._replace(origin=member.origin._replace(at=address)) for address in addresses]
-            case Offered(service, scheme, limit) if self.services is not None:
-                offers = [Offer(*one) for one in await self.services(service)]
-                return [
-                    Member(Origin(scheme, one.host, one.port), 1.0 * max(one.weight, 1), limit, one.priority)
-                    for one in offers
-                ]
-        return _before(source)
+                return tuple(sorted(map(str, await self.resolve(member.origin.host))))
+            case Offered(service) if self.services is not None:
+                return tuple(Offer(*one) for one in await self.services(service))
+        return None
 
     def _members(self) -> list[Member]:
         found: dict[Origin, Member] = {}
         for source in self._sources:
-            for member in self._known[source]:
+            for member in _members_of(source, self._known.get(_key(source))):
                 found.setdefault(member.origin, member)
         return list(found.values())
 
 
-def _before(source: Source) -> list[Member]:
-    """The members before anything was looked up."""
+def _key(source: Source) -> tuple[type, str]:
+    """What is looked up for a source."""
     match source:
         case Named(member):
-            return [member]
-        case Member():
-            return [source]
-    return []
+            return Named, member.origin.host
+        case Offered(service):
+            return Offered, service
+    return Member, str(source.origin)
+
+
+def _members_of(source: Source, known: Found | None) -> list[Member]:
+    match source:
+        case Named(member):
+            addresses = [one for one in known or () if isinstance(one, str)]
+            return [member._replace(origin=member.origin._replace(at=one)) for one in addresses] or [member]
+        case Offered(_, scheme, limit):
+            offers = [one for one in known or () if isinstance(one, Offer)]
+            return [
+                Member(Origin(scheme, one.host, one.port), 1.0 * max(one.weight, 1), limit, one.priority)
+                for one in offers
+            ]
+    return [source]

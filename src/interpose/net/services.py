@@ -15,6 +15,7 @@ import aiodns
 import pycares
 
 from interpose.core.failure import Failure, Side
+from interpose.net.address import is_name
 from interpose.net.resolve import NameUnknown, ResolveOptions
 
 MAX_SERVERS = 256
@@ -118,13 +119,14 @@ class _SystemLookup:
 
 def services_in(name: str, records: list[tuple[int, object]]) -> Services:
     """The services among the records of an answer, in the order of their priority. A lone "." means that there is none
-    (RFC 2782, Target)."""
+    (RFC 2782, Target); nor is one at a port 0, or at what is no name of a host: DNS has names of any octets."""
     found = []
     ttl_s = math.inf
     for ttl, data in records:
         if isinstance(data, pycares.SRVRecordData):
             ttl_s = min(ttl_s, ttl)
-            if host := data.target.lower().rstrip("."):
+            host = data.target.lower().rstrip(".")
+            if is_name(host) and data.port:
                 found.append(Service(host, data.port, data.priority, data.weight))
     if not found:
         raise NameUnknown(name)

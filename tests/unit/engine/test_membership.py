@@ -102,6 +102,20 @@ async def test_a_reload_keeps_what_is_known_of_names_that_stay() -> None:
     assert membership.configure([Named(APP), FIXED]) == [at("10.0.0.1"), at("10.0.0.2"), FIXED]
 
 
+async def test_f16_a_reload_that_says_other_things_of_a_name_does_not_forget_who_it_is() -> None:
+    names = Names()
+    names.offers = [("a.internal", 8001, 0, 3)]
+    service = Offered("_http._tcp.app.internal", "http", 7)
+    membership = names.membership(Named(APP), service)
+    await looked(membership)
+    members = membership.configure([Named(APP._replace(weight=9.0)), service._replace(limit=1)])
+    assert members == [
+        at("10.0.0.1")._replace(weight=9.0),
+        at("10.0.0.2")._replace(weight=9.0),
+        Member(Origin("http", "a.internal", 8001), 3.0, 1, 0),
+    ]
+
+
 async def test_servers_that_are_all_fixed_are_not_looked_up() -> None:
     membership = Names().membership(FIXED)
     membership.tick()

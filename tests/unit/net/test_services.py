@@ -66,3 +66,12 @@ def test_the_servers_of_an_answer_come_in_their_order_and_for_the_shortest_time(
 def test_an_answer_without_servers_is_a_failure(records: list[tuple[int, object]]) -> None:
     with pytest.raises(NameUnknown):
         services_in("_http._tcp.x", records)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("a b.example", 80), ("a\r\nx: y.example", 80), ("127.1", 80), ("..", 80), ("a.example", 0)],
+)
+def test_a10_what_is_no_name_of_a_host_is_no_server(host: str, port: int) -> None:
+    records = [(30, record(host, port=port)), (30, record("good.example"))]
+    assert services_in("x", records).servers == (Service("good.example", 80),)
