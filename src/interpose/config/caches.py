@@ -12,6 +12,7 @@ from interpose.config.model import NO_CACHE, Config, Listener, Route
 from interpose.config.parts import Parts
 from interpose.config.redis_url import secret_of
 from interpose.config.routing import realm_of
+from interpose.config.told_fields import told_fields
 from interpose.core.handler import Filter
 from interpose.filters.cache.filter import Cache as CacheFilter
 from interpose.filters.cache.keeper import Keeper
@@ -79,6 +80,7 @@ def cache_filter(config: Config, cache: Cache, listener: Listener, route: Route 
         name=config.process.pseudonym,
         is_gateway=listener.role == "gateway",
         trusts=bool(listener.trusted),
+        told_fields=told_fields(config, listener, route),
         has_variants=choose_answers(config, route),
         realm=realm_of(route),
         keys_host=route is not None and route.rewrite is not None and bool(route.rewrite.host),

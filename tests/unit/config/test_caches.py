@@ -6,7 +6,10 @@ from pathlib import Path
 
 from interpose.config.cache_model import Cache
 from interpose.config.caches import keeper_of
+from interpose.config.load import config_of
 from interpose.config.parts import Parts
+from interpose.config.steps import routes_of
+from interpose.config.told_fields import told_fields
 
 
 async def test_a_cache_in_memory_lives_on_as_long_as_its_size_is_the_same() -> None:
@@ -29,3 +32,34 @@ async def test_a_cache_on_disk_lives_on_whatever_becomes_of_its_name_and_room(tm
         await other.close()
     finally:
         await first.close()
+
+
+def test_a15_the_cache_knows_which_fields_tell_servers_who_asks() -> None:
+    config = config_of(
+        {
+            "listener": [{"name": "web", "role": "gateway", "address": "127.0.0.1:8080"}],
+            "upstream": [{"name": "app", "servers": ["127.0.0.1:9000"]}],
+            "authentication": [
+                {"name": "sso", "kind": "forward", "url": "http://127.0.0.1:9/", "response_fields": ["X-Auth-User"]}
+            ],
+            "edit": [{"routes": ["mine"], "field": [{"name": "X-Shown", "value": "{cookie.theme}"}]}],
+            "route": [
+                {
+                    "name": "mine",
+                    "path": "/mine",
+                    "upstream": "app",
+                    "authentication": ["sso"],
+                    "field": [
+                        {"name": "X-User", "value": "{user} at {host}"},
+                        {"name": "X-Page", "value": "{path}"},
+                        {"message": "response", "name": "X-Hello", "value": "{user}"},
+                    ],
+                },
+                {"name": "other", "upstream": "app"},
+            ],
+        }
+    )
+    [web] = config.listeners
+    mine, other = routes_of(config, web)
+    assert told_fields(config, web, mine) == ("x-auth-user", "x-shown", "x-user")
+    assert told_fields(config, web, other) == ("x-auth-user",)

@@ -228,6 +228,32 @@ async def test_two_hundred_clients_and_one_request(site: Site) -> None:
     assert site.keeper.running == 0
 
 
+@pytest.mark.parametrize(
+    ("answered", "asked"),
+    [
+        ([("Cache-Control", "max-age=60")], 3),
+        ([("Cache-Control", "max-age=60"), ("Vary", "X-Auth-User")], 2),
+        ([("Cache-Control", "max-age=60, public")], 1),
+        ([("Cache-Control", "s-maxage=60")], 1),
+    ],
+)
+async def test_a15_an_answer_to_who_was_named_to_the_server_is_shared_only_where_it_says_so(
+    answered: list[tuple[str, str]], asked: int
+) -> None:
+    """The credentials themselves are not seen here: a service that was asked has put a name in their place."""
+    site = Site(CacheOptions(is_gateway=True, told_fields=("x-auth-user",)))
+
+    async def greet(exchange: Exchange, request: Request) -> Response:
+        return Response(200, Fields(answered), Body(request.fields.get("X-Auth-User", "nobody").encode()))
+
+    site.answer = greet
+    for user in ("ann", "ben", "ann"):
+        text = (await site.get("/", f"X-Auth-User: {user}")).text
+        assert text == user.encode() or asked == 1
+    assert len(site.asked) == asked
+    await site.keeper.close()
+
+
 async def test_what_cannot_be_shared_is_for_who_asked_first_and_the_others_ask(site: Site) -> None:
     gate = asyncio.Event()
 

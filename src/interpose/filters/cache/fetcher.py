@@ -122,7 +122,8 @@ class Fetcher:
         if fetch.is_wrong:
             self._keeper.store.remove(stale)
         else:
-            fetch.is_stored = renew(self._keeper.store, stale, newer, job.asked, job.way.policy)
+            asked = self._rules.asked_by(job.asked, fetch.lines, newer.lines)
+            fetch.is_stored = renew(self._keeper.store, stale, newer, asked, job.way.policy)
         fetch.is_kept(newer, Entry(newer, stale.content))
         self._finish(own, 304, 0, None)
         return None
@@ -165,8 +166,9 @@ class Fetcher:
         if response.then is not None:
             return "it switches protocols"
         lines, policy = response.fields.lines, job.way.policy
+        asked = self._rules.asked_by(job.asked, fetch.lines, lines)
         kept = keep(
-            job.asked, fetch.lines, job.key, response.status, response.reason, lines, fetch.asked_at, now, policy,
+            asked, fetch.lines, job.key, response.status, response.reason, lines, fetch.asked_at, now, policy,
             job.way.tag_fields,
         )  # fmt: skip
         if isinstance(kept, str):

@@ -295,6 +295,7 @@ class Cache:
         if newer is None:
             self.keeper.store.refresh(entry, entry.head.replace(expired=True))
         else:
+            asked = self._rules.asked_by(asked, lines, newer.lines)
             renew(self.keeper.store, entry, newer, asked, way.policy)
 
     async def _other(self, exchange: Exchange, request: Request, forward: Handler) -> Response:

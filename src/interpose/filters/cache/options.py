@@ -102,5 +102,8 @@ class CacheOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     trusts: bool = False
     """Whether there are clients whose word about the way of a request is passed on."""
 
+    told_fields: tuple[str, ...] = ()
+    """Fields that tell servers who asks, in lower case: what is not for all is not stored, as with Authorization."""
+
     has_variants: bool = False
     """Whether filters above choose between answers (`Exchange.representation`)."""

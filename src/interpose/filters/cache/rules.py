@@ -15,8 +15,10 @@ from interpose.core.message import Request
 from interpose.core.target import Target
 from interpose.filters.cache.options import CacheOptions, CacheRule
 from interpose.protocol.cache_key import cookie, key_of
+from interpose.protocol.caching import Asked
 from interpose.protocol.forwarding import IDENTITY
 from interpose.protocol.freshness import GATEWAY_TARGETS, Policy
+from interpose.protocol.variants import names
 
 # The way and the target as somebody else tells it. With one of these a request may read what is stored, but what it
 # gets is stored only where the answer varies on the field.
@@ -94,6 +96,7 @@ class Rules:
         self._trusts = options.trusts
         self._realm = options.realm
         self._keys_host = options.keys_host
+        self._telling = frozenset([name.encode("latin-1", "replace") for name in options.told_fields])
         self.default = Way(options)
         self._rules = [(_Matcher(rule), Way(options, rule)) for rule in options.rules]
         ways = [self.default, *(way for _, way in self._rules)]
@@ -139,6 +142,15 @@ class Rules:
     def key_of_target(self, target: Target, way: Way) -> bytes:
         """The key of a target that needs no more to be told apart (`keys_are_plain`)."""
         return key_of(target, (), way.ignored)
+
+    def asked_by(self, asked: Asked, lines: Sequence[FieldLine], answer: Sequence[FieldLine]) -> Asked:
+        """`asked` as the request of somebody, where one of its fields says who that is and the answer does not vary on
+        it: it has credentials, in other words (THREATS A15)."""
+        if self._telling and not asked.has_authorization:
+            said = [line.key for line in lines if line.key in self._telling]
+            if said and not set(said).issubset(names(answer) or ()):
+                return asked._replace(has_authorization=True)
+        return asked
 
     def may_fill(self, lines: Sequence[FieldLine], varies_on: Sequence[bytes], answer: Sequence[FieldLine]) -> bool:
         """Whether what a request with these fields gets (the fields of `answer`) is what another would get as well.
