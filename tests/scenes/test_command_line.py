@@ -197,7 +197,9 @@ async def test_the_script_that_makes_a_shell_complete_is_printed(shell: str, sta
     assert "_INTERPOSE_COMPLETE=complete_" in said.out
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda p: f"{p.parent.name}/{p.name}"
+)
 async def test_an_example_is_checked_and_its_filters_are_printed_in_order(example: Path, state: dict[str, str]) -> None:
     if "[interception]" in example.read_text():  # noqa: ASYNC240 - a test waits for nobody
         assert (await interpose("ca", "init", env=state)).status == 0
