@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from interpose.config.running import Chain, ConversationChain, Entry, HttpChain, Server
@@ -28,9 +28,9 @@ class AutoChain(NamedTuple):
         """See `Chain`."""
         return isinstance(server, AutoServer)
 
-    def make_server(self, worker: int) -> AutoServer:
+    def make_server(self, worker: int, numbers: Iterator[int]) -> AutoServer:
         """See `Chain`."""
-        return AutoServer(self.http.make_server(worker), self.socks.make_server(worker))
+        return AutoServer(self.http.make_server(worker, numbers), self.socks.make_server(worker, numbers))
 
     def install(self, server: AutoServer, level: MemoryLevel) -> None:
         """See `Chain`."""

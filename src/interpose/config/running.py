@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from interpose.config.observers import of_conversations, of_refusals
@@ -66,6 +66,7 @@ class Server(Protocol):
 
     name: str
     worker: int
+    numbers: Iterator[int]
     is_draining: bool
     accepted: int
     exchanges: int
@@ -105,8 +106,8 @@ class Chain(Protocol):
     def serves_with(self, server: Server) -> bool:
         """Whether `server` is of the kind that this makes."""
 
-    def make_server(self, worker: int) -> Server:
-        """A server for this."""
+    def make_server(self, worker: int, numbers: Iterator[int]) -> Server:
+        """A server for this, whose exchanges take the next of `numbers`, as those of the worker's other listeners."""
 
     def install(self, server: Any, level: MemoryLevel) -> None:
         """Have `server` serve with this from the next request on, with what a level of memory allows."""
@@ -193,9 +194,9 @@ class HttpChain(NamedTuple):
         """See `Chain`."""
         return isinstance(server, HttpServer)
 
-    def make_server(self, worker: int) -> HttpServer:
+    def make_server(self, worker: int, numbers: Iterator[int]) -> HttpServer:
         """See `Chain`."""
-        return HttpServer(self.name, self.handler, self.render, self.parser, self.entry.timeouts, worker)
+        return HttpServer(self.name, self.handler, self.render, self.parser, self.entry.timeouts, worker, numbers)
 
     def install(self, server: HttpServer, level: MemoryLevel) -> None:
         """See `Chain`."""
@@ -229,9 +230,9 @@ class ConversationChain(NamedTuple):
         """See `Chain`."""
         return isinstance(server, ConversationServer)
 
-    def make_server(self, worker: int) -> ConversationServer:
+    def make_server(self, worker: int, numbers: Iterator[int]) -> ConversationServer:
         """See `Chain`."""
-        return ConversationServer(self.name, self.serve, worker, self.entry.timeouts.tunnel_timeout_s)
+        return ConversationServer(self.name, self.serve, worker, self.entry.timeouts.tunnel_timeout_s, numbers)
 
     def install(self, server: ConversationServer, level: MemoryLevel) -> None:
         """See `Chain`. (There is no answer that would be cheaper than serving: memory is saved by accepting less.)"""
@@ -246,8 +247,8 @@ class ConversationChain(NamedTuple):
 class Running:
     """One listener that accepts connections (an `AtWork`)."""
 
-    def __init__(self, first: Chain, worker: int, level: MemoryLevel) -> None:
-        self.server: Server = first.make_server(worker)
+    def __init__(self, first: Chain, worker: int, numbers: Iterator[int], level: MemoryLevel) -> None:
+        self.server: Server = first.make_server(worker, numbers)
         self.sockets: list[Any] = []
         self._failed_handshakes = 0
         self._chain = first
@@ -301,7 +302,7 @@ class Running:
             return
         now = asyncio.get_running_loop().time()
         server.exchanges += 1
-        exchange = Exchange(server.exchanges, server.worker, server.name, stream.info.peer, now, "tcp")
+        exchange = Exchange(next(server.numbers), server.worker, server.name, stream.info.peer, now, "tcp")
         exchange.asked = "TCP"
         exchange.refused_by("proxy protocol", "proxy_protocol_from", failure.detail)
         access_log.without_request(exchange)

@@ -6,7 +6,7 @@ place, so that sessions live through a reload.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from interpose.config.observers import of_conversations
@@ -44,8 +44,8 @@ class DatagramChain(Protocol):
     def serves_with(self, server: Any) -> bool:
         """Whether `server` is of the kind that this makes."""
 
-    def make_server(self, worker: int) -> DatagramServer:
-        """A server for this."""
+    def make_server(self, worker: int, numbers: Iterator[int]) -> DatagramServer:
+        """A server for this, whose sessions take the next of `numbers`."""
 
     def install(self, server: Any) -> None:
         """Have `server` serve with this from the next datagram on."""
@@ -62,7 +62,7 @@ class AnswerChain(NamedTuple):
         """See `DatagramChain`."""
         return isinstance(server, Answers)
 
-    def make_server(self, worker: int) -> Answers:
+    def make_server(self, worker: int, numbers: Iterator[int]) -> Answers:
         """See `DatagramChain`."""
         return Answers()
 
@@ -89,9 +89,9 @@ class RelayChain(NamedTuple):
         """See `DatagramChain`."""
         return isinstance(server, DatagramRelay)
 
-    def make_server(self, worker: int) -> DatagramRelay:
+    def make_server(self, worker: int, numbers: Iterator[int]) -> DatagramRelay:
         """See `DatagramChain`."""
-        return DatagramRelay(self.entry.name, worker, self.options)
+        return DatagramRelay(self.entry.name, worker, self.options, numbers)
 
     def install(self, server: DatagramRelay) -> None:
         """See `DatagramChain`."""
@@ -109,9 +109,9 @@ class RelayChain(NamedTuple):
 class RunningDatagrams:
     """One listener (a `config.running.AtWork`). `sockets` are those it reads from, as they were given."""
 
-    def __init__(self, first: DatagramChain, worker: int, level: MemoryLevel) -> None:
+    def __init__(self, first: DatagramChain, worker: int, numbers: Iterator[int], level: MemoryLevel) -> None:
         self.sockets: list[Any] = []
-        self._server = first.make_server(worker)
+        self._server = first.make_server(worker, numbers)
         self._listening = DatagramListening([], self._server)
         self._admission: Admission | None = None
         self._refused = 0

@@ -8,6 +8,7 @@ anew for every request.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
@@ -94,6 +95,7 @@ class WorkerRuntime:
     def __init__(self, config: Config, number: int = 0, calls: Calls | None = None) -> None:
         self._config = config
         self._number = number
+        self._exchange_numbers = itertools.count(1)
         self._calls = calls or DirectCalls(NoOffice())
         self._parts = Parts()
         self._retired = Retired()
@@ -233,7 +235,7 @@ class WorkerRuntime:
                 self._running[name].swap(chain)
             else:
                 kind = RunningDatagrams if name in prepared.datagram_chains else Running
-                self._running[name] = kind(chain, self._number, self._level)
+                self._running[name] = kind(chain, self._number, self._exchange_numbers, self._level)
         await firewall.start_pools(self._parts, is_first=is_first)
         await self.listen(sockets)
         if self._number == 0:  # one worker's warning is enough

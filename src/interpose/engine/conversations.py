@@ -8,7 +8,8 @@ in the log, the idle deadline, the end of a drain.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 from interpose.core.exchange import Exchange, Outcome
 from interpose.core.failure import Failure, Side
@@ -93,10 +94,13 @@ class ConversationServer:
     those that are refused before they are served, and why.
     """
 
-    def __init__(self, name: str, serve: Serve, worker: int, idle_timeout_s: float) -> None:
+    def __init__(
+        self, name: str, serve: Serve, worker: int, idle_timeout_s: float, numbers: Iterator[int] | None = None
+    ) -> None:
         self.name = name
         self.serve = serve
         self.worker = worker
+        self.numbers = numbers or itertools.count(1)
         self.idle_timeout_s = idle_timeout_s
         self.write_timeout_s = 30.0
         self.allow_from = Networks(())
@@ -114,7 +118,7 @@ class ConversationServer:
         self.accepted += 1
         self.exchanges += 1
         info = stream.info
-        exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, self.loop.time(), "tcp")
+        exchange = Exchange(next(self.numbers), self.worker, self.name, info.peer, self.loop.time(), "tcp")
         exchange.tls = info.tls
         exchange.local = info.local
         exchange.asked = "TCP"

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from interpose.core.datagram import Sender, WayBack
 from interpose.core.exchange import Outcome
@@ -47,10 +48,11 @@ class DatagramRelay(Faulty):
     end, as an exchange that is about to be finished; `watch` makes what is shown what passes in one that begins.
     """
 
-    def __init__(self, name: str, worker: int, options: DatagramOptions) -> None:
+    def __init__(self, name: str, worker: int, options: DatagramOptions, numbers: Iterator[int] | None = None) -> None:
         super().__init__()
         self.name = name
         self.worker = worker
+        self.numbers = numbers or itertools.count(1)
         self.loop = asyncio.get_running_loop()
         self.show: Show | None = None
         self.observe: Observe | None = None
@@ -187,7 +189,7 @@ class DatagramRelay(Faulty):
                 return None
             self.evicted += 1
             self.end(victim, why="it made room for another client")
-        session = Session(self, sender, back, self.begun + 1, self.loop.time())
+        session = Session(self, sender, back, next(self.numbers), self.loop.time())
         if self.watch is not None:
             session.watcher = self.watch(session.started)
         for target in self._targets.in_turn():

@@ -66,6 +66,7 @@ class AutoServer:
         self.socks = socks
         self.name = http.name
         self.worker = http.worker
+        self.numbers = http.numbers
         self.accepted = 0
         self.entry: StreamHandler = http
 

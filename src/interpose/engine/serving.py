@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Protocol
 
@@ -46,11 +47,18 @@ class Serving:
     """Shared by all connections of a listener. A reload swaps `handler`, `render`, `parser` and `timeouts` in place.
 
     `needs_tasks` says that handlers hold code of users (see `engine.run`). `observe_refused` hears of requests that
-    cannot be read.
+    cannot be read. `numbers` are those of exchanges, which all listeners of a worker share; else they are its own.
     """
 
     def __init__(
-        self, name: str, handler: Handler, render: Render, parser: HeadParser, timeouts: Timeouts, worker: int
+        self,
+        name: str,
+        handler: Handler,
+        render: Render,
+        parser: HeadParser,
+        timeouts: Timeouts,
+        worker: int,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.name = name
         self.handler = handler
@@ -58,6 +66,7 @@ class Serving:
         self.parser = parser
         self.timeouts = timeouts
         self.worker = worker
+        self.numbers = numbers or itertools.count(1)
         self.loop = asyncio.get_running_loop()
         self.connections: set[Census] = set()
         self.is_draining = False
@@ -72,7 +81,9 @@ class Serving:
         """The next exchange, of the client that `info` tells of."""
         self.exchanges += 1
         started = self.loop.time()
-        exchange = Exchange(self.exchanges, self.worker, self.name, info.peer, started, scheme, info.tls, info.local)
+        exchange = Exchange(
+            next(self.numbers), self.worker, self.name, info.peer, started, scheme, info.tls, info.local
+        )
         if info.on_exchange is not None:
             info.on_exchange(exchange)
         return exchange
