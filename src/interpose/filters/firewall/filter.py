@@ -95,9 +95,19 @@ class Firewall:
             return Content(data)
         try:
             plain, is_whole = undone(data, request.fields.every(b"content-encoding"), most)
-        except CodingError:
-            return Content(data)  # the rule set sees the coding too, and refuses those
+        except CodingError as error:
+            if self._pool is None:  # else the rule set sees the coding too, and refuses those
+                self._unreadable(exchange, error)
+            return Content(data)
         return Content(plain, was_coded=True) if is_whole else self._too_large(exchange)
+
+    def _unreadable(self, exchange: Exchange, error: CodingError) -> None:
+        """A coding that nobody can undo hides from own rules what a server may see."""
+        if self._options.on_failure == "pass" or not self._blocks:
+            self._skipped(exchange, "coding of the content")
+            return
+        exchange.refused_by("firewall", "content coding", str(error))
+        raise Failure("http_request_error", Side.DOWNSTREAM, f"The firewall cannot read it: {error}", status=415)
 
     def _too_large(self, exchange: Exchange) -> Content:
         most = self._options.max_body_bytes

@@ -133,7 +133,8 @@ class Firewall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     killed and replaced."""
 
     on_failure: Literal["block", "pass"] = "block"
-    """What happens to what could not be inspected, since that took too long or a process died: 503, or it passes."""
+    """What happens to what could not be inspected, since that took too long or a process died: 503, or it passes; and,
+    without a rule set that has an opinion on it, to a content whose coding cannot be undone: 415, or it passes."""
 
     rules: tuple[FirewallRule, ...] = field(default=(), name="rule")
     """Rules of your own, asked before the rule set."""
