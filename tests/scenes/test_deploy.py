@@ -1,6 +1,8 @@
 """The files of examples/deploy: judged by those whose formats they are in, and what they run by the program itself."""
 
 import http.client
+import json
+import os
 import re
 import signal
 import subprocess
@@ -138,10 +140,38 @@ def test_the_unit_is_one_and_keeps_what_it_runs_in_a_box(tmp_path: Path) -> None
     assert float(level[1]) < 2
 
 
-def test_the_image_is_made_of_what_is_there() -> None:
-    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
-    sources = [line.split()[1:-1] for line in lines if line.startswith("COPY") and "--from" not in line]
+def stages() -> list[list[tuple[str, str]]]:
+    """Instructions of the Dockerfile and what they are told, by stage."""
+    text = re.sub(r"^#.*\n", "", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    found: list[list[tuple[str, str]]] = []
+    for line in filter(None, text.splitlines()):
+        instruction, _, told = line.partition(" ")
+        if instruction == "FROM":
+            found.append([])
+        found[-1].append((instruction, told))
+    return found
+
+
+def test_the_image_is_made_of_what_is_there_and_runs_without_root_and_compiler() -> None:
+    build, last = stages()
+    sources = [told.split()[:-1] for instruction, told in build if instruction == "COPY"]
+    assert ["src"] in sources
     assert all((DEPLOY.parents[1] / name).exists() for names in sources for name in names)
-    last = lines[max(number for number, line in enumerate(lines) if line.startswith("FROM")) :]
-    assert "USER 10001:10001" in last
-    assert not any("pip" in line for line in last)
+    assert build[0][1].removesuffix(" AS build") == last[0][1]
+    told = dict(last)
+    assert told["USER"] == "10001:10001"
+    assert told["COPY"] == "--from=build /opt/interpose /opt/interpose"
+    assert not any(word in what for _, what in last for word in ("pip", "gcc"))
+    assert (told["STOPSIGNAL"], told["ENTRYPOINT"]) == ("SIGTERM", '["interpose"]')
+    command = json.loads(told["CMD"])
+    known = interpose(command[0], "--help").stdout
+    assert [word for word in command if word.startswith("--") and word not in known] == []
+
+
+def test_the_image_s_health_check_tells_whether_it_runs(tmp_path: Path) -> None:
+    check = json.loads(dict(stages()[-1])["HEALTHCHECK"].partition(" CMD ")[2])
+    assert check[0] == "interpose"
+    with Program(tmp_path, "gateway", "127.0.0.1:9") as program:
+        environment = {**os.environ, "INTERPOSE_STATE": str(program.state)}
+        assert interpose(*check[1:], env=environment).returncode == 0
+    assert interpose(*check[1:], env=environment).returncode != 0
