@@ -293,3 +293,28 @@ async def test_a_reload_asks_other_processes_and_lets_running_exchanges_end_with
         assert (await running.logged(2))[1]["notes"]["firewall"] == "blocked outbound 5 of 4"
         gc.collect()  # a failure refers to where it came from, and that to the filter
         await running.when(lambda: all(one.companion.is_collected for one in pool._processes) and not pool.pids)
+
+
+async def test_f16_until_new_processes_can_be_asked_the_old_ones_are() -> None:
+    """Rules take longer to load than a request may wait for them."""
+    may_start = asyncio.Event()
+    start = Pool.start
+
+    async def slow(pool: Pool) -> None:
+        await may_start.wait()
+        await start(pool)
+
+    async with RawOrigin(answering(answer(PAGE))) as origin, product(firewalled(origin)) as running:
+        lax = settings(running.running._runtime._config, firewall={"inbound_threshold": 1000})
+        with patch.object(Pool, "start", slow):
+            reload = asyncio.create_task(running.running.reload(lax))
+            while len(running.running._runtime._parts.every(Pool)) < 2:  # noqa: ASYNC110 - nothing here sets an event
+                await asyncio.sleep(0)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert await status(running, request()) == 200
+            assert await status(running, request(SQL)) == 403
+            assert not reload.done()
+            may_start.set()
+            await reload
+        assert await status(running, request(SQL)) == 200

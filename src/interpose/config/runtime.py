@@ -219,8 +219,8 @@ class WorkerRuntime:
     async def commit(self, prepared: object, sockets: Mapping[str, Sequence[Any]]) -> None:
         """Swap in what was prepared. What it no longer has goes on for the connections and exchanges that have it."""
         assert isinstance(prepared, Prepared)
-        is_first = not self._running
         await scripts.start(self._parts)
+        await firewall.start_pools(self._parts, is_first=not self._running)
         self._config = prepared.config
         self._own_handlers = own_handlers(prepared.chains)
         balancing.settle(self._parts)
@@ -236,7 +236,6 @@ class WorkerRuntime:
             else:
                 kind = RunningDatagrams if name in prepared.datagram_chains else Running
                 self._running[name] = kind(chain, self._number, self._exchange_numbers, self._level)
-        await firewall.start_pools(self._parts, is_first=is_first)
         await self.listen(sockets)
         if self._number == 0:  # one worker's warning is enough
             self._name_check.begin(self._config, self._dialling.prepare(self._config))

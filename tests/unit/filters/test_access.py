@@ -247,6 +247,13 @@ async def test_what_is_below_http_is_asked_about_as_a_tunnel(when: str, kind: st
     assert (caught.value.status, exchange.notes["filter"]) == (status, "access")
 
 
+async def test_a_limit_that_a_rule_names_holds_below_http_too() -> None:
+    counted = Counted(rule("host:db.internal", "limit", limit="few"), rule())
+    exchange, _ = asked()
+    await counted.access.admit(exchange, Authority("db.internal", 5432), "tcp")
+    assert exchange.named_limits == ("few",)
+
+
 async def test_what_is_held_goes_on_as_it_was_approved_or_not_at_all() -> None:
     async def hold(exchange: Exchange, request: Request, reason: str) -> Ruling:
         assert reason == "look at it"

@@ -56,7 +56,9 @@ class Access:
         rule = self.rules.first(exchange, request, kind)
         if rule is not None and rule.options.through:
             exchange.through = rule.options.through
-        if rule is None or rule.options.action in ("allow", "limit"):  # limits are of requests, and there is none here
+        if rule is not None and rule.options.action == "limit":
+            exchange.named_limits = (*exchange.named_limits, rule.options.limit)
+        if rule is None or rule.options.action in ("allow", "limit"):
             return authority
         if rule.options.action == "deny":
             raise denied(exchange, rule, rule.options.message)
