@@ -15,6 +15,7 @@ from interpose.core.fields import HOP_BY_HOP
 from interpose.core.path_pattern import pattern_of
 from interpose.core.query import QueryError, parse
 from interpose.core.substitution import Substitution
+from interpose.engine.own_answers import parted
 from interpose.protocol.target import canonical_path
 
 LONGEST = 2000
@@ -80,10 +81,9 @@ def location(text: str) -> str:
         raise ValueError(f'must be ASCII without spaces and "#"; {form}')
     if text.startswith("/") and not text.startswith("//"):
         return text
-    scheme, separator, rest = text.partition("://")
+    scheme, separator, authority = parted(text)[0].partition("://")
     if not separator or scheme not in ("http", "https"):
         raise ValueError(f"is neither a path nor a URL; {form}")
-    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     names = set(Substitution(authority).names)
     if not authority or "@" in authority or "\\" in authority:
         raise ValueError(f"names no host; {form}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ FilledLine = Annotated[str, Meta(extra={"kind": "filled_line"})]
 File = Annotated[str, Meta(extra={"kind": "file"})]
 
 
+_AFTER_THE_HOST = re.compile(r"[/?]|(?<!\{)\{path\}")
 REDIRECTS = (301, 302, 303, 307, 308)
 """The statuses that send a client elsewhere."""
 
@@ -62,22 +64,37 @@ class Redirection:
 
     def __init__(self, options: Redirect) -> None:
         self._status = options.status
-        path, mark, query = options.to.partition("?")
+        site, rest = parted(options.to)
+        path, mark, query = rest.partition("?")
+        self._site = Substitution(site)
         self._path = Substitution(path)
         self._query = Substitution(query) if mark else None
         self._keeps_query = options.keep_query
 
     def __call__(self, exchange: Exchange, request: Request) -> Awaitable[Response]:
         """See `core.handler.Handler`."""
-        location = self._path.fill(exchange, request, _in_location)
-        if location.startswith("//"):  # where what was filled in is empty; it would be a host
-            location = f"/{location.lstrip('/')}"
+        site = self._site.fill(exchange, request, _in_location)
+        path = self._path.fill(exchange, request, _in_location)
+        # What was filled in may be empty, or what OPTIONS * asks for; none of it is a part of the host.
+        if path.startswith("//") or (path and not path.startswith("/")):
+            path = f"/{path.lstrip('/')}"
+        location = f"{site}{path}"
         queries = [] if self._query is None else [self._query.fill(exchange, request, in_query)]
         if self._keeps_query and request.target.query:
             queries.append(request.target.query)
         if queries:
             location = f"{location}?{'&'.join(queries)}"
         return Answered(Response(self._status, Fields([("Location", location)])))
+
+
+def parted(location: str) -> tuple[str, str]:
+    """Scheme and authority of a location, "" for one that is a path, and the rest of it, which begins with `/`, `?` or
+    the place `{path}`."""
+    scheme, separator, rest = location.partition("://")
+    if location.startswith("/") or not separator:
+        return "", location
+    authority = _AFTER_THE_HOST.split(rest, maxsplit=1)[0]
+    return f"{scheme}{separator}{authority}", rest[len(authority) :]
 
 
 def _in_location(value: str, is_of_a_path: bool) -> str:

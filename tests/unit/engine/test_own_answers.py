@@ -32,6 +32,7 @@ def request(query: str | None = None, host: str = "a.example") -> Request:
         ("/new{path}", "a=1&b", "/new/x/%20y?a=1&b"),
         ("/new?from={path}", "a=1", "/new?from=%2Fx%2F%20y&a=1"),
         ("https://{host}:{port}{path}", None, "https://a.example:81/x/%20y"),
+        ("https://b.example{path}", "a", "https://b.example/x/%20y?a"),
         ("https://b.example/{id}/{query.q}", "q=a/b%20?", "https://b.example/7%2F8/a%2Fb%20%3F?q=a/b%20?"),
         ("/{none}/{query.next}", "next=evil.example", "/evil.example?next=evil.example"),
         ("/{query.next}", "next=/evil.example", "/%2Fevil.example?next=/evil.example"),
@@ -41,6 +42,12 @@ def request(query: str | None = None, host: str = "a.example") -> Request:
 async def test_a_redirect_leads_where_it_says(to: str, query: str | None, location: str) -> None:
     response = await Redirection(Redirect(to=to))(exchange(id="7%2F8", none=""), request(query))
     assert (response.status, list(response.fields)) == (307, [("Location", location)])
+
+
+@pytest.mark.parametrize("called", ["path", ".evil.example", "@evil.example", "//evil.example"])
+async def test_what_comes_after_a_host_is_no_part_of_it(called: str) -> None:
+    response = await Redirection(Redirect(to="https://b.example{path}"))(exchange(path=called), request())
+    assert response.fields["Location"] == f"https://b.example/{called.lstrip('/')}"
 
 
 async def test_a_redirect_to_an_address_has_its_brackets() -> None:
