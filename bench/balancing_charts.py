@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
+from zlib import crc32
 
-from bench.balancing import Machine, Simulation, steady
+from bench.balancing import Machine, Simulation, members, steady
+from interpose.upstream.group import Group
 from interpose.upstream.options import Balance, GroupOptions
 
 DOCS = Path(__file__).parent.parent / "docs"
+SIZES = (10, 30, 100, 300, 1000)
+PLACES = [f"{number:,} servers" for number in SIZES]
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 60, 140, 40, 44
 
@@ -19,16 +25,17 @@ _STYLE = """\
   .title { font-weight: 600; }
   .scale { font-size: 11px; fill: #59636e; }
   .line { fill: none; stroke-width: 2; }
+  .line.c0 { stroke-width: 4; }
   .grid { stroke: #d1d9e0; }
-  .c0 { stroke: #0969da; } .c1 { stroke: #bc4c00; } .c2 { stroke: #1a7f37; }
-  .t0 { fill: #0969da; } .t1 { fill: #bc4c00; } .t2 { fill: #1a7f37; }
+  .c0 { stroke: #0969da; } .c1 { stroke: #bc4c00; } .c2 { stroke: #1a7f37; } .c3 { stroke: #8250df; }
+  .t0 { fill: #0969da; } .t1 { fill: #bc4c00; } .t2 { fill: #1a7f37; } .t3 { fill: #8250df; }
   .paper { fill: #ffffff; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
     .scale { fill: #9198a1; }
     .grid { stroke: #30363d; }
-    .c0 { stroke: #4493f8; } .c1 { stroke: #f0883e; } .c2 { stroke: #3fb950; }
-    .t0 { fill: #4493f8; } .t1 { fill: #f0883e; } .t2 { fill: #3fb950; }
+    .c0 { stroke: #4493f8; } .c1 { stroke: #f0883e; } .c2 { stroke: #3fb950; } .c3 { stroke: #ab7df8; }
+    .t0 { fill: #4493f8; } .t1 { fill: #f0883e; } .t2 { fill: #3fb950; } .t3 { fill: #ab7df8; }
     .paper { fill: #0d1117; }
   }
 """
@@ -36,28 +43,29 @@ _STYLE = """\
 
 @dataclass(frozen=True)
 class Line:
-    """One line: a value for each second."""
+    """One line: a value for each place on the axis, second after second where that says nothing else."""
 
     name: str
     values: Sequence[float]
 
 
-def chart(title: str, unit: str, lines: Sequence[Line]) -> str:
-    """Lines over seconds."""
-    most = max(max(line.values) for line in lines) * 1.05
+def chart(title: str, unit: str, lines: Sequence[Line], places: Sequence[str] = ()) -> str:
+    """Lines over seconds, or over these places."""
+    step_up = _step(max(max(line.values) for line in lines) / 4)
+    most = 4 * step_up
     seconds = max(len(line.values) for line in lines)
+    marks = list(enumerate(places)) or [(second, f"{second} s") for second in range(0, seconds, 10)]
     across, down = (WIDTH - LEFT - RIGHT) / (seconds - 1), (HEIGHT - TOP - BOTTOM) / most
     parts = [f'<text class="title" x="{LEFT}" y="24">{escape(title)}</text>']
     for step in range(5):
-        value = most * step / 4
+        value = step_up * step
         y = HEIGHT - BOTTOM - value * down
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="scale" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.0f}</text>')
-    for second in range(0, seconds, 10):
+        shown = f"{value:.{0 if most > 9 else 1}f}"
+        parts.append(f'<text class="scale" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{shown}</text>')
+    for second, said in marks:
         x = LEFT + second * across
-        parts.append(
-            f'<text class="scale" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{second} s</text>'
-        )
+        parts.append(f'<text class="scale" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{said}</text>')
     for number, line in enumerate(lines):
         points = " ".join(
             f"{LEFT + second * across:.1f},{HEIGHT - BOTTOM - value * down:.1f}"
@@ -80,6 +88,12 @@ def chart(title: str, unit: str, lines: Sequence[Line]) -> str:
             "",
         ]
     )
+
+
+def _step(least: float) -> float:
+    """The next round number."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 2.5, 3, 4, 5, 10) if factor * power >= least)
 
 
 def recovery() -> str:
@@ -115,7 +129,56 @@ def slow_server() -> str:
     return chart("One of ten servers is ten times slower from second 10 to 40", unit, lines)
 
 
+def fairness() -> str:
+    """How much more than its part the busiest of 10 to 1,000 equal servers gets."""
+    ways: list[Balance] = ["round_robin", "least_active", "fastest", "hash"]
+    lines = []
+    for balance in ways:
+        values = []
+        for number in SIZES:
+            machines = [Machine(steady(0.01)) for _ in range(number)]
+            simulation = Simulation(
+                machines, GroupOptions(balance=balance), rate=20.0 * number, key=lambda chance: chance.randbytes(4)
+            )
+            simulation.run(2.5)
+            values.append(max(simulation.counts().values()) * number / len(simulation.rows))
+        lines.append(Line(balance, values))
+    unit = "The requests of the busiest server, 1.0 being its part; fifty for each; with hash, all of different keys."
+    return chart("How evenly equal servers are asked", unit, lines, PLACES)
+
+
+def movement() -> str:
+    """How many keys have another server when one of 10 to 1,000 goes."""
+    keys = [b"/key/%d" % key for key in range(10_000)]
+    moved, remainder = [], []
+    for number in SIZES:
+        group = Group("g", random.Random(1).random)
+        group.configure(members(number), GroupOptions(balance="hash"))
+        before = [_owner(group, key) for key in keys]
+        group.drain([group.servers[number // 2].origin], 0.0)
+        after = [_owner(group, key) for key in keys]
+        moved.append(_percent(sum(one != other for one, other in zip(before, after, strict=True)), len(keys)))
+        remainders = [(crc32(key) % number, crc32(key) % (number - 1)) for key in keys]
+        remainder.append(_percent(sum(one != other for one, other in remainders), len(keys)))
+    unit = "Percent of 10,000 keys that have another server than before."
+    lines = [Line("by remainder", remainder), Line("hash", moved)]
+    return chart("One server of so many goes", unit, lines, PLACES)
+
+
+def _owner(group: Group, key: bytes) -> int:
+    server = group.choose(key, 0.0)
+    assert server is not None
+    group.ended(server)
+    return server.index
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100.0 * part / whole
+
+
+PICTURES = {"recovery": recovery, "slow": slow_server, "fairness": fairness, "movement": movement}
+
 if __name__ == "__main__":
-    for name, drawn in (("recovery", recovery()), ("slow", slow_server())):
-        (DOCS / f"balancing-{name}.svg").write_text(drawn, "utf-8")
+    for name, draw in PICTURES.items():
+        (DOCS / f"balancing-{name}.svg").write_text(draw(), "utf-8")
         print(f"docs/balancing-{name}.svg written.")
