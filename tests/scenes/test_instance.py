@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import ssl
 from collections.abc import AsyncIterator
@@ -207,6 +208,38 @@ async def test_f16_a_reload_under_load_fails_no_request_and_counters_survive(pla
         assert await instance.pids() == before
         await instance.until(lambda status: status["counters"]["requests_total"] >= answered)
     assert load.failures == []
+
+
+async def test_f16_f19_certificates_and_configurations_change_under_load_of_clients_in_tls(
+    place: Path, origin: Origin
+) -> None:
+    """Clients on connections that they keep and on new ones, while both change: each by itself, and together."""
+    authority = CertificateAuthority(place)
+    pair, trust = authority.issue("one.example"), authority.client()
+    tls = {"certificate": pair.certificate, "key": pair.key}
+    async with (
+        RealInstance(place, origin.address, {"tls": tls}) as instance,
+        Load(instance.port, tls=trust, name="one.example") as load,
+    ):
+        await load.more(50)
+        serials = [await instance.serial(trust, "one.example")]
+        for number in range(4):
+            if number != 1:
+                renewed = authority.issue("one.example")
+                shutil.move(renewed.key, pair.key)
+                shutil.move(renewed.certificate, pair.certificate)
+            if number:
+                instance.write(routes=[{"path": f"/{number}", "upstream": "o"}])
+                assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+            if number != 1:
+                async with asyncio.timeout(15):
+                    while (serial := await instance.serial(trust, "one.example")) == serials[-1]:
+                        await load.more(1)
+                serials.append(serial)
+            await load.more(100)
+    assert load.failures == []
+    assert len(load.answers) >= 450
+    assert len(set(serials)) == len(serials) == 4
 
 
 async def test_f16_workers_come_and_go_under_load_without_a_failed_request(place: Path, origin: Origin) -> None:

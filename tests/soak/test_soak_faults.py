@@ -6,21 +6,26 @@ import itertools
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.scenes.test_balancing import Load as PacedLoad
 from tests.scenes.test_faults_client import is_over
 from tests.scenes.test_faults_origin import CHUNKED, GET, GET_1_0, WITH_LENGTH, cut, exchange, is_visibly_cut
+from tests.support.certificates import CertificateAuthority
 from tests.support.instance import Client, Load, RealInstance, kill
 from tests.support.name_server import NameServer, Reply
 from tests.support.product import product, settings
 from tests.support.program import INTERPOSE, Program
 from tests.support.raw_client import RawClient, ask
 from tests.support.raw_origin import OK, Connection, RawOrigin, answering, silent
+from tests.support.small_origin import SmallOrigin
 
 from interpose import gateway_config, proxy_config
 
@@ -135,6 +140,52 @@ async def test_f16_f17_a_hundred_reloads_in_ten_seconds_fail_nothing_and_add_no_
         assert await instance.pids() == before
         assert most <= 4
     assert load.failures == []
+
+
+async def test_f16_f19_a_minute_of_new_certificates_and_reloads_fails_nothing_in_tls(place: Path, origin: str) -> None:
+    authority = CertificateAuthority(place)
+    pair, trust = authority.issue("one.example"), authority.client()
+    tls = {"certificate": pair.certificate, "key": pair.key}
+    serials = set()
+    async with (
+        RealInstance(place, origin, {"tls": tls, "workers": 2}) as instance,
+        Load(instance.port, clients=16, tls=trust, name="one.example") as load,
+    ):
+        for number in range(60):
+            renewed = authority.issue("one.example")
+            shutil.move(renewed.key, pair.key)
+            shutil.move(renewed.certificate, pair.certificate)
+            if number % 2:
+                instance.write(routes=[{"path": f"/{number}", "upstream": "o"}])
+                assert (await instance.ask("POST", "/v1/reload"))[0] == 200
+            await asyncio.sleep(1)
+            serials.add(await instance.serial(trust, "one.example"))
+            await load.more(50)
+    assert load.failures == []
+    assert len(serials) > 20
+
+
+async def test_f24_servers_that_are_killed_again_and_again_cost_only_what_was_under_way(tmp_path: Path) -> None:
+    """POSTs, 500 a second from 16 clients, which nobody may send a second time: those under way at each death fail, and
+    those of one interval of checks at most; none is delivered twice."""
+    deaths, interval_s = 12, 1.0
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(SmallOrigin(name, delay_s=0.01)) for name in "abc"]
+        names = [server.address for server in servers]
+        program = stack.enter_context(Program(tmp_path, "gateway", *names, "--workers", "2"))
+        died: list[float] = []
+        async with PacedLoad(f"127.0.0.1:{program.port}", 16, rate=500, method="POST") as load:
+            for number in range(deaths):
+                await load.more(1000)
+                victim = servers[number % 3]
+                died.append(time.monotonic())
+                await asyncio.to_thread(victim.kill)
+                await load.more(1500)
+                await asyncio.to_thread(victim.start)
+        failed = [began for began, status, _ in load.answers if status != 200]
+        assert len(load.answers) >= deaths * 2500
+        assert len(failed) <= deaths * 16
+        assert all(any(when - 1.0 < began < when + interval_s for when in died) for began in failed)
 
 
 async def test_f16_workers_that_come_and_go_for_a_minute_fail_nothing(place: Path, origin: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,14 @@ class Instance:
     def ready_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines if '"event": "ready"' in line]
 
+    async def serial(self, tls: ssl.SSLContext, name: str) -> str:
+        """The number of the certificate that a new connection is shown."""
+        async with asyncio.timeout(15):
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=tls, server_hostname=name)
+            certificate = writer.get_extra_info("peercert")
+            writer.close()
+        return str(certificate["serialNumber"])
+
     @property
     def port(self) -> int:
         return int(self.ready_lines[0]["address"].rpartition(":")[2])
@@ -148,6 +157,7 @@ class RealInstance(Instance):
             "process": {key: plan[key] for key in self.PROCESS if key in plan},
             "log": {"access": "off", "format": "json"},
             "listener": plan["listeners"],
+            **({"listener.tls": plan["tls"]} if "tls" in plan else {}),
             "upstream": plan["upstreams"],
             "route": plan.get("routes", []),
             "script": plan.get("scripts", []),
@@ -166,10 +176,14 @@ def toml(tables: dict[str, Any]) -> str:
 
 
 class Client:
-    """Requests over TCP. Raises what goes wrong: ConnectionError, EOFError, TimeoutError."""
+    """Requests over TCP, in TLS with the server `name` where there is a context. Raises what goes wrong:
+    ConnectionError, ssl.SSLError, EOFError, TimeoutError."""
 
-    def __init__(self, port: int, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, port: int, timeout_s: float = 10.0, *, tls: ssl.SSLContext | None = None, name: str | None = None
+    ) -> None:
         self.port = port
+        self._tls, self._name = tls, name
         self.timeout_s = timeout_s
         self.connections = 0
         self.is_served = asyncio.Event()
@@ -181,7 +195,9 @@ class Client:
         """The text of one answer, on the connection of the one before if that may be kept."""
         async with asyncio.timeout(self.timeout_s):
             if self._writer is None:
-                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
+                self._reader, self._writer = await asyncio.open_connection(
+                    "127.0.0.1", self.port, ssl=self._tls, server_hostname=self._name
+                )
                 self.connections += 1
             assert self._reader is not None
             self._writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -229,8 +245,17 @@ class Load:
     `slowest_s` is about requests that were answered.
     """
 
-    def __init__(self, port: int, clients: int = 8, *, keep: bool = True) -> None:
+    def __init__(
+        self,
+        port: int,
+        clients: int = 8,
+        *,
+        keep: bool = True,
+        tls: ssl.SSLContext | None = None,
+        name: str | None = None,
+    ) -> None:
         self.port = port
+        self._tls, self._name = tls, name
         self.answers: list[str] = []
         self.failures: list[str] = []
         self.slowest_s = 0.0
@@ -254,7 +279,7 @@ class Load:
             await self._enough.wait_for(lambda: len(self.answers) >= wanted)
 
     async def _ask(self, keep: bool) -> None:
-        client = Client(self.port)
+        client = Client(self.port, tls=self._tls, name=self._name)
         loop = asyncio.get_running_loop()
         while not self._over:
             began = loop.time()
