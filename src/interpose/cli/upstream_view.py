@@ -82,7 +82,8 @@ def _reasons(servers: Sequence[Row]) -> Iterator[Text]:
     """Why servers get no requests."""
     for row in servers:
         if row["why"] and row["state"] not in _USABLE:
-            yield Text(f"{row['server']} is {row['state']}: {printable(row['why'].encode())}", "red")
+            why = row["why"].removeprefix(f"{row['server']} ")  # failures name the server themselves
+            yield Text(f"{row['server']} is {row['state']}: {printable(why.encode())}", "red")
 
 
 def _state_of(row: Row) -> str:

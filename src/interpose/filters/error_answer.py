@@ -17,6 +17,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.failure import Failure, Side
 from interpose.core.fields import Fields
 from interpose.core.message import Request, Response
+from interpose.core.printable import printable
 from interpose.protocol.negotiation import best_media_type
 
 OFFERS = ("text/plain", "text/html", "application/json")
@@ -158,10 +159,10 @@ def advice(failure: Failure) -> str:
 
 
 def as_text(exchange: Exchange, failure: Failure, detail: str, anyway: str = "") -> bytes:
-    """The answer for a terminal: control characters taken out."""
+    """The answer for a terminal: control characters are spelled out."""
     lines = [f"{failure.status} {phrase_of(failure.status)}: {says(failure)}"]
     if detail:
-        lines.append(_UNPRINTABLE.sub("?", detail))
+        lines.append(printable(detail.encode("utf-8", "replace")))
     lines.append(advice(failure).replace(" below", ""))
     if anyway:
         lines.append(f"To go there anyway: {_UNPRINTABLE.sub('?', anyway)}")

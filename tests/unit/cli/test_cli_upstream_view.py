@@ -11,7 +11,7 @@ from tests.support.upstream_views import history, server, some
 
 from interpose.cli.upstream_view import small_chart, upstreams_view
 
-OUT = {"why": "Connection refused\x1b[2J", "errors": 3, "failures": 4}
+OUT = {"why": "http://10.0.0.2:8000 refused the connection\x1b[2J", "errors": 3, "failures": 4}
 
 
 def shown(servers: list[dict[str, Any]], past: dict[str, Any], *, with_charts: bool = True) -> list[str]:
@@ -37,7 +37,7 @@ def test_each_upstream_has_its_past_and_each_server_its_state_with_the_reason() 
         "app       http://10.0.0.1:8000  up            3      2400       0   4.0 ms",
         "app       http://10.0.0.2:8000  ejected       3         0       7        -",
         "",
-        "http://10.0.0.2:8000 is ejected: Connection refused\\x1b[2J",
+        "http://10.0.0.2:8000 is ejected: refused the connection\\x1b[2J",
     ]
 
 

@@ -88,6 +88,11 @@ def test_a10_a_hostile_detail_stays_text_in_every_form(accept: str) -> None:
     )
 
 
+def test_a_message_in_any_language_can_be_read_in_a_terminal() -> None:
+    text = content(answer(Failure("http_request_denied", Side.DOWNSTREAM, "Die Regel „Spiele“ gilt für Änne."), "*/*"))
+    assert text.split("\n")[1] == "Die Regel „Spiele“ gilt für Änne."
+
+
 @pytest.mark.parametrize("kind", sorted(CONSEQUENCES))
 @pytest.mark.parametrize("accept", ["text/plain", "text/html", "application/json"])
 def test_every_kind_has_an_answer_in_every_form(kind: str, accept: str) -> None:
