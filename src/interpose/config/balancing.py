@@ -101,7 +101,7 @@ def live_options(upstream: Upstream) -> LiveOptions:
 
 def told(parts: Parts, now: float) -> bytes:
     """(in a worker) How the servers of its groups stand, for `config.live_upstreams`."""
-    return msgspec.json.encode([row for live in parts.every(LiveGroup) for row in live.group.rows(now)])
+    return msgspec.json.encode([row for live in parts.serving(LiveGroup) for row in live.group.rows(now)])
 
 
 def _secret(upstream: Upstream) -> bytes:

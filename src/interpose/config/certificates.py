@@ -117,7 +117,7 @@ def client_fields_step(config: Config, listener: Listener, parts: Parts) -> list
 
 def refresh(parts: Parts) -> None:
     """Once a second: read what has changed, and say what is wrong or about to expire."""
-    for identities in parts.every(Identities):
+    for identities in parts.serving(Identities):
         for warning in identities.refresh() + identities.new_warnings():
             log.warning("%s", warning)
 

@@ -34,6 +34,11 @@ class Parts:
         """All parts of one kind."""
         return [part for key, part in self._parts.items() if key[0] is kind]
 
+    def serving(self, kind: type[T]) -> list[T]:
+        """Those of one kind that a configuration has asked for which came to run: what was made for another one is to
+        have no effect (THREATS F15)."""
+        return [part for key, part in self._parts.items() if key[0] is kind and key not in self._made]
+
     def begin(self) -> list[Any]:
         """A new configuration begins to ask. Forgets and returns what was made for one that never came to run."""
         self._asked.clear()

@@ -276,14 +276,14 @@ class WorkerRuntime:
             client.tick(now)
             if self._level >= MemoryLevel.SHED:
                 client.close_idle()
-        for group in self._parts.every(LiveGroup):
+        for group in self._parts.serving(LiveGroup):
             group.tick(now)
-        for script in self._parts.every(Script):
+        for script in self._parts.serving(Script):
             script.tick()
         certificates.refresh(self._parts)
-        for courier in self._parts.every(Courier):
+        for courier in self._parts.serving(Courier):
             courier.tick()
-        for reaper in self._parts.every(Reaper):
+        for reaper in self._parts.serving(Reaper):
             reaper.tick(now)
         self._open_tunnels().tick(now)
         self._retired.tick(now)

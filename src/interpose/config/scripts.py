@@ -161,4 +161,4 @@ def counters(parts: Parts) -> dict[str, float]:
 
 def told(parts: Parts) -> bytes:
     """(in a worker) What its scripts have to say."""
-    return msgspec.json.encode([script.told() for script in parts.every(Script)])
+    return msgspec.json.encode([script.told() for script in parts.serving(Script)])
