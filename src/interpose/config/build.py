@@ -78,11 +78,11 @@ def plan(config: Config) -> list[RoutePlan]:
                 step.make()
         if listener.role in ("socks", "auto"):
             spoken = [step for step in outer if step.name in SOCKS_STEPS]
-            plans.append(_plan(listener, "every SOCKS request", spoken, "the server that the client names"))
+            plans.append(_plan(listener, "every SOCKS request", spoken, routing.open_end_in_words(listener)))
         if listener.role in ("proxy", "auto"):
             every = "every request" if listener.role == "proxy" else "every HTTP request"
             inner = route_steps(config, listener, None, parts)
-            plans.append(_plan(listener, every, outer + inner, "the server that the client names"))
+            plans.append(_plan(listener, every, outer + inner, routing.open_end_in_words(listener)))
         if listener.role in OPEN_ROLES:
             continue
         if listener.redirect_to_https != "off":
@@ -90,7 +90,7 @@ def plan(config: Config) -> list[RoutePlan]:
             continue
         for route in routes_of(config, listener):
             inner = route_steps(config, listener, route, parts)
-            plans.append(_plan(listener, _title(route), outer + inner, routing.end_in_words(route)))
+            plans.append(_plan(listener, _title(route), outer + inner, routing.end_in_words(config, route)))
     return plans
 
 

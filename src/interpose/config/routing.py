@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from interpose.config.model import Config, Listener
 from interpose.config.parts import Parts
 from interpose.config.route_model import Route
 from interpose.config.step import Step
@@ -48,7 +49,13 @@ def own_end(route: Route, parts: Parts) -> Handler | None:
     return None
 
 
-def end_in_words(route: Route) -> str:
+def open_end_in_words(listener: Listener) -> str:
+    """Where requests of clients lead that choose their servers."""
+    end = "the server that the client names"
+    return f"{end}, through {listener.through}" if listener.through else end
+
+
+def end_in_words(config: Config, route: Route) -> str:
     """Where the route leads, for people."""
     if route.answer is not None:
         return f"answer {route.answer.status}"
@@ -56,7 +63,10 @@ def end_in_words(route: Route) -> str:
         return f"redirect {route.redirect.status} to {route.redirect.to}"
     if route.files is not None:
         return f"files in {route.files.root}"
-    return f"upstream {route.upstream}"
+    upstream = next(upstream for upstream in config.upstreams if upstream.name == route.upstream)
+    backup = f", backup {upstream.backup}" if upstream.backup else ""
+    mirror = f", copies to {upstream.mirror}" if upstream.mirror else ""
+    return f"upstream {route.upstream}{backup}{mirror}"
 
 
 def admit_steps(route: Route) -> list[Step]:
