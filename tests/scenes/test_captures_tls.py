@@ -208,6 +208,9 @@ def test_what_cannot_be_is_refused_with_a_sentence(world: World, tmp_path: Path)
         command = (str(capture), "--keylog", str(key_log), "-o", output)
         assert sentence in put_in(*command, status=status)
     assert fields(wire, "tls.handshake.type == 1", "frame.number"), "and it is still there"
+    with redirect_stderr(io.StringIO()) as said:
+        assert run(["proxy", "--keylog", str(tmp_path / "tls.keys")]) == 2
+    assert "add --intercept QUERY" in said.getvalue()
 
 
 def test_what_a_journal_has_of_relayed_tls_takes_secrets_too(world: World, tmp_path: Path) -> None:
