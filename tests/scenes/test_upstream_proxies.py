@@ -165,6 +165,61 @@ async def test_a20_an_address_that_may_not_be_reached_is_not_asked_of_a_proxy_ei
         await parent.logged(0)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "localhost", "LOCALHOST.", "a.localhost", "[::ffff:127.0.0.1]"),
+        *("127.1", "2130706433", "0x7f000001", "0.0.0.0", "[::]", socket.gethostname()),
+    ],
+)
+async def test_a23_what_is_ours_alone_is_not_reached_by_way_of_a_proxy_on_the_same_machine(host: str) -> None:
+    """The other proxy would go there."""
+    async with RawOrigin(answering(OK)) as ours, product(tables("theirs")) as parent:
+        port = ours.address.rpartition(":")[2]
+        config = tables(
+            "ours",
+            listener={"through": "theirs"},
+            upstream_proxy=[{"name": "theirs", "servers": [f"http://{parent.address()}"]}],
+            metrics={"address": ours.address},
+        )
+        async with product(config) as running:
+            for asked in (f"GET http://{host}:{port}/ HTTP/1.1", f"CONNECT {host}:{port} HTTP/1.1"):
+                async with RawClient(running.address()) as client:
+                    client.send(f"{asked}\r\nHost: {host}:{port}\r\n\r\n".encode())
+                    await client.until(b"\r\n\r\n")
+                    status = int(client.received[9:12])
+                    assert status in (400, 403, 502), asked  # which of the three, other tests say
+        assert not ours.connections
+
+
+async def test_f16_what_goes_through_proxies_changes_with_a_reload_and_not_with_one_that_fails() -> None:
+    async with (
+        RawOrigin(answering(OK)) as origin,
+        product(tables("one")) as one,
+        product(tables("two")) as two,
+    ):
+
+        def config(parent: Product, **rest: Any) -> Any:
+            pool = {"name": "theirs", "servers": [f"http://{parent.address()}"], **rest}
+            return tables("ours", listener={"through": "theirs"}, upstream_proxy=[pool])
+
+        async with product(config(one)) as running, RawClient(running.address()) as client:
+
+            async def asks() -> int:
+                client.send(get(origin))
+                [answer] = await client.answers("GET")
+                return answer.status
+
+            assert await asks() == 200
+            with pytest.raises(ValueError, match="there is no file"):
+                await running.running.reload(config(two, login_file="/nowhere/login", check_interval_s=0.1))
+            assert await asks() == 200
+            assert len(await one.logged(2)) == 2
+            await running.running.reload(config(two))
+            assert await asks() == 200
+            assert len(await two.logged(1)) == 1
+
+
 async def test_a_socks_client_goes_through_too() -> None:
     async with RawOrigin(answering(OK)) as origin, product(tables("theirs")) as parent:
         async with (

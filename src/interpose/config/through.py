@@ -21,7 +21,7 @@ from interpose.core.target import Origin
 from interpose.engine.client import Dial, UpstreamClient
 from interpose.engine.health_checks import CheckOptions
 from interpose.engine.live_group import LiveOptions, Reach
-from interpose.engine.through_proxy import ProxyServer, ThroughProxy
+from interpose.engine.through_proxy import ProxyServer, Resolve, ThroughProxy
 from interpose.engine.upstream_proxies import Choice, Judge, Key, ProxyPool, ProxyWay
 from interpose.net.address import is_name
 from interpose.net.tls import ClientContexts
@@ -63,7 +63,7 @@ def _pool(
     dial = means.dial_for(config, reached) if before is None else before.reach
     ways = {server.origin: _way(config, table, server, before, dial, means) for server in servers}
     live = prepared_group(reached.name, _options(table, servers), means.parts, Reach(dial))
-    judge = _judge(means.judge_for(config, listener))
+    judge = _judge(means.judge_for(config, listener), resolver_of(config, means.parts))
     return ProxyPool(table.name, live, ways, judge, _key(table))
 
 
@@ -141,21 +141,23 @@ def _key(table: UpstreamProxy) -> Key | None:
     return {"each": None, "client": client, "user": user, "host": host, "random": lot}[table.rotate]
 
 
-def _judge(judge: Judge) -> Judge:
-    """Judges addresses, and names of this machine; what only a proxy will look up it cannot."""
-    ours = {os.uname().nodename.lower(), "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
+def _judge(judge: Judge, resolve: Resolve) -> Judge:
+    """Judges addresses, and names of this machine; what only a proxy will look up it cannot.
 
-    async def judged(origin: Origin) -> object:
+    Of a name every address must pass: which of them the proxy will take, nobody here can say.
+    """
+    ours = {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", os.uname().nodename.lower()}
+
+    async def judged(origin: Origin) -> None:
         host = origin.host.lower().rstrip(".")
-        if not is_name(host) or host == "localhost" or host.endswith(".localhost"):
-            return await judge(origin)
-        if host not in ours:
-            return None
-        try:
-            return await judge(origin)
-        except Failure as failure:
-            if failure.kind in ("dns_error", "dns_timeout"):  # nobody but the proxy knows it
-                return None
-            raise
+        if not is_name(host):
+            await judge(origin)
+        elif host in ours or host.endswith(".localhost"):
+            try:
+                addresses = await resolve(host)
+            except Failure:  # nobody but the proxy knows it
+                return
+            for address in addresses:
+                await judge(origin._replace(host=str(address)))
 
     return judged

@@ -91,11 +91,12 @@ class GroupClient:
                 return response
 
     def _may_try_another(self, exchange: Exchange, request: Request, failure: Failure, is_whole: bool) -> bool:
+        attempts = exchange.attempts  # none, where the content had broken off before there was one
         return (
             may_try_another(
                 failure,
                 request.method,
-                answer_has_begun=exchange.attempts[-1].first_byte > 0,
+                answer_has_begun=bool(attempts) and attempts[-1].first_byte > 0,
                 body_can_be_replayed=is_whole or not failure.sent,
             )
             and self._group.budget.take()

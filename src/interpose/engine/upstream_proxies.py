@@ -148,7 +148,7 @@ class ProxyPool:
                 done = await send(way)
             except Failure as failure:
                 group.ended(server)
-                if attempt().connected or failure.side is not Side.UPSTREAM or failure.sent:
+                if failure.side is not Side.UPSTREAM or failure.sent or attempt().connected:
                     raise _for_our_client(failure, way.server) from None
                 group.failed(server, failure.detail or failure.kind, self._clock(), unreachable=True)
                 avoid = (*avoid, server)

@@ -157,6 +157,17 @@ async def test_a_put_whose_content_was_still_coming_is_not_repeated(client: Upst
     assert dial.origins == [A]
 
 
+async def test_content_that_broke_off_before_anything_was_sent_is_nobodys_failure(client: UpstreamClient) -> None:
+    left = Failure("http_request_error", Side.DOWNSTREAM, "The client left.")
+    body = Body.streaming(Paused(), 10)
+    body.fail(left)
+    group = live(A, B)
+    with pytest.raises(Failure) as caught:
+        await GroupClient(client, group)(exchange(), request("PUT", body))  # type: ignore[arg-type]
+    assert caught.value is left
+    assert group.group.active == sum(server.failures for server in group.group.servers) == 0
+
+
 @pytest.mark.parametrize("retries", [0, 1, 2])
 async def test_no_more_servers_are_tried_than_retries_allow(
     client: UpstreamClient, dial: Dialling, retries: int
