@@ -112,7 +112,8 @@ class Router:
         """See `core.handler.Handler`. `Failure` destination_not_found (404) when nothing matches, methods included."""
         _, _, (host, _), path, _ = request.target
         holds = self._conditions(exchange, request) if self._has_conditions else never
-        wanted = request.fields.get(PREFLIGHT, "") if request.method == "OPTIONS" else ""
+        is_preflight = request.method == "OPTIONS" and "origin" in request.fields
+        wanted = request.fields.get(PREFLIGHT, "") if is_preflight else ""
         found = self.find(request.method, host, path, wanted, holds)
         if found is None:
             exchange.refused_by("router", "no route", str(request.target))

@@ -42,7 +42,11 @@ def test_a15_the_cache_knows_which_fields_tell_servers_who_asks() -> None:
             "authentication": [
                 {"name": "sso", "kind": "forward", "url": "http://127.0.0.1:9/", "response_fields": ["X-Auth-User"]}
             ],
-            "edit": [{"routes": ["mine"], "field": [{"name": "X-Shown", "value": "{cookie.theme}"}]}],
+            "edit": [
+                {"routes": ["mine"], "field": [{"name": "X-Shown", "value": "{cookie.theme}"}]},
+                {"routes": ["other"], "when": "from:10.0.0.0/8", "field": [{"name": "X-Inside", "value": "1"}]},
+                {"routes": ["other"], "when": "path:/a/*", "field": [{"name": "X-Part", "value": "a"}]},
+            ],
             "route": [
                 {
                     "name": "mine",
@@ -62,4 +66,4 @@ def test_a15_the_cache_knows_which_fields_tell_servers_who_asks() -> None:
     [web] = config.listeners
     mine, other = routes_of(config, web)
     assert told_fields(config, web, mine) == ("x-auth-user", "x-shown", "x-user")
-    assert told_fields(config, web, other) == ("x-auth-user",)
+    assert told_fields(config, web, other) == ("x-auth-user", "x-inside")

@@ -205,12 +205,13 @@ async def test_a_preflight_comes_to_the_route_that_takes_its_method() -> None:
         (Match(path="/x", methods=("PUT",), preflights=True), named("put")),
         (Match(path="/x"), named("others")),
     ]
-    wanted = "Access-Control-Request-Method"
-    assert await taken(routes, asked("/x", (wanted, "PUT"), method="OPTIONS")) == "put"
-    assert await taken(routes, asked("/x", (wanted, "GET"), method="OPTIONS")) == "get"
-    assert await taken(routes, asked("/x", (wanted, "DELETE"), method="OPTIONS")) == "others"
-    assert await taken(routes, asked("/x", method="OPTIONS")) == "others"
-    assert await taken(routes, asked("/x", (wanted, "PUT"), method="POST")) == "others"
+    wanted, origin = "Access-Control-Request-Method", ("Origin", "https://app.example")
+    assert await taken(routes, asked("/x", (wanted, "PUT"), origin, method="OPTIONS")) == "put"
+    assert await taken(routes, asked("/x", (wanted, "GET"), origin, method="OPTIONS")) == "get"
+    assert await taken(routes, asked("/x", (wanted, "DELETE"), origin, method="OPTIONS")) == "others"
+    assert await taken(routes, asked("/x", (wanted, "PUT"), method="OPTIONS")) == "others"  # nobody would answer it
+    assert await taken(routes, asked("/x", origin, method="OPTIONS")) == "others"
+    assert await taken(routes, asked("/x", (wanted, "PUT"), origin, method="POST")) == "others"
 
 
 async def test_what_a_template_found_is_told_with_the_exchange() -> None:
