@@ -2,7 +2,7 @@
 
 [[script]]
 file = "map_local.py"
-options = { directory = "/home/ann/site", below = "/static/" }
+options = { directory = "/srv/site", below = "/static/" }
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 A changed content is another representation. Its entity-tag is the origin's with a mark behind it, and weak; clients
 send it back in If-None-Match, where the mark comes off, so that the origin still answers 304. A tag with the mark of
-other rules is one that no origin knows. Dates of change, digests and the offer of parts were about the content as it was.
+other rules is one that no origin knows. Dates of change, digests and the offer of parts were about the content as it
+was.
 """
 
 from __future__ import annotations
