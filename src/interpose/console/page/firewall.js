@@ -91,7 +91,7 @@ const Top = ({ rules }) => html`
   <ul class="stored">${rules.map((one) => html`<li key=${one.rule}>
     <div class="stored-line">
       <span class="stored-url"><b class="code">${one.rule}</b> ${one.message}</span>
-      <span class="dim">${one.count.toLocaleString('en')} times</span>
+      <span class="dim">${count(one.count, 'time')}</span>
       <span class="dim">${one.blocked} blocked</span>
     </div></li>`)}</ul>
 `;
