@@ -158,9 +158,11 @@ class AcmeService:
         try:
             pem = self._issue(one.host)
             self._files.keep_certificate(one.host, pem)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever it is: an authority that is asked every few seconds asks nobody back
+            if not isinstance(error, ValueError | OSError):
+                log.exception("ordering a certificate for %s met what nobody had thought of", one.host)
             one.failures += 1
-            one.problem = str(error)
+            one.problem = str(error) or repr(error)
             wait_s = retry_in_s(one.failures, random())
             one.due = datetime.fromtimestamp(self._now().timestamp() + wait_s, UTC)
             log.warning("%s It is tried again in %.0f s.", one.problem, wait_s)

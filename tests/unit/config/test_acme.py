@@ -170,6 +170,29 @@ def test_f19_a_failure_keeps_what_is_there_and_is_tried_again_with_longer_and_lo
     assert [told.failures for told in world.service.told()] == [0, 0]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("who knows"), KeyError()])
+def test_f19_what_nobody_had_thought_of_is_not_tried_again_at_once(tmp_path: Path, error: Exception) -> None:
+    """An authority soon hears no more from who asks it every few seconds; and the next host has its turn."""
+    world = World(tmp_path, "one.test", "two.test")
+    asked: list[str] = []
+
+    def order(name: str) -> bytes:
+        asked.append(name)
+        if name == "one.test":
+            raise error
+        return world.signer(name)
+
+    service = AcmeService(world.config, order, lambda: world.now)
+    service.look()
+    service.look()
+    assert asked == ["one.test", "two.test"]
+    [one, two] = service.told()
+    assert (one.failures, bool(one.problem), two.failures) == (1, True, 0)
+    world.now += timedelta(seconds=61)
+    service.look()
+    assert asked == ["one.test", "two.test", "one.test"]
+
+
 def test_what_another_machine_has_ordered_meanwhile_is_not_ordered_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     other = world.another()

@@ -295,7 +295,7 @@ async def test_who_goes_there_anyway_gets_there_for_a_while_and_nobody_else_does
     assert (await blocking.answer(request(link)))[0].status == 403  # the link has grown old
 
 
-@pytest.mark.parametrize("to", ["//evil.example/", "http://evil.example/", "evil", "/\r\nX: y", ""])
+@pytest.mark.parametrize("to", ["//evil.example/", "/\\evil.example/", "http://evil.example/", "evil", "/\r\nX: y", ""])
 def test_a_link_leads_nowhere_but_to_a_path(to: str) -> None:
     bypass = Bypass(b"k" * 32)
     query = bypass.link("10.0.0.1", "a.example", to, 0.0).partition("?")[2]

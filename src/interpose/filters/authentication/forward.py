@@ -58,6 +58,8 @@ class Forward:
         self._shows_credentials = len(self._shown) < len(options.request_fields)
         self._key = [f"x-forwarded-{_KEYS[told]}".encode() for told in options.cache_by]
         self._key += [name.lower().encode() for name in options.request_fields]
+        if options.cache_by:  # who is told more than who asks may want TLS for it
+            self._key.append(b"x-forwarded-proto")
         self._remembered: Remembered[Pass] = Remembered()
         self._brake = Brake(options.tries_per_minute, "credentials", clock)
         self._is_failing = False

@@ -80,6 +80,7 @@ class Passwords:
         tries = self._brake.of(exchange.client.host)
         if self._waiting >= MOST_WAITING:
             detail = "Too many passwords are being checked at the moment."
+            exchange.refused_by("auth", f"{MOST_WAITING} wait already", detail)
             raise Failure("http_request_denied", Side.DOWNSTREAM, detail, status=503)
         self._waiting += 1
         try:

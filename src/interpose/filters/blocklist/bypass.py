@@ -23,7 +23,7 @@ LINK_S: Final = 600
 
 _QUERY = re.compile(r"until=([0-9]{1,12})&seal=([0-9a-f]{32})&to=([^&#\s]{1,8192})")
 _VALUE = re.compile(r"([0-9]{1,12})\.([0-9a-f]{32})")
-_PATH = re.compile(r"/(?!/)[\x21-\x7e]*")
+_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 
 class Bypass:

@@ -218,6 +218,8 @@ async def test_an_answer_holds_for_what_is_the_same() -> None:
     assert len(place.asked) == 6
     await place.ask(("Cookie", "a"), ("X-Secret", "any"))
     assert len(place.asked) == 6
+    await place.ask(("Cookie", "a"), ("X-Forwarded-Proto", "http"))  # the service may want TLS for it
+    assert len(place.asked) == 7
 
 
 async def test_an_answer_may_hold_for_whoever_has_the_cookie() -> None:

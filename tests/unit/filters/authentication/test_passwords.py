@@ -213,6 +213,7 @@ async def test_a_flood_of_checks_is_cut(place: Place, monkeypatch: pytest.Monkey
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert [result.status for result in results if isinstance(result, Response)] == [407] * 3
     assert [result.status for result in results if isinstance(result, Failure)] == [503] * 2
+    assert place.exchange.notes["rule"] == "3 wait already"
     assert (await place.ask(basic("anna", "secret"))).status == 200
 
 
