@@ -303,6 +303,33 @@ def _interpose_recording(path: str, setup: Setup, journal: str = "[journal]") ->
     return [path, "run", str(config)]
 
 
+_INTERPOSE_BALANCING = """
+[process]
+workers = {workers}
+state_dir = "{directory}/state"
+[log]
+access = "{log}"
+[metrics]
+address = "unix:{directory}/metrics"
+[[listener]]
+address = "127.0.0.1:{port}"
+role = "gateway"
+upstream = "origins"
+[[upstream]]
+name = "origins"
+balance = "{balance}"
+servers = ["127.0.0.1:{upstream}", "localhost:{upstream}", "a.localhost:{upstream}", "b.localhost:{upstream}"]
+check = {{ kind = "http", path = "/1k", interval_s = 1 }}
+"""
+
+
+def _interpose_balancing(path: str, setup: Setup, *, balance: str) -> list[str]:
+    config = setup.directory / "interpose.toml"
+    values = {"directory": setup.directory, "log": setup.log, "workers": setup.workers, "port": setup.port}
+    config.write_text(_INTERPOSE_BALANCING.format(**values, upstream=setup.upstream, balance=balance))
+    return [path, "run", str(config)]
+
+
 def _interpose(path: str, setup: Setup) -> list[str]:
     if setup.role is Role.RECORDING:
         return _interpose_recording(path, setup)
@@ -364,6 +391,8 @@ INTERPOSE = "interpose"
 INTERPOSE_TWO = "interpose-2"
 INTERPOSE_SILENT = "interpose-silent"
 """The same without a journal, for what recording adds."""
+INTERPOSE_TURNS, INTERPOSE_LEAST = "interpose-round-robin", "interpose-least-active"
+"""The same before four servers, with checks and metrics, for what balancing adds."""
 
 PEERS: dict[str, Peer] = {
     peer.name: peer
@@ -382,6 +411,15 @@ PEERS: dict[str, Peer] = {
             _of_environment(".venv-run", "interpose"),
             partial(_interpose_recording, journal=""),
             ("--version",),
+        ),
+        *(
+            Peer(
+                name,
+                _of_environment(".venv-run", "interpose"),
+                partial(_interpose_balancing, balance=balance),
+                ("--version",),
+            )
+            for name, balance in ((INTERPOSE_TURNS, "round_robin"), (INTERPOSE_LEAST, "least_active"))
         ),
     )
 }

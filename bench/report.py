@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bench.configurations import INTERPOSE, INTERPOSE_SILENT, INTERPOSE_TWO
+from bench.configurations import INTERPOSE, INTERPOSE_LEAST, INTERPOSE_SILENT, INTERPOSE_TURNS, INTERPOSE_TWO
 from bench.results import Results, Series
 from bench.workloads import WORKLOADS
 
@@ -64,6 +64,11 @@ BARS = (
     Bar("relay", "haproxy", bar=1.1, hope=0.7),
     Bar("datagrams", "nginx", bar=2.0),
     Bar("tls-1k", "nginx", bar=1.8, hope=1.2),
+    # 0.8 of the handshakes that nginx makes in a second of CPU.
+    Bar("handshake", "nginx", bar=1.25),
+    Bar("balanced-1k", INTERPOSE, bar=1.15, subject=INTERPOSE_TURNS),
+    Bar("balanced-1k", INTERPOSE, bar=1.15, subject=INTERPOSE_LEAST),
+    Bar("intercepted-1k", "mitmproxy", bar=0.06),
     Bar("hit-1k", "nginx", bar=1.0, hope=0.8),
     Bar("firewall-1k", "nginx", bar=1.3),
     Bar("hit-1k", "varnish", bar=1.0, hope=0.8),

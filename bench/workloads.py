@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench import compressing, handshakes, interception, measure, recording
-from bench.configurations import INTERPOSE, INTERPOSE_SILENT, INTERPOSE_TWO
+from bench.configurations import INTERPOSE, INTERPOSE_LEAST, INTERPOSE_SILENT, INTERPOSE_TURNS, INTERPOSE_TWO
 from bench.measure import Bench
 from bench.origin import KIB
 from bench.peers import Peer, Role
@@ -56,6 +56,13 @@ WORKLOADS: dict[str, Workload] = {
             "gateway-1k",
             "gateway, 1 KiB, keep-alive",
             GATEWAYS,
+            US_PER_REQUEST,
+            partial(measure.requests, role=Role.GATEWAY),
+        ),
+        Workload(
+            "balanced-1k",
+            "gateway, 1 KiB, four servers, checks and metrics",
+            (INTERPOSE, INTERPOSE_TURNS, INTERPOSE_LEAST),
             US_PER_REQUEST,
             partial(measure.requests, role=Role.GATEWAY),
         ),
