@@ -97,7 +97,7 @@ class CombinedLines:
             more = _of_conversation(exchange, outcome)
         elif target is not None and received is not None:
             form, _, _, path, query = target
-            if form is not _ORIGIN:
+            if form is not _ORIGIN or exchange.authority is not None:  # in a tunnel a path alone says too little
                 request = f"{line.method} {in_full(target)} HTTP/1.{line.version}"
             elif query is None:
                 request = f"{line.method} {path} HTTP/1.{line.version}"

@@ -137,6 +137,15 @@ def test_the_target_stands_as_the_client_wrote_it(target: Target, written: str) 
     assert match["request"] == written
 
 
+def test_in_a_tunnel_that_is_looked_into_the_target_is_whole() -> None:
+    of = exchange()
+    of.authority = "shop.example"
+    target = Target(Form.ORIGIN, "https", Authority("shop.example"), "/cart", "a=1")
+    match = COMBINED.fullmatch(line("combined", of, get(target), Outcome(200, 0, None, 101.0)))
+    assert match is not None
+    assert match["request"] == "GET https://shop.example/cart?a=1 HTTP/1.1"
+
+
 def test_a10_quotes_and_control_bytes_cannot_forge_a_line() -> None:
     of = exchange()
     of.user = 'eve" 200\n'
