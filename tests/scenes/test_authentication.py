@@ -89,7 +89,6 @@ async def test_curl_shows_who_it_is_to_a_gateway(files: Path) -> None:
     assert nobody.status == 401
     assert [value for name, value in nobody.fields if name.lower() == "www-authenticate"] == [
         'Basic realm="Interpose", charset="UTF-8"',
-        'Basic realm="Interpose", charset="UTF-8"',
         'Bearer realm="Interpose"',
     ]
     assert [line.get("user") for line in running.log if line["status"] == 200] == ["anna", "bert", "anna", "robot"]

@@ -60,7 +60,7 @@ class Authentication:
             else (b"authorization", "WWW-Authenticate", 401)
         )
         self._rule = " or ".join(one.rule for one in self._authenticators)
-        self._challenges = [one.challenge for one in self._authenticators if one.challenge]
+        self._challenges = list(dict.fromkeys(one.challenge for one in self._authenticators if one.challenge))
         alone = self._authenticators[0] if len(self._authenticators) == 1 else None
         self._missing = alone.missing if alone is not None else SEVERAL_MISSING
         self._unknown = alone.unknown if alone is not None else SEVERAL_UNKNOWN
