@@ -11,7 +11,7 @@ from interpose.core.exchange import Exchange
 from interpose.core.fields import Fields
 from interpose.core.message import Request
 from interpose.core.query import Matcher
-from interpose.core.query.live import Live
+from interpose.core.query.live import Live, groups_of
 from interpose.core.target import Authority, Form, Target
 from interpose.net.address import ip_address
 
@@ -63,9 +63,11 @@ class InterceptionRules:
     def _decide(self, exchange: Exchange, request: Request | None, authority: Authority) -> Decision:
         fields = Fields() if request is None else request.fields
         connect = Request("CONNECT", Target(Form.AUTHORITY, "", authority, ""), fields)
-        subject = Live(exchange, connect, time=time.time())
+        subject = Live(exchange, connect, time=time.time(), groups=groups_of(exchange))
         for rule in self._rules:
-            if rule.matcher.matches(subject):
+            # What lets pass has to be sure; what does not need not know the groups of a user of whom nobody says them.
+            holds = rule.matcher.decide(subject)
+            if holds or (holds is None and rule.action is not Action.PASS):
                 words = {Action.REFUSE: "refuses", Action.INTERCEPT: "intercepts", Action.PASS: "passes"}
                 return Decision(rule.action, rule.text, f"the rule {rule.text!r} {words[rule.action]} it")
         return Decision(Action.INTERCEPT, "", "no rule says otherwise")

@@ -52,6 +52,29 @@ def test_the_first_rule_that_matches_decides_and_the_stricter_of_two_hosts(
 
 
 @pytest.mark.parametrize(
+    ("text", "action", "user", "groups", "decided"),
+    [
+        ("-group:staff", Action.REFUSE, "eve", None, Action.REFUSE),
+        ("-group:staff", Action.REFUSE, None, None, Action.REFUSE),
+        ("-group:staff", Action.REFUSE, "ann", ("staff",), Action.PASS),
+        ("-group:staff", Action.INTERCEPT, "eve", None, Action.INTERCEPT),
+        ("-group:staff", Action.PASS, "eve", None, Action.INTERCEPT),
+        ("-group:staff", Action.PASS, None, None, Action.PASS),
+    ],
+)
+def test_a11_no_tunnel_passes_because_nothing_is_known_of_groups(
+    text: str, action: Action, user: str | None, groups: tuple[str, ...] | None, decided: Action
+) -> None:
+    after = Action.INTERCEPT if action is Action.PASS else Action.PASS
+    rules = InterceptionRules(
+        [InterceptionRule(compile_query(parse(when)), what, when) for when, what in ((text, action), ("*", after))]
+    )
+    exchange = Exchange(1, 0, "main", Address("192.0.2.1", 50000), 0.0)
+    exchange.user, exchange.groups = user, groups
+    assert rules.decide(exchange, None, Authority("a.example", 443), "a.example").action is decided
+
+
+@pytest.mark.parametrize(
     ("asked", "named", "verified"),
     [
         ("a.example", "a.example", "a.example"),

@@ -141,6 +141,12 @@ class Live:
         return "tunnel" if self._request.target.form is Form.AUTHORITY else "http"
 
 
+def groups_of(exchange: Exchange) -> Sequence[str] | None:
+    """Those of its user, once everybody was asked who could know: nobody is in no group; None where there is a user
+    whose groups nobody knows."""
+    return () if exchange.user is None and exchange.groups is None else exchange.groups
+
+
 def parameters(query: str | None) -> Iterator[tuple[str, str]]:
     """Names and values of a URL's query, decoded, in their order."""
     for pair in (query or "").split("&"):

@@ -11,7 +11,7 @@ from interpose.core.message import Request
 from interpose.core.path_spellings import spelled, with_path
 from interpose.core.query import compile_query, parse
 from interpose.core.query.index import Index
-from interpose.core.query.live import Live
+from interpose.core.query.live import Live, groups_of
 from interpose.core.query.reasons import Reason, why_not
 from interpose.filters.access.options import AccessRule
 
@@ -62,7 +62,7 @@ class AccessRules:
 
     def first(self, exchange: Exchange, request: Request, kind: str = "") -> Rule | None:
         """The rule that decides, counted and noted; None when none does. Rules on trial are counted and noted too."""
-        groups = _groups_of(exchange)
+        groups = groups_of(exchange)
         subject = Live(exchange, request, time=self._wall(), groups=groups, kind=kind)
         candidates = self._index.candidates(subject)
         if not candidates:
@@ -80,7 +80,7 @@ class AccessRules:
 
     def trace(self, exchange: Exchange, request: Request, kind: str = "") -> Iterator[Asked]:
         """Every rule down to the one that decides, with what of it does not match. Nothing is counted or noted."""
-        groups = _groups_of(exchange)
+        groups = groups_of(exchange)
         subject = Live(exchange, request, time=self._wall(), groups=groups, kind=kind)
         others = self._others(exchange, request, groups, kind)
         for rule in self.rules:
@@ -97,8 +97,3 @@ class AccessRules:
             Live(exchange, with_path(request, path), time=now, groups=groups, kind=kind)
             for path in spelled(request.target.path)
         ]
-
-
-def _groups_of(exchange: Exchange) -> Sequence[str] | None:
-    """None where there is a user whose groups nobody knows: nobody is in no group."""
-    return () if exchange.user is None and exchange.groups is None else exchange.groups

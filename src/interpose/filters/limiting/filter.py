@@ -18,7 +18,7 @@ from interpose.core.limit_book import DAY_S, Verdict
 from interpose.core.message import Request, Response
 from interpose.core.path_spellings import spelled, with_path
 from interpose.core.query import Matcher, compile_query, parse
-from interpose.core.query.live import Live
+from interpose.core.query.live import Live, groups_of
 from interpose.core.target import Authority, Form, Target
 from interpose.filters.limiting.flows import Flows
 from interpose.filters.limiting.keys import key_of
@@ -87,7 +87,7 @@ class Limit:
     @staticmethod
     def _may_mean(matcher: Matcher, exchange: Exchange, request: Request, kind: str) -> bool:
         """Of the words that limits know only groups can be unknown, those of a user of whom nobody says them."""
-        groups = () if exchange.user is None and exchange.groups is None else exchange.groups
+        groups = groups_of(exchange)
         if matcher.decide(Live(exchange, request, groups=groups, kind=kind)) is not False:
             return True
         others = [with_path(request, path) for path in spelled(request.target.path)]
