@@ -59,8 +59,8 @@ class Identity:
         may_be_missing: bool = False,
     ) -> None:
         self.context: ssl.SSLContext | None = None
-        self.choice = Choice(None, alert=INTERNAL_ERROR)
-        """What its clients are answered with."""
+        self.choice = Choice(None, None if clients is None else (clients, 0), INTERNAL_ERROR)
+        """What its clients are answered with. Those whose connections are older have to show what is asked for too."""
         self.clients = clients
         self.problem = ""
         """Why the files as they are now are not used; "" when they are."""

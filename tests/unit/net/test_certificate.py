@@ -8,7 +8,7 @@ import pytest
 from tests.support.certificates import CertificateAuthority, Pair, lock
 
 from interpose.net.certificate import Identities, Identity
-from interpose.net.tls import ClientContexts, client_context, server_context
+from interpose.net.tls import ClientContexts, ClientTrust, client_context, server_context
 
 
 @pytest.fixture
@@ -119,3 +119,14 @@ def test_contexts_for_origins_are_shared_where_the_settings_are_the_same(authori
     assert contexts(authority.file, True) is contexts(authority.file, True)
     assert contexts(authority.file, True) is not contexts(authority.file, False)
     assert contexts(None, True) is not contexts(authority.file, True)
+
+
+def test_a25_who_cannot_be_answered_is_asked_for_a_certificate_all_the_same(tmp_path: Path) -> None:
+    """A connection that is older than the broken file goes on: its requests are held against the rules of now."""
+    trust = ClientTrust(str(tmp_path / "ca.pem"), None, True)
+    gone = str(tmp_path / "gone.pem")
+    identity = Identity(gone, gone, hosts=("a.example",), clients=trust, may_be_missing=True)
+    chosen = Identities([identity]).choose("a.example")
+    assert chosen.context is None
+    assert chosen.trust is not None
+    assert chosen.trust[0].is_required
