@@ -196,7 +196,10 @@ def is_loopback_only(listener: Listener) -> bool:
 def error_answer(config: Config, listener: Listener) -> ErrorAnswer | OwnErrors:
     """What makes the answers that tell clients about failures. A gateway does not name its servers to the world."""
     show_detail = listener.role in OPEN_ROLES or is_loopback_only(listener)
-    answer = ErrorAnswer(ErrorAnswerOptions(pseudonym=config.process.pseudonym, show_detail=show_detail))
+    options = ErrorAnswerOptions(
+        pseudonym=config.process.pseudonym, show_detail=show_detail, is_chosen=listener.role in OPEN_ROLES
+    )
+    answer = ErrorAnswer(options)
     return error_pages.with_pages(config, listener, answer)
 
 

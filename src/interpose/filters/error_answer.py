@@ -82,6 +82,9 @@ class ErrorAnswerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     show_detail: bool = True
     """Whether the answer has the failure's own sentence, which may name servers and addresses."""
 
+    is_chosen: bool = True
+    """Whether clients have chosen this proxy. Those of a gateway know of none: to them it is the site."""
+
 
 class ErrorAnswer:
     """`answer(exchange, request, failure)` is the response for a failure; `request` is None when none could be read."""
@@ -90,6 +93,7 @@ class ErrorAnswer:
         page = files("interpose.filters").joinpath("error_answer.html").read_text("utf-8")
         self._page = Template(page)
         self._show_detail = options.show_detail
+        self._is_chosen = options.is_chosen
         self._pseudonym = sf_item(options.pseudonym)
         self._retry_after = str(options.retry_after_s)
         self._policy = f"default-src 'none'; style-src '{style_hash(page)}'; base-uri 'none'; form-action 'none'"
@@ -114,13 +118,17 @@ class ErrorAnswer:
             case "application/json":
                 content = as_json(exchange, failure, detail, anyway)
             case _:
-                content = as_text(exchange, failure, detail, anyway)
+                content = as_text(exchange, failure, detail, self._advice(failure), anyway)
         return Response(failure.status, fields, Body(content))
 
     def _proxy_status(self, failure: Failure, detail: str) -> str:
         """The field's value (RFC 9209, 2)."""
         value = f"{self._pseudonym}; error={failure.kind}"
         return f"{value}; details={sf_string(detail)}" if detail else value
+
+    def _advice(self, failure: Failure) -> str:
+        said = advice(failure)
+        return said if self._is_chosen else said.replace("whoever runs the proxy", "whoever runs this site")
 
     def _html(self, exchange: Exchange, failure: Failure, detail: str, anyway: str) -> bytes:
         return self._page.substitute(
@@ -130,7 +138,7 @@ class ErrorAnswer:
             says=escape(says(failure)),
             detail=(f'<p class="detail">{escape(detail)}</p>\n' if detail else "")
             + (f'<p><a href="{escape(anyway)}">Go there anyway</a></p>\n' if anyway else ""),
-            advice=escape(advice(failure)),
+            advice=escape(self._advice(failure)),
             kind=escape(failure.kind),
             reference=escape(exchange.id),
         ).encode("utf-8", "replace")
@@ -158,12 +166,12 @@ def advice(failure: Failure) -> str:
     return ADVICE.get(failure.kind) or ADVICE.get(failure.status) or OTHERWISE
 
 
-def as_text(exchange: Exchange, failure: Failure, detail: str, anyway: str = "") -> bytes:
+def as_text(exchange: Exchange, failure: Failure, detail: str, advice: str, anyway: str = "") -> bytes:
     """The answer for a terminal: control characters are spelled out."""
     lines = [f"{failure.status} {phrase_of(failure.status)}: {says(failure)}"]
     if detail:
         lines.append(printable(detail.encode("utf-8", "replace")))
-    lines.append(advice(failure).replace(" below", ""))
+    lines.append(advice.replace(" below", ""))
     if anyway:
         lines.append(f"To go there anyway: {_UNPRINTABLE.sub('?', anyway)}")
     lines.append(f"({failure.kind}, {failure.side}, reference {exchange.id})\n")

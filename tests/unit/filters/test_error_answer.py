@@ -88,6 +88,13 @@ def test_a10_a_hostile_detail_stays_text_in_every_form(accept: str) -> None:
     )
 
 
+@pytest.mark.parametrize("accept", ["text/plain", "text/html"])
+@pytest.mark.parametrize(("is_chosen", "whom"), [(True, "the proxy"), (False, "this site")])
+def test_clients_of_a_gateway_are_not_told_of_a_proxy(accept: str, is_chosen: bool, whom: str) -> None:
+    failure = Failure("http_request_denied", Side.DOWNSTREAM)
+    assert f"ask whoever runs {whom} and name" in content(answer(failure, accept, is_chosen=is_chosen))
+
+
 def test_a_message_in_any_language_can_be_read_in_a_terminal() -> None:
     text = content(answer(Failure("http_request_denied", Side.DOWNSTREAM, "Die Regel „Spiele“ gilt für Änne."), "*/*"))
     assert text.split("\n")[1] == "Die Regel „Spiele“ gilt für Änne."
