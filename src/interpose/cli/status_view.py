@@ -162,7 +162,9 @@ def looked_into(status: Mapping[str, Any]) -> list[Text]:
     words = ("intercepted_tunnels", "looked into"), ("passed_tunnels", "passed"), ("refused_tunnels", "refused")
     parts = [f"{_text(counters, f'{name}_total')} {word}" for name, word in words]
     learned, minted = (_text(counters, f"{name}_total") for name in ("learned_tunnels", "minted_certificates"))
-    return [Text(f"tunnels: {', '.join(parts)}; {minted} certificates made, {learned} times not believed", "dim")]
+    made, times = ("" if count == "1" else "s" for count in (minted, learned))
+    said = f"{minted} certificate{made} made, {learned} time{times} not believed"
+    return [Text(f"tunnels: {', '.join(parts)}; {said}", "dim")]
 
 
 def inspected(status: Mapping[str, Any]) -> list[Text]:

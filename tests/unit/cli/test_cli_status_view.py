@@ -75,6 +75,8 @@ def test_status_tells_what_became_of_tunnels_where_they_are_looked_into() -> Non
     }
     text = "tunnels: 12 looked into, 3 passed, 1 refused; 4 certificates made, 2 times not believed"
     assert text in shown({**STATUS, "counters": counters})
+    once = {**counters, "learned_tunnels_total": 1.0, "minted_certificates_total": 1.0}
+    assert "; 1 certificate made, 1 time not believed\n" in shown({**STATUS, "counters": once})
     assert "tunnels" not in shown({**STATUS, "counters": {"requests_total": 1.0}})
 
 
