@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -166,10 +167,11 @@ def kept_path(directory: Path, one: BlockList) -> Path:
 
 
 def write_file(directory: Path, name: str, data: bytes) -> None:
-    """Make a file of the directory hold this, or leave it as it is (OSError)."""
+    """Make a file of the directory hold this, or leave it as it is (OSError). Whoever writes there too waits."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     opened = os.open(directory, DIRECTORY)
     try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
         replace_file(opened, name, data)
     finally:
         os.close(opened)
