@@ -14,9 +14,9 @@ from interpose.engine.own_answers import Redirect
 from interpose.engine.static_files import FilesOptions
 from interpose.filters.cache.options import CacheRule
 from interpose.filters.compression.options import CompressionOptions
-from interpose.filters.firewall.options import RouteFirewall
 from interpose.filters.cors import CorsOptions
 from interpose.filters.field_edits import FieldEdit
+from interpose.filters.firewall.options import RouteFirewall
 from interpose.filters.rewrite import RewriteOptions
 
 NO_CACHE = "off"
