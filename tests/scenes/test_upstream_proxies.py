@@ -253,7 +253,7 @@ def daemon(port: int, *command: str) -> Iterator[None]:
         process.wait(10)
 
 
-async def test_tinyproxy_and_microsocks_are_proxies_like_any_other(tmp_path: Path) -> None:
+async def test_tinyproxy_and_microsocks_are_proxies_like_any_other_and_may_be_chained(tmp_path: Path) -> None:
     web, socks = free_port(), free_port()
     settings = tmp_path / "tinyproxy.conf"
     settings.write_text(f"Port {web}\nListen 127.0.0.1\nAllow 127.0.0.1\nBasicAuth ann secret\n")
@@ -265,6 +265,17 @@ async def test_tinyproxy_and_microsocks_are_proxies_like_any_other(tmp_path: Pat
         daemon(socks, microsocks, "-i", "127.0.0.1", "-p", str(socks), "-u", "ann", "-P", "secret"),
     ):
         async with RawOrigin(answering(OK)) as origin:
-            for url in (f"http://{LOGIN}@127.0.0.1:{web}", f"socks5://{LOGIN}@127.0.0.1:{socks}"):
+            by_web, by_socks = f"http://{LOGIN}@127.0.0.1:{web}", f"socks5://{LOGIN}@127.0.0.1:{socks}"
+            for url in (by_web, by_socks):
                 async with through(url) as running:
                     await both_ways(running, origin)
+            chain = tables(
+                "ours",
+                listener={"through": "web"},
+                upstream_proxy=[
+                    {"name": "socks", "servers": [by_socks]},
+                    {"name": "web", "servers": [by_web], "through": "socks"},
+                ],
+            )
+            async with product(chain) as running:
+                await both_ways(running, origin)

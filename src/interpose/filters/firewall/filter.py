@@ -106,6 +106,7 @@ class Firewall:
         if self._options.on_failure == "pass" or not self._blocks:
             self._skipped(exchange, "coding of the content")
             return
+        self._counts.blocked += 1
         exchange.refused_by("firewall", "content coding", str(error))
         raise Failure("http_request_error", Side.DOWNSTREAM, f"The firewall cannot read it: {error}", status=415)
 
@@ -115,6 +116,7 @@ class Firewall:
             self._skipped(exchange, f"content longer than {most} bytes")
             return NO_CONTENT
         reason = f"The content is longer than {most} bytes, the most that the firewall inspects."
+        self._counts.blocked += 1
         exchange.refused_by("firewall", "max_body_bytes", reason)
         raise Failure("http_request_error", Side.DOWNSTREAM, reason, status=413)
 
