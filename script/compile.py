@@ -5,8 +5,7 @@ sources there, where Python finds them first.
 
 The modules are those through which every exchange passes. What is not among them is left out for a reason: modules
 with msgspec structs, which cannot be compiled; `core/failure.py`, `net/stream.py` and `engine/serving.py`, whose
-classes others derive from; `engine/client.py`, which is referred to weakly; `upstream/least_active.py`, which tells
-tuples apart by identity, and compiled ones have none; what is seldom run.
+classes others derive from; `engine/client.py`, which is referred to weakly; what is seldom run.
 """
 
 import os
@@ -58,7 +57,18 @@ MODULES = {
     "filters": ("forwarding", "meter", "path", "recorder"),
     "filters/compression": ("filter", "flow", "variants"),
     "filters/cache": ("filter", "rules"),
-    "upstream": ("budget", "fastest", "first", "group", "hash_ring", "health", "retry", "round_robin", "server"),
+    "upstream": (
+        "budget",
+        "fastest",
+        "first",
+        "group",
+        "hash_ring",
+        "health",
+        "least_active",
+        "retry",
+        "round_robin",
+        "server",
+    ),
 }
 
 

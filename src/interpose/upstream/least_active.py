@@ -8,8 +8,8 @@ from heapq import heapify, heappop, heappush
 from interpose.upstream.picker import Random
 from interpose.upstream.server import Server
 
-Entry = tuple[float, float, int, Server]
-"""Load, turn, place in the group (so that servers are never compared), server."""
+Entry = tuple[float, float, int, int, Server]
+"""Load, turn, place in the group (so that servers are never compared), number of the entry, server."""
 
 
 class LeastActive:
@@ -23,6 +23,7 @@ class LeastActive:
         self._random = random
         self._heap: list[Entry] = []
         self._current: dict[Server, Entry] = {}
+        self._made = 0
 
     def have(self, servers: Sequence[Server]) -> None:
         """See `Picker`."""
@@ -31,7 +32,8 @@ class LeastActive:
         self._current = {}
         for server in servers:
             turn = turns.get(server, start + self._random() / server.share)
-            self._current[server] = (server.active / server.share, turn, server.index, server)
+            self._made += 1
+            self._current[server] = (server.active / server.share, turn, server.index, self._made, server)
         self._tidy()
 
     def pick(self, key: bytes, active: int, now: float, avoid: Collection[Server]) -> Server | None:
@@ -39,8 +41,9 @@ class LeastActive:
         heap, current = self._heap, self._current
         while heap:
             entry = heap[0]
-            server = entry[3]
-            if current.get(server) is not entry:
+            server = entry[4]
+            latest = current.get(server)
+            if latest is None or latest[3] != entry[3]:
                 heappop(heap)
             elif (server.limit and server.is_full) or (avoid and server in avoid):
                 return self._another(avoid)
@@ -58,15 +61,16 @@ class LeastActive:
 
     def _another(self, avoid: Collection[Server]) -> Server | None:
         """The same, but for those that are full or to be avoided: seldom, so all are looked at."""
-        entries = [entry for entry in self._current.values() if not entry[3].is_full and entry[3] not in avoid]
+        entries = [entry for entry in self._current.values() if not entry[4].is_full and entry[4] not in avoid]
         if not entries:
             return None
-        _, turn, _, server = min(entries)
+        _, turn, _, _, server = min(entries)
         self._note(server, server.active + 1, turn + 1.0 / server.share)
         return server
 
     def _note(self, server: Server, active: int, turn: float) -> None:
-        entry = (active / server.share, turn, server.index, server)
+        self._made += 1
+        entry = (active / server.share, turn, server.index, self._made, server)
         self._current[server] = entry
         heappush(self._heap, entry)
         if len(self._heap) > 4 * len(self._current) + 16:
