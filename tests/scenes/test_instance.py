@@ -271,7 +271,8 @@ async def test_f17_fifty_reloads_at_once_are_few_and_no_process_is_added(place: 
 
 async def test_f18_two_hundred_exchanges_survive_sigterm(place: Path, origin: Origin) -> None:
     async with RealInstance(place, origin.address, {"grace_s": 10.0}) as instance:
-        waiting = [asyncio.create_task(Client(instance.port).get("/wait")) for _ in range(200)]
+        clients = [Client(instance.port) for _ in range(200)]
+        waiting = [asyncio.create_task(client.get("/wait")) for client in clients]
         await origin.is_asked(200)
         instance.process.terminate()
         await instance.until(lambda status: status["state"] == "draining")
@@ -279,6 +280,7 @@ async def test_f18_two_hundred_exchanges_survive_sigterm(place: Path, origin: Or
         origin.release.set()
         assert await asyncio.gather(*waiting) == ["origin"] * 200
         assert await instance.process.wait() == 0
+        await asyncio.gather(*(client.gone() for client in clients))
 
 
 async def test_f21_a_script_that_blocks_is_named_and_its_worker_replaced(place: Path, origin: Origin) -> None:

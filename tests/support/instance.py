@@ -190,6 +190,7 @@ class Client:
         """Set when a worker has begun with a request to `/wait` or `/block`."""
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._closed: list[asyncio.StreamWriter] = []
 
     async def get(self, path: str = "/") -> str:
         """The text of one answer, on the connection of the one before if that may be kept."""
@@ -227,7 +228,16 @@ class Client:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            self._closed.append(self._writer)
         self._reader = self._writer = None
+
+    async def gone(self) -> None:
+        """Close, and wait until the loop has nothing of its connections any more."""
+        self.close()
+        for writer in self._closed:
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        self._closed.clear()
 
 
 async def started(*clients: Client, path: str = "/wait") -> list[asyncio.Task[str]]:
